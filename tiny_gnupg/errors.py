@@ -1,0 +1,278 @@
+"""The error tree. Success returns, failure raises; each error also is what 0.5.2's callers caught.
+
+::
+
+    GnuPGError
+    ├── KeyNotFound            KeyError         no such key in the keyring; .value names it
+    ├── AmbiguousKey           LookupError      several keys fit; .candidates lists them
+    ├── UnusableKey            PermissionError  revoked, expired, disabled, or not able to do it
+    ├── BadPassphrase          PermissionError
+    ├── DecryptionFailed       PermissionError
+    │   └── NoSecretKey
+    ├── SignatureError         PermissionError
+    │   ├── BadSignature
+    │   ├── NotSigned
+    │   ├── ExpiredSignature
+    │   ├── ExpiredKeySignature
+    │   └── RevokedKeySignature
+    ├── NotOpenPGP             TypeError, ValueError
+    ├── NotText                ValueError       the plaintext is not UTF-8: pass bytes
+    ├── ImportFailed           ValueError
+    ├── OutputTooLarge         ValueError
+    ├── CommandFailed          subprocess.CalledProcessError
+    ├── GnuPGTimeout           TimeoutError
+    ├── HomeUnusable           PermissionError
+    ├── BinaryNotFound         FileNotFoundError
+    ├── NetworkError           ConnectionError
+    │   ├── TorUnavailable
+    │   └── KeyserverError                      .http_status, .retry_after
+    ├── NotOnKeyserver         FileNotFoundError
+    └── KeyserverMismatch      ValueError
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+
+def printable(text: str) -> str:
+    """Give ``text`` with each control character written as an escape, line ends kept.
+
+    Whatever comes from gpg or from a key may hold terminal escapes; nothing of that reaches a
+    person's terminal by way of an error or a log line.
+
+    Args:
+        text: any text, surrogates allowed.
+
+    Returns:
+        The same text, safe to show.
+    """
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+class GnuPGError(Exception):
+    """The root of all errors of this library.
+
+    Args:
+        message: what happened, in one sentence for people.
+        hint: what to do about it; the class has one of its own where it is always the same.
+        status: gpg's status lines, without their prefix.
+        returncode: gpg's exit code, or None where no gpg ran.
+        stderr: what gpg told people, control characters escaped.
+        command: the command, shlex-quoted; it never holds a secret.
+    """
+
+    default_hint: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        status: Iterable[str] = (),
+        returncode: int | None = None,
+        stderr: str = "",
+        command: str = "",
+    ) -> None:
+        self.message = printable(message) or type(self).__name__
+        self.hint = hint or self.default_hint
+        self.status: tuple[str, ...] = tuple(status)
+        self.returncode: Any = returncode
+        self.stderr: Any = printable(stderr)
+        self.command = command
+        # Not super(): the builtins beside us (CalledProcessError) ask for arguments of their own.
+        Exception.__init__(self, self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers send their errors home by pickle; the builtins' own recipe knows no keywords.
+        return _restore, (type(self), self.message, self.__dict__.copy())
+
+    def diagnostics(self) -> str:
+        """Tell a person what happened and what to do.
+
+        Returns:
+            Some lines of text: the message, the hint, and what gpg said; no secret in it.
+        """
+        lines = [f"{type(self).__name__}: {self.message}"]
+        if self.hint:
+            lines.append(f"what to do: {self.hint}")
+        if self.command:
+            lines.append(f"command: {self.command}")
+        if self.returncode is not None:
+            lines.append(f"exit code: {self.returncode}")
+        lines += [f"status: {printable(line)}" for line in self.status]
+        lines += [f"gpg: {line}" for line in self.stderr.splitlines()]
+        return "\n".join(lines)
+
+
+def _restore(kind: type[GnuPGError], message: str, state: dict[str, Any]) -> GnuPGError:
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+class KeyNotFound(GnuPGError, KeyError):
+    """No such key in the keyring; ``.value`` is what was looked for, or whose key is missing."""
+
+    default_hint = "import the key first"
+
+    def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
+        self.value = value
+        super().__init__(message or f"no key for {value!r}", **details)
+
+
+class AmbiguousKey(GnuPGError, LookupError):
+    """Several keys fit; ``.candidates`` holds their fingerprints."""
+
+    default_hint = "name the key by its 40-hex fingerprint"
+
+    def __init__(
+        self, message: str = "", *, candidates: Iterable[str] = (), **details: Any
+    ) -> None:
+        self.candidates = tuple(candidates)
+        super().__init__(message, **details)
+
+
+class UnusableKey(GnuPGError, PermissionError):
+    """The key that was named is revoked, expired, disabled or lacks the capability."""
+
+
+class BadPassphrase(GnuPGError, PermissionError):
+    """The passphrase does not open the secret key or the message."""
+
+    default_hint = "check the passphrase; nothing was changed"
+
+
+class DecryptionFailed(GnuPGError, PermissionError):
+    """The message was not decrypted, or its integrity does not hold; no plaintext was released."""
+
+
+class NoSecretKey(DecryptionFailed):
+    """None of the keys that could open the message, or make the signature, is here."""
+
+
+class SignatureError(GnuPGError, PermissionError):
+    """A signature is not good; ``.signatures`` holds every one that was found."""
+
+    def __init__(self, message: str = "", *, signatures: Iterable[Any] = (), **details: Any):
+        self.signatures: tuple[Any, ...] = tuple(signatures)
+        super().__init__(message, **details)
+
+
+class BadSignature(SignatureError):
+    """The signature does not fit the data."""
+
+    default_hint = "the data was changed after it was signed: do not use it"
+
+
+class NotSigned(SignatureError):
+    """There is no signature, though one is required."""
+
+
+class ExpiredSignature(SignatureError):
+    """The signature itself has expired."""
+
+
+class ExpiredKeySignature(SignatureError):
+    """The key that made the signature has expired."""
+
+
+class RevokedKeySignature(SignatureError):
+    """The key that made the signature has been revoked."""
+
+
+class NotOpenPGP(GnuPGError, TypeError, ValueError):
+    """The data is not OpenPGP data."""
+
+
+class NotText(GnuPGError, ValueError):
+    """The plaintext is not UTF-8 text."""
+
+    default_hint = "pass the message as bytes to get bytes back"
+
+    @classmethod
+    def of(cls, error: UnicodeDecodeError) -> Self:
+        """Say where the text stops being UTF-8, without showing any of it."""
+        return cls(f"the plaintext is not UTF-8: byte {error.start} is no part of a character")
+
+
+class ImportFailed(GnuPGError, ValueError):
+    """Nothing was imported."""
+
+
+class OutputTooLarge(GnuPGError, ValueError):
+    """The output passed its bound and was dropped (a decompression bomb?)."""
+
+    default_hint = "raise max_output, or work with files"
+
+
+class CommandFailed(GnuPGError, subprocess.CalledProcessError):
+    """gpg ended with an error that has no class of its own."""
+
+    def __init__(self, message: str = "", *, output: bytes | str = b"", **details: Any) -> None:
+        self.output = output
+        super().__init__(message, **details)
+        self.cmd = self.command
+
+
+class GnuPGTimeout(GnuPGError, TimeoutError):
+    """gpg did not end in the time that it was given, and was stopped."""
+
+
+class HomeUnusable(GnuPGError, PermissionError):
+    """The homedir cannot be made, written or locked."""
+
+
+class BinaryNotFound(GnuPGError, FileNotFoundError):
+    """There is no usable gpg."""
+
+    default_hint = "install GnuPG 2.2 or newer (Debian: apt install gnupg), or pass executable="
+
+
+class NetworkError(GnuPGError, ConnectionError):
+    """The network did not carry the request."""
+
+
+class TorUnavailable(NetworkError):
+    """Tor's SOCKS5 port does not answer, or cannot reach the service."""
+
+    default_hint = "start Tor (Debian: apt install tor; systemctl start tor), or set tor_port"
+
+
+class KeyserverError(NetworkError):
+    """The keyserver answered with an error; ``.http_status`` and ``.retry_after`` (seconds)."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        self.http_status = http_status
+        self.retry_after = retry_after
+        super().__init__(message, **details)
+
+
+class NotOnKeyserver(GnuPGError, FileNotFoundError):
+    """The keyserver does not hold the key; ``.value`` is what was looked for."""
+
+    def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
+        self.value = value
+        super().__init__(message or f"the keyserver has no key for {value!r}", **details)
+
+
+class KeyserverMismatch(GnuPGError, ValueError):
+    """The keyserver answered with another key than the one that was asked for."""
+
+    default_hint = "nothing was imported; the keyserver may be hostile"

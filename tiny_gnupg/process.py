@@ -1,0 +1,417 @@
+"""The one place that starts a program.
+
+1. Never a shell, and no secret in the argument list or the environment: the child sees the few
+   variables of ``ENVIRONMENT`` and nothing else, because gpg may leave an agent behind that
+   would carry them for a long time.
+2. A pipe of its own for each kind of traffic: data, passphrase, status, commands, and what is
+   meant for people. A passphrase can so never become data (CVE-2019-6690), and data never status
+   (CVE-2018-12020).
+3. All pipes are served at once by the event loop. There is no thread, no child watcher and no
+   transport: asyncio's own ``Process.wait`` can hang on a full pipe after a kill.
+4. A run always ends with the child reaped, also on a timeout or a cancellation: TERM, grace,
+   KILL, and only then does the exception go on.
+5. The child gets a session of its own: a terminal's Ctrl-C reaches the caller, who decides, and
+   no gpg can ask a question on the terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import logging
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .errors import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
+
+log = logging.getLogger("tiny_gnupg")
+
+Data = str | bytes | bytearray | memoryview
+Answer = Callable[[str], bytes | None]
+
+#: What a child may know of our environment; everything else stays here.
+ENVIRONMENT = (
+    *("HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TZ", "XDG_RUNTIME_DIR"),
+    *("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH"),
+)
+#: Bytes, or characters, moved at once: large enough that Python is not what a message waits for,
+#: small enough that the event loop is never held up.
+CHUNK = 2**18
+#: Where gpg's special file name of the second input goes in an argument list.
+SECOND = "-&FD"
+#: Seconds between TERM and KILL.
+GRACE = 1.0
+#: Seconds that a pipe may stay open after its child has gone (a descendant may hold it).
+LINGER = 2.0
+#: What the system says when it has no room for one more program or pipe.
+EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a program left behind: its exit code (negative: the signal) and what it wrote."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    status: bytes = b""
+
+    @property
+    def line(self) -> str:
+        """The command as one shlex-quoted line."""
+        return shlex.join(self.argv)
+
+
+async def run_program(
+    argv: Sequence[str],
+    *,
+    slot: int | None = None,
+    stdin: Data | int | None = None,
+    second: Data | int | None = None,
+    stdout: int | None = None,
+    passphrase: bytes | None = None,
+    answer: Answer | None = None,
+    timeout: float | None = None,
+    max_output: int | None = None,
+) -> Completed:
+    """Run one program to its end, with all its pipes served at once.
+
+    Input: ``stdin`` is fed as it is (text as UTF-8), or read by the child from a descriptor of
+    ours; None is an empty input. ``second`` is one more input, which the argument ``SECOND``
+    stands for. ``passphrase`` goes through a pipe of its own.
+
+    Output: collected in memory up to ``max_output``, or written by the child to ``stdout``.
+
+    Error checking: none; what the exit code means is the caller's to judge.
+
+    Cancellation: the child is ended and reaped before the cancellation goes on.
+
+    Args:
+        argv: the program and its arguments, taken literally.
+        slot: the index in ``argv`` where ``--status-fd``, ``--passphrase-fd`` and
+            ``--command-fd`` go; None for a program that knows none of them.
+        stdin: the data, or a file descriptor, or None.
+        second: the same for gpg's special file name ``-&FD``, or None.
+        stdout: a file descriptor for the child's output, or None to collect it.
+        passphrase: what ``--passphrase-fd`` shall read, without its line end; None for none.
+        answer: gets each status line, without its prefix, as it comes; what it returns is
+            written to ``--command-fd``.
+        timeout: seconds; None waits for ever.
+        max_output: bytes of collected output; None is without bound.
+
+    Returns:
+        The exit code and everything that was written.
+
+    Raises:
+        BinaryNotFound: the program is not there or cannot be run.
+        CommandFailed: the system cannot start one more program.
+        GnuPGTimeout: the time was over.
+        OutputTooLarge: more than ``max_output`` bytes came.
+        UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
+    """
+    traffic = _Traffic(asyncio.get_running_loop(), max_output)
+    try:
+        source = stdin if isinstance(stdin, int) else traffic.input(stdin)
+        sink = stdout if stdout is not None else traffic.output(traffic.take_output)
+        errors = traffic.output(traffic.stderr.write)
+        full = list(argv)
+        if second is not None:
+            fd = traffic.hand_over(second)
+            full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
+        if slot is not None:
+            full[slot:slot] = _gpg_channels(traffic, passphrase, answer)
+        log.debug("running %s", shlex.join(full))
+        child = _spawn(full, (source, sink, errors), traffic.inherited)
+        try:
+            async with asyncio.timeout(timeout):
+                await traffic.until_done(child)
+        except TimeoutError:
+            raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
+        finally:
+            traffic.close()
+            if child.returncode is None:
+                await _uninterrupted(_end(child))
+    finally:
+        traffic.close()
+    outputs = (traffic.stdout, traffic.stderr, traffic.status)
+    return Completed(tuple(full), child.returncode, *(output.getvalue() for output in outputs))
+
+
+def _gpg_channels(traffic: _Traffic, passphrase: bytes | None, answer: Answer | None) -> list[str]:
+    """Open the pipes that gpg's own options name, and give these options."""
+    options = ["--status-fd", str(traffic.output(traffic.take_status, inherit=True))]
+    if passphrase is not None:
+        options += ["--passphrase-fd", str(traffic.input(passphrase + b"\n", inherit=True))]
+    if answer is not None:
+        options += ["--command-fd", str(traffic.dialogue(answer))]
+    return options
+
+
+def _spawn(
+    argv: list[str], standard: tuple[int, int, int], inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = standard
+    try:
+        return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=inherited,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise _exhausted(error) from error
+        reason = os.strerror(error.errno or 0)
+        raise BinaryNotFound(f"cannot run {argv[0]}: {reason}", command=shlex.join(argv)) from error
+
+
+def _exhausted(error: OSError) -> CommandFailed:
+    return CommandFailed(
+        f"the system has no room for one more program: {os.strerror(error.errno or 0)}",
+        hint="raise its limits (ulimit -n, ulimit -u), or lower limit=",
+        returncode=error.errno,
+    )
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    # Messages for people come untranslated, and user ids and file names as UTF-8.
+    return kept | {"LC_ALL": "C.UTF-8"}
+
+
+async def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child that is not wanted any more, and reap it."""
+    with suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(GRACE):
+            await _exit_of(child)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await _exit_of(child)
+
+
+async def _exit_of(child: subprocess.Popen[bytes]) -> None:
+    """Wait for the exit of a child, and reap it."""
+    loop = asyncio.get_running_loop()
+    try:
+        pidfd = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):  # no such call on this system, or no descriptor left
+        await loop.run_in_executor(None, child.wait)
+        return
+    exited = asyncio.Event()
+    loop.add_reader(pidfd, exited.set)
+    try:
+        await exited.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+    child.wait()
+
+
+async def _uninterrupted(work: Coroutine[None, None, None]) -> None:
+    """Await ``work`` to its end, and only then let a cancellation that came meanwhile through."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+def _chunks(data: Data) -> Iterator[memoryview]:
+    """Cut data into pieces; text is encoded piece by piece, so that no long one holds the loop."""
+    if isinstance(data, str):
+        for start in range(0, len(data), CHUNK):
+            yield memoryview(data[start : start + CHUNK].encode())
+    elif data:
+        yield memoryview(data).cast("B")
+
+
+class _Feed:
+    """What is still to be written to one pipe."""
+
+    def __init__(self, data: Data) -> None:
+        self._pieces = _chunks(data)
+        self._rest = next(self._pieces, memoryview(b""))
+
+    def write_to(self, fd: int) -> bool:
+        """Write what fits now; tell whether that was all."""
+        try:
+            self._rest = self._rest[os.write(fd, self._rest) :]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            return True  # the child wants no more; its exit code and status lines say why
+        if not self._rest:
+            self._rest = next(self._pieces, self._rest)
+        return not self._rest
+
+
+class _Traffic:
+    """The pipes of one run: the child's ends, our ends, and what flows between them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_output: int | None) -> None:
+        self._loop = loop
+        self._max_output = max_output
+        self._childs: set[int] = set()
+        self._readers: dict[int, Callable[[bytes], object]] = {}
+        self._writers: dict[int, _Feed] = {}
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._commands: int | None = None
+        self._answer: Answer = lambda line: None
+        self._line = b""
+        # BytesIO grows without moving what it holds, and gives it out without a copy: joining
+        # 64 MiB in one go would hold up the event loop.
+        self.stdout = io.BytesIO()
+        self.stderr = io.BytesIO()
+        self.status = io.BytesIO()
+        self.inherited: list[int] = []
+
+    def output(self, sink: Callable[[bytes], object], *, inherit: bool = False) -> int:
+        """Open a pipe from the child; each piece that comes goes to ``sink``."""
+        theirs, ours = self._pair(ours_first=True, inherit=inherit)
+        self._readers[ours] = sink
+        return theirs
+
+    def input(self, data: Data | None, *, inherit: bool = False) -> int:
+        """Open a pipe to the child that gives it ``data`` and then ends."""
+        if data is None:
+            return subprocess.DEVNULL
+        feed = _Feed(data)
+        theirs, ours = self._pair(ours_first=False, inherit=inherit)
+        # What fits into the pipe goes now, so that a small message costs no turn of the loop.
+        if feed.write_to(ours):
+            os.close(ours)
+        else:
+            self._writers[ours] = feed
+        return theirs
+
+    def hand_over(self, data: Data | int) -> int:
+        """Let the child inherit one more input, and give its descriptor."""
+        if isinstance(data, int):
+            self.inherited.append(data)
+            return data
+        return self.input(data, inherit=True)
+
+    def dialogue(self, answer: Answer) -> int:
+        """Open the pipe through which ``answer`` replies to gpg's questions."""
+        theirs, self._commands = self._pair(ours_first=False, inherit=True)
+        self._answer = answer
+        return theirs
+
+    def _pair(self, *, ours_first: bool, inherit: bool) -> tuple[int, int]:
+        """Open a pipe, and give the child's end and ours."""
+        try:
+            reader, writer = os.pipe()
+        except OSError as error:
+            raise _exhausted(error) from error
+        theirs, ours = (writer, reader) if ours_first else (reader, writer)
+        os.set_blocking(ours, False)
+        self._childs.add(theirs)
+        if inherit:
+            self.inherited.append(theirs)
+        return theirs, ours
+
+    async def until_done(self, child: subprocess.Popen[bytes]) -> None:
+        """Serve all pipes until each has ended and the child has exited."""
+        self._close_childs_ends()
+        for fd, sink in self._readers.items():
+            self._loop.add_reader(fd, self._on_readable, fd, sink)
+        for fd, feed in self._writers.items():
+            self._loop.add_writer(fd, self._on_writable, fd, feed)
+        exiting = asyncio.ensure_future(_exit_of(child))
+        exiting.add_done_callback(self._linger)
+        try:
+            await self._done
+            await exiting
+        finally:
+            exiting.cancel()
+
+    def close(self) -> None:
+        """Close whatever is still open; a second call does nothing."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._close_childs_ends()
+        for fd in (*self._readers, *self._writers):
+            self._drop(fd)
+        if self._commands is not None:
+            os.close(self._commands)
+            self._commands = None
+
+    def take_output(self, piece: bytes) -> None:
+        """Keep a piece of the output, up to the bound."""
+        self.stdout.write(piece)
+        if self._max_output is not None and self.stdout.tell() > self._max_output:
+            self._fail(OutputTooLarge(f"more than {self._max_output} bytes of output"))
+
+    def take_status(self, piece: bytes) -> None:
+        """Keep status lines, and answer them where a dialogue is open."""
+        self.status.write(piece)
+        if self._commands is None:
+            return
+        *lines, self._line = (self._line + piece).split(b"\n")
+        for line in lines:
+            reply = self._answer(line.removeprefix(b"[GNUPG:] ").decode(errors="replace"))
+            if reply is not None:
+                with suppress(BrokenPipeError):
+                    os.write(self._commands, reply)
+
+    def _on_readable(self, fd: int, sink: Callable[[bytes], object]) -> None:
+        try:
+            piece = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        if piece:
+            sink(piece)
+        else:
+            self._drop(fd)
+
+    def _on_writable(self, fd: int, feed: _Feed) -> None:
+        try:
+            if feed.write_to(fd):
+                self._drop(fd)
+        except UnicodeEncodeError as error:
+            self._fail(error)
+
+    def _drop(self, fd: int) -> None:
+        """Close one of our ends; the last one ends the wait."""
+        if self._readers.pop(fd, None) is not None:
+            self._loop.remove_reader(fd)
+        elif self._writers.pop(fd, None) is not None:
+            self._loop.remove_writer(fd)
+        os.close(fd)
+        if not self._readers and not self._writers:
+            self._finish()
+
+    def _linger(self, _: object) -> None:
+        if not self._done.done():
+            self._lingering = self._loop.call_later(LINGER, self._finish)
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def _close_childs_ends(self) -> None:
+        for fd in self._childs:
+            os.close(fd)
+        self._childs.clear()

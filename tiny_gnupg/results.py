@@ -1,0 +1,341 @@
+"""What the calls give back: frozen dataclasses, and enums in OpenPGP's and GnuPG's own terms.
+
+Pure: nothing here runs a program or touches a file. Times are aware ``datetime`` objects in
+UTC, or ``None``; fingerprints and key ids are upper-case hex. Numbers of algorithms are those
+of RFC 9580, sections 9.1 to 9.5; one that the tables do not name becomes ``UNKNOWN_<number>``
+instead of an error, because new ones come with each release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from .errors import GnuPGError
+
+
+class _OpenNumber(IntEnum):
+    """A registry number; one that the table does not hold is kept as ``UNKNOWN_<number>``."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int) or value < 0:
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"UNKNOWN_{value}"
+        member._value_ = value
+        return member
+
+
+class PublicKeyAlgorithm(_OpenNumber):
+    """Public-key algorithms (RFC 9580, section 9.1)."""
+
+    RSA = 1
+    RSA_ENCRYPT = 2
+    RSA_SIGN = 3
+    ELGAMAL = 16
+    DSA = 17
+    ECDH = 18
+    ECDSA = 19
+    ELGAMAL_SIGN = 20
+    EDDSA = 22
+    X25519 = 25
+    X448 = 26
+    ED25519 = 27
+    ED448 = 28
+
+
+class HashAlgorithm(_OpenNumber):
+    """Hash algorithms (RFC 9580, section 9.5)."""
+
+    MD5 = 1
+    SHA1 = 2
+    RIPEMD160 = 3
+    SHA256 = 8
+    SHA384 = 9
+    SHA512 = 10
+    SHA224 = 11
+    SHA3_256 = 12
+    SHA3_512 = 14
+
+
+class SymmetricAlgorithm(_OpenNumber):
+    """Symmetric-key algorithms (RFC 9580, section 9.3)."""
+
+    PLAINTEXT = 0
+    IDEA = 1
+    TRIPLEDES = 2
+    CAST5 = 3
+    BLOWFISH = 4
+    AES128 = 7
+    AES192 = 8
+    AES256 = 9
+    TWOFISH = 10
+    CAMELLIA128 = 11
+    CAMELLIA192 = 12
+    CAMELLIA256 = 13
+
+
+class Validity(StrEnum):
+    """How far gpg holds a key or user id to be its owner's (doc/DETAILS, field 2)."""
+
+    UNKNOWN = "unknown"
+    INVALID = "invalid"
+    DISABLED = "disabled"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    UNDEFINED = "undefined"
+    NEVER = "never"
+    MARGINAL = "marginal"
+    FULL = "full"
+    ULTIMATE = "ultimate"
+    WELL_KNOWN = "well-known"
+    SPECIAL = "special"
+
+
+class OwnerTrust(StrEnum):
+    """How far a key's owner is trusted to certify other keys (doc/DETAILS, field 9)."""
+
+    UNKNOWN = "unknown"
+    UNDEFINED = "undefined"
+    NEVER = "never"
+    MARGINAL = "marginal"
+    FULL = "full"
+    ULTIMATE = "ultimate"
+
+
+class Capability(StrEnum):
+    """What a key may be used for (doc/DETAILS, field 12); the values are gpg's letters."""
+
+    ENCRYPT = "e"
+    SIGN = "s"
+    CERTIFY = "c"
+    AUTHENTICATE = "a"
+    RESTRICTED_ENCRYPT = "r"
+    TIMESTAMP = "t"
+    GROUP = "g"
+    UNKNOWN = "?"
+
+
+class SignatureStatus(StrEnum):
+    """The state of one signature, in the words of gpg's status lines (doc/DETAILS)."""
+
+    GOODSIG = "GOODSIG"
+    EXPSIG = "EXPSIG"
+    EXPKEYSIG = "EXPKEYSIG"
+    REVKEYSIG = "REVKEYSIG"
+    BADSIG = "BADSIG"
+    ERRSIG = "ERRSIG"
+    NO_PUBKEY = "NO_PUBKEY"
+
+
+@dataclass(frozen=True, slots=True)
+class UserID:
+    """A user id or user attribute of a key.
+
+    ``text`` is the whole user id; ``name``, ``email`` and ``comment`` are its parts by custom
+    (``Name (comment) <address>``), empty where it has none. ``placeholder`` marks the one that
+    this library writes for a key that was published without user ids. ``attribute`` is true for
+    a user attribute packet (a photo): its text is gpg's ``<count> <bytes>``.
+    """
+
+    text: str
+    name: str
+    email: str
+    comment: str
+    validity: Validity
+    revoked: bool
+    created: datetime | None
+    hash: str
+    placeholder: bool = False
+    attribute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subkey:
+    """A subkey. ``card`` is the serial number of the card that holds it, else ``""``."""
+
+    fingerprint: str
+    key_id: str
+    algorithm: PublicKeyAlgorithm
+    curve: str
+    bits: int
+    created: datetime | None
+    expires: datetime | None
+    validity: Validity
+    capabilities: frozenset[Capability]
+    revoked: bool
+    expired: bool
+    secret: bool
+    keygrip: str
+    card: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key: its primary key, user ids and subkeys.
+
+    ``capabilities`` are the primary key's own; ``usable_for`` asks the whole key. ``secret`` is
+    true where the secret part of the primary key is there (also on a card).
+    """
+
+    fingerprint: str
+    key_id: str
+    algorithm: PublicKeyAlgorithm
+    curve: str
+    bits: int
+    created: datetime | None
+    expires: datetime | None
+    validity: Validity
+    ownertrust: OwnerTrust
+    capabilities: frozenset[Capability]
+    revoked: bool
+    expired: bool
+    disabled: bool
+    secret: bool
+    keygrip: str
+    user_ids: tuple[UserID, ...] = ()
+    subkeys: tuple[Subkey, ...] = ()
+    card: str = ""
+
+    @property
+    def email(self) -> str:
+        """The address of the first user id that is not revoked and has one, else ``""``."""
+        return next((uid.email for uid in self.user_ids if uid.email and not uid.revoked), "")
+
+    def usable_for(self, capability: Capability | str) -> bool:
+        """Tell whether this key can be used now for ``capability``.
+
+        Args:
+            capability: what it is wanted for; a ``Capability`` or its letter.
+
+        Returns:
+            True where neither the key is revoked, expired, disabled or invalid, and the primary
+            key or a subkey that is alive has the capability.
+        """
+        wanted = Capability(capability)
+        if self.disabled or not _alive(self):
+            return False
+        return wanted in self.capabilities or any(
+            wanted in subkey.capabilities and _alive(subkey) for subkey in self.subkeys
+        )
+
+
+def _alive(key: Key | Subkey) -> bool:
+    return not (key.revoked or key.expired or key.validity is Validity.INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature over data, as gpg judged it.
+
+    ``fingerprint`` is the signing key's or subkey's own, ``primary_fingerprint`` that of the key
+    it belongs to; both are ``""`` where gpg cannot know them (the key is missing and the
+    signature names only its id). ``notations`` are ``(name, value)`` pairs.
+    """
+
+    status: SignatureStatus
+    fingerprint: str
+    primary_fingerprint: str
+    key_id: str
+    user_id: str
+    created: datetime | None
+    expires: datetime | None
+    hash: HashAlgorithm | None
+    algorithm: PublicKeyAlgorithm | None
+    trust: Validity | None
+    notations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """True for a good signature by a key that is neither expired nor revoked."""
+        return self.status is SignatureStatus.GOODSIG
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What ``verify`` found: the covered bytes, as gpg gave them, and every signature."""
+
+    data: bytes
+    signatures: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decryption:
+    """What a decryption gave, with every signature apart.
+
+    ``recipients`` are the key ids that the message names (all zeros: hidden), ``filename`` is
+    what the sender wrote into the message and proves nothing, ``symmetric`` tells whether a
+    passphrase can open the message.
+    """
+
+    data: bytes
+    encrypted: bool
+    signatures: tuple[Signature, ...]
+    recipients: tuple[str, ...]
+    filename: str
+    cipher: SymmetricAlgorithm | None
+    symmetric: bool
+    failure: GnuPGError | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The plaintext as UTF-8 text.
+
+        Raises:
+            NotText: where the plaintext is not UTF-8.
+        """
+        from .errors import NotText
+
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError as error:
+            raise NotText.of(error) from None
+
+    def require_good(self) -> Self:
+        """Give this back where every signature is good and there is at least one or none at all.
+
+        Raises:
+            SignatureError: as ``GnuPG.decrypt`` would for the same message.
+            KeyNotFound: where a signer's key is missing; ``.value`` names it.
+        """
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did.
+
+    ``fingerprints`` are the keys that gpg accepted, ``updated`` counts those that were there and
+    gained something, ``counts`` are the fields of ``IMPORT_RES`` under their names in
+    doc/DETAILS.
+    """
+
+    fingerprints: tuple[str, ...]
+    imported: int
+    updated: int
+    unchanged: int
+    secret_imported: int
+    no_user_id: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One OpenPGP packet: framing read from the bytes, fields from gpg's text.
+
+    ``offset`` and ``length`` are in bytes of the binary form, ``length`` with its header.
+    """
+
+    tag: int
+    name: str
+    offset: int
+    length: int
+    fields: Mapping[str, str]
+    lines: tuple[str, ...]
