@@ -1,0 +1,343 @@
+"""gpg's listings of keys -> ``Key``.
+
+Pure: text in, data out; nothing here runs a program or touches a file. The colon listing
+(``--with-colons``) is read after GnuPG's doc/DETAILS, "Format of the colon listings". The
+listing for people is read only as far as 0.5.2 needed it: fingerprints and addresses.
+
+The rules:
+
+1. Only LF ends a line; whatever else Python counts as a line break may stand in a user id.
+2. A record is known by its first field. Unknown records and surplus fields are passed over,
+   missing fields are empty: both happen from release to release.
+3. ``pub``, ``sec``, ``crt`` and ``crs`` begin a key; ``sub`` and ``ssb`` begin a subkey; ``fpr``
+   and ``grp`` belong to whichever of those came last.
+4. A user id is revoked if its validity says so, save where the whole key is revoked: then every
+   user id has that validity, and only one that is revoked by itself has no date.
+5. The address in a user id is found as gpg finds it (mbox-util.c): between the first ``<`` and the
+   next ``>``, or the whole user id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .results import Capability, Key, OwnerTrust, PublicKeyAlgorithm, Subkey, UserID, Validity
+from .uidless import is_placeholder
+
+# Fields by their number in doc/DETAILS, counted from 0.
+_VALIDITY, _BITS, _ALGORITHM, _KEY_ID, _CREATED, _EXPIRES, _HASH = 1, 2, 3, 4, 5, 6, 7
+_OWNERTRUST, _USER_ID, _CAPABILITIES, _CARD, _CURVE = 8, 9, 11, 14, 16
+_FIELDS = 17
+
+_PRIMARY = frozenset({"pub", "sec", "crt", "crs"})
+_SUBKEY = frozenset({"sub", "ssb"})
+_SECRET = frozenset({"sec", "ssb", "crs"})
+
+_VALIDITIES = {
+    "o": Validity.UNKNOWN,
+    "-": Validity.UNKNOWN,
+    "i": Validity.INVALID,
+    "d": Validity.DISABLED,
+    "r": Validity.REVOKED,
+    "e": Validity.EXPIRED,
+    "q": Validity.UNDEFINED,
+    "n": Validity.NEVER,
+    "m": Validity.MARGINAL,
+    "f": Validity.FULL,
+    "u": Validity.ULTIMATE,
+    "w": Validity.WELL_KNOWN,
+    "s": Validity.SPECIAL,
+}
+_OWNERTRUSTS = {
+    "q": OwnerTrust.UNDEFINED,
+    "n": OwnerTrust.NEVER,
+    "m": OwnerTrust.MARGINAL,
+    "f": OwnerTrust.FULL,
+    "u": OwnerTrust.ULTIMATE,
+}
+_CAPABILITY = {member.value: member for member in Capability}
+
+
+def parse_colons(text: str | bytes, *, now: datetime | None = None) -> tuple[Key, ...]:
+    """Read a colon listing of keys.
+
+    Args:
+        text: what gpg printed for ``--list-keys``, ``--list-secret-keys`` or a key block that is
+            only shown, ``--with-colons`` and with ``--with-secret``, ``--with-keygrip`` and
+            the like as wanted; any text is allowed.
+        now: the moment that decides what has expired, aware; default: this one.
+
+    Returns:
+        The keys in the order of the listing.
+    """
+    moment = now or datetime.now(UTC)
+    return tuple(_key(block, moment) for block in _blocks(_as_text(text)))
+
+
+@dataclass(slots=True)
+class _Part:
+    """A primary key or subkey while its records are gathered."""
+
+    record: list[str]
+    fingerprint: str = ""
+    keygrip: str = ""
+
+
+@dataclass(slots=True)
+class _Block:
+    """The records of one key."""
+
+    primary: _Part
+    subkeys: list[_Part]
+    user_ids: list[list[str]]
+
+
+def _as_text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode(errors="surrogateescape")
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    block: _Block | None = None
+    part = _Part([])
+    for line in text.split("\n"):
+        record = line.split(":")
+        kind = record[0]
+        record += [""] * (_FIELDS - len(record))
+        if kind in _PRIMARY:
+            if block is not None:
+                yield block
+            part = _Part(record)
+            block = _Block(part, [], [])
+        elif block is None:
+            continue
+        elif kind in _SUBKEY:
+            part = _Part(record)
+            block.subkeys.append(part)
+        elif kind == "fpr":
+            part.fingerprint = part.fingerprint or record[_USER_ID].upper()
+        elif kind == "grp":
+            part.keygrip = part.keygrip or record[_USER_ID].upper()
+        elif kind in ("uid", "uat"):
+            block.user_ids.append(record)
+    if block is not None:
+        yield block
+
+
+def _key(block: _Block, now: datetime) -> Key:
+    record = block.primary.record
+    common = _common(block.primary, now)
+    ownertrust = _OWNERTRUSTS.get(record[_OWNERTRUST][:1], OwnerTrust.UNKNOWN)
+    return Key(
+        **common,
+        ownertrust=ownertrust,
+        disabled="D" in record[_CAPABILITIES] or common["validity"] is Validity.DISABLED,
+        user_ids=tuple(
+            _user_id(user_id, common["fingerprint"], common["revoked"])
+            for user_id in block.user_ids
+        ),
+        subkeys=tuple(Subkey(**_common(part, now)) for part in block.subkeys),
+    )
+
+
+def _common(part: _Part, now: datetime) -> dict[str, Any]:
+    """Read what a primary key and a subkey have in common, under the names of both classes."""
+    record = part.record
+    validity = _validity(record)
+    expires = _time(record[_EXPIRES])
+    card = record[_CARD]
+    return {
+        "fingerprint": part.fingerprint,
+        "key_id": record[_KEY_ID].upper(),
+        "algorithm": PublicKeyAlgorithm(_number(record[_ALGORITHM])),
+        "curve": record[_CURVE],
+        "bits": _number(record[_BITS]),
+        "created": _time(record[_CREATED]),
+        "expires": expires,
+        "validity": validity,
+        "capabilities": frozenset(
+            _CAPABILITY.get(letter, Capability.UNKNOWN)
+            for letter in record[_CAPABILITIES]
+            if not letter.isupper()
+        ),
+        "revoked": validity is Validity.REVOKED,
+        "expired": validity is Validity.EXPIRED or (expires is not None and expires <= now),
+        # "sec" alone means a secret key too: a block that is only shown has no field 15.
+        "secret": card != "#" and (card != "" or record[0] in _SECRET),
+        "keygrip": part.keygrip,
+        "card": "" if card in ("", "#", "+") else card,
+    }
+
+
+def _validity(record: list[str]) -> Validity:
+    # One letter today; doc/DETAILS reserves what may follow it.
+    return _VALIDITIES.get(record[_VALIDITY][:1], Validity.UNKNOWN)
+
+
+def _number(text: str) -> int:
+    return int(text) if len(text) < 12 and text.isascii() and text.isdigit() else 0
+
+
+def _time(text: str) -> datetime | None:
+    """Read seconds since the epoch, or doc/DETAILS' ISO form ``19660205T091500``."""
+    try:
+        if "T" in text:
+            return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_C_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([abfnrtv0\\'\"]))")
+_C_LETTERS = dict(zip(b"abfnrtv0\\'\"", b"\a\b\f\n\r\t\v\0\\'\"", strict=True))
+
+
+def unescape_c(text: str) -> str:
+    r"""Undo the C-style escapes of a listing (``\x3a``, ``\n``).
+
+    Args:
+        text: field 10 of a record, or a user id as the listing for people shows it.
+
+    Returns:
+        The text that was escaped; bytes that are not UTF-8 are kept as surrogates.
+    """
+    if "\\" not in text:
+        return text
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        if match[1]:
+            return bytes.fromhex(match[1].decode())
+        return bytes([_C_LETTERS[match[2][0]]])
+
+    return _C_ESCAPE.sub(plain, text.encode(errors="surrogateescape")).decode(
+        errors="surrogateescape"
+    )
+
+
+def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
+    text = unescape_c(record[_USER_ID])
+    attribute = record[0] == "uat"
+    placeholder = is_placeholder(text, fingerprint)
+    name, comment, email = ("", "", "") if attribute or placeholder else split_user_id(text)
+    validity = _validity(record)
+    return UserID(
+        text=text,
+        name=name,
+        email=email,
+        comment=comment,
+        validity=validity,
+        revoked=validity is Validity.REVOKED and not (key_revoked and record[_CREATED]),
+        created=_time(record[_CREATED]),
+        hash=record[_HASH],
+        placeholder=placeholder,
+        attribute=attribute,
+    )
+
+
+def split_user_id(text: str) -> tuple[str, str, str]:
+    """Split a user id of the customary form ``Name (comment) <address>``.
+
+    Args:
+        text: the user id.
+
+    Returns:
+        Name, comment and address, each ``""`` where there is none. A user id without an address
+        is a name, perhaps with a comment.
+    """
+    email = address(text)
+    if email == text:
+        return "", "", email
+    name = text
+    if email:
+        before, _, after = text.partition(f"<{email}>")
+        name = f"{before.rstrip()} {after.lstrip()}".strip()
+    return *_split_comment(name.strip()), email
+
+
+def _split_comment(text: str) -> tuple[str, str]:
+    """Take the last pair of parentheses off, with what is nested in it."""
+    depth = 0
+    for place in range(len(text) - 1, -1, -1) if text.endswith(")") else ():
+        depth += {")": 1, "(": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[:place].strip(), text[place + 1 : -1].strip()
+    return text, ""
+
+
+_LOOSE_ADDRESS = re.compile(r"[^\x00-\x20\x7f@<>]+@[^\x00-\x20\x7f@<>]+")
+_BARE_ADDRESS = re.compile(
+    r"[A-Za-z0-9_.!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+@[A-Za-z0-9_.\x80-\U0010ffff-]+"
+)
+
+
+def address(user_id: str) -> str:
+    """Find the e-mail address in a user id in gpg's own manner (mbox-util.c).
+
+    Args:
+        user_id: the user id.
+
+    Returns:
+        What stands between the first ``<`` and the next ``>``, or the whole user id where there is
+        no ``<``, as it is written, if it can be an address; else ``""``.
+    """
+    _, bracket, rest = user_id.partition("<")
+    found, closed, _ = rest.partition(">")
+    pattern, candidate = (
+        (_LOOSE_ADDRESS, found if closed else "") if bracket else (_BARE_ADDRESS, user_id)
+    )
+    domain = candidate.rpartition("@")[2]
+    if pattern.fullmatch(candidate) and not domain.endswith(".") and ".." not in domain:
+        return candidate
+    return ""
+
+
+_HUMAN_KEY = re.compile(r"(pub|sec)[ #>]")
+_HUMAN_FINGERPRINT = re.compile(r" +(?:Key fingerprint = )?([0-9A-F][0-9A-F ]{38,}[0-9A-F])")
+_HUMAN_USER_ID = re.compile(r"uid +(?:\[([ a-z]{8})\] ?)?(.*)")
+
+
+def format_list_keys(text: str, secret: bool = False) -> dict[str, str]:
+    """Read fingerprints and e-mail addresses from a listing of keys, of either form.
+
+    Args:
+        text: the listing for people (under ``LC_ALL=C`` or ``C.UTF-8``), or the colon listing.
+        secret: take only the keys that are listed as secret ones.
+
+    Returns:
+        ``{fingerprint: address}``: the address of the first user id that is not revoked and has
+        one, else ``""``.
+    """
+    if re.search(r"^(?:pub|sec):", text, re.MULTILINE):
+        return _addresses_from_colons(text, secret)
+    return _addresses_from_text(text, secret)
+
+
+def _addresses_from_colons(text: str, secret: bool) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        key.fingerprint: key.email
+        for block in _blocks(text)
+        if not secret or block.primary.record[0] in _SECRET or block.primary.record[_CARD]
+        for key in [_key(block, now)]
+        if key.fingerprint
+    }
+
+
+def _addresses_from_text(text: str, secret: bool) -> dict[str, str]:
+    found: dict[str, str] = {}
+    fingerprint, wanted, revoked = "", False, False
+    for line in text.split("\n"):
+        if key := _HUMAN_KEY.match(line):
+            fingerprint, wanted = "", key[1] == "sec" or not secret
+            revoked = "[revoked: " in line
+        elif wanted and not fingerprint and (match := _HUMAN_FINGERPRINT.fullmatch(line)):
+            fingerprint = match[1].replace(" ", "")
+            found.setdefault(fingerprint, "")
+        elif fingerprint and not found[fingerprint] and (match := _HUMAN_USER_ID.match(line)):
+            # gpg hides a revoked user id, unless it is told otherwise or the key itself is revoked.
+            hidden = match[1] == " revoked" and not revoked
+            found[fingerprint] = "" if hidden else address(unescape_c(match[2]))
+    return found
