@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -159,17 +158,22 @@ async def probe(executable: str | Path) -> Features:
         BinaryNotFound: it is missing, does not run here, is no gpg, or is too old.
     """
     path = Path(executable)
+    state = _state(path)
+    if state not in _probed:
+        _probed[state] = await _ask(path)
+    return _probed[state]
+
+
+_State = tuple[str, int, int, int]
+_probed: dict[_State, Features] = {}
+
+
+def _state(path: Path) -> _State:
     try:
         stat = path.stat()
-    except OSError as error:
-        raise _unusable(path, f"is not there: {error.strerror}") from error
-    key = (str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino)
-    if key not in _probed:
-        _probed[key] = await _ask(path)
-    return _probed[key]
-
-
-_probed: dict[tuple[str, int, int, int], Features] = {}
+    except (OSError, ValueError) as error:
+        raise _unusable(path, "is not there") from error
+    return str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 async def _ask(path: Path) -> Features:
@@ -214,13 +218,10 @@ def _unusable(path: Path, reason: str, shown: Completed | None = None) -> Binary
 
 def _named(name: str) -> Path:
     """Resolve what a person named: a path, or a name on PATH."""
-    path = Path(name).expanduser()
-    if os.sep not in name:
-        found = shutil.which(name)
-        if found is None:
-            raise BinaryNotFound(f"there is no {name} on PATH", hint=INSTALL)
-        path = Path(found)
-    absolute = Path(os.path.abspath(path))
+    found = name if os.sep in name else shutil.which(name)
+    if found is None:
+        raise BinaryNotFound(f"there is no {name} on PATH", hint=INSTALL)
+    absolute = Path(os.path.abspath(os.path.expanduser(found)))
     if not absolute.exists():
         raise _unusable(absolute, "is not there")
     if not _is_program(absolute):
