@@ -89,11 +89,14 @@ def bounded_response(bound: int) -> type[aiohttp.ClientResponse]:
 
 
 class _BoundedStream:
-    """Reads a response's content whole, unless it is longer than ``bound`` bytes."""
+    """A response's content whose ``read`` gives it whole, unless it is longer than ``bound``."""
 
     def __init__(self, stream: aiohttp.StreamReader, bound: int) -> None:
         self._stream = stream
         self._bound = bound
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     async def read(self) -> bytes:
         whole = bytearray()

@@ -6,7 +6,7 @@ used, because importing them is slow and only a failed request needs to know the
 1. Tor's port does not answer, does not speak SOCKS5, or Tor does not reach the service:
    ``TorUnavailable``, with what to do about it.
 2. Anything that fails after Tor made the connection: ``NetworkError``.
-3. What the caller did or asked for himself stays as it is: an URL that is none, and the
+3. What the caller did or asked for himself stays as it is: a URL that is none, and the
    ``ClientResponseError`` of ``raise_for_status``.
 """
 
@@ -95,10 +95,9 @@ def judge(error: Exception, method: str, proxy: str) -> Failure | None:
     import aiohttp_socks
 
     match error:
-        case aiohttp.InvalidURL():
-            return None
-        case aiohttp.ClientResponseError() if not isinstance(error, aiohttp.TooManyRedirects):
-            # The caller asked for it, with raise_for_status.
+        case aiohttp.RedirectClientError() | aiohttp.TooManyRedirects():
+            return Failure(network_error(error), repeat=False)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | aiohttp.ClientResponseError():
             return None
         case aiohttp_socks.ProxyConnectionError():
             unreachable = TorUnavailable(f"Tor's SOCKS5 port {proxy} does not answer")
