@@ -191,8 +191,9 @@ def _time(text: str) -> datetime | None:
         return None
 
 
-_C_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([abfnrtv0\\'\"]))")
-_C_LETTERS = dict(zip(b"abfnrtv0\\'\"", b"\a\b\f\n\r\t\v\0\\'\"", strict=True))
+_C_ESCAPES = re.compile(r"(?:\\(?:x[0-9A-Fa-f]{2}|[abfnrtv0\\'\"]))+")
+_C_ESCAPE = re.compile(r"\\(?:x(..)|(.))")
+_C_LETTERS = dict(zip("abfnrtv0\\'\"", b"\a\b\f\n\r\t\v\0\\'\"", strict=True))
 
 
 def unescape_c(text: str) -> str:
@@ -204,17 +205,14 @@ def unescape_c(text: str) -> str:
     Returns:
         The text that was escaped; bytes that are not UTF-8 are kept as surrogates.
     """
-    if "\\" not in text:
-        return text
+    return _C_ESCAPES.sub(_plain, text) if "\\" in text else text
 
-    def plain(match: re.Match[bytes]) -> bytes:
-        if match[1]:
-            return bytes.fromhex(match[1].decode())
-        return bytes([_C_LETTERS[match[2][0]]])
 
-    return _C_ESCAPE.sub(plain, text.encode(errors="surrogateescape")).decode(
-        errors="surrogateescape"
-    )
+def _plain(escapes: re.Match[str]) -> str:
+    # A whole run at once: the bytes of one UTF-8 character are escaped one by one.
+    found = _C_ESCAPE.findall(escapes[0])
+    raw = bytes(int(digits, 16) if digits else _C_LETTERS[letter] for digits, letter in found)
+    return raw.decode(errors="surrogateescape")
 
 
 def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:

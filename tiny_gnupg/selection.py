@@ -127,4 +127,4 @@ def _fitting(kind: Kind, value: str) -> Callable[[UserID], bool]:
 
 def _lower(text: str) -> bytes:
     # bytes.lower() knows ASCII letters only, and so does gpg.
-    return text.encode(errors="surrogateescape").lower()
+    return text.encode(errors="surrogatepass").lower()

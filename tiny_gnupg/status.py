@@ -66,7 +66,7 @@ def parse_status(data: bytes) -> tuple[Status, ...]:
     return tuple(found)
 
 
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def unescape_percent(text: str) -> str:
@@ -79,9 +79,12 @@ def unescape_percent(text: str) -> str:
         The text that was escaped. It may hold control characters: show it to people only by
         way of ``errors.printable``.
     """
-    raw = text.encode(errors="surrogateescape")
-    plain = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), raw)
-    return plain.decode(errors="surrogateescape")
+    return _ESCAPES.sub(_plain, text)
+
+
+def _plain(escapes: re.Match[str]) -> str:
+    # A whole run at once: the bytes of one UTF-8 character are escaped one by one.
+    return bytes.fromhex(escapes[0].replace("%", "")).decode(errors="surrogateescape")
 
 
 class Field(NamedTuple):

@@ -1,0 +1,63 @@
+"""A gpg home for one test module: short path, no passphrases, gone with its agent afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+VECTORS = Path(
+    os.environ.get("TINY_GNUPG_VECTORS", Path(__file__).parents[1] / ".." / "shared" / "vectors")
+)
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
+
+_OPTIONS = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--no-auto-check-trustdb")
+
+
+@dataclass(frozen=True)
+class Home:
+    """A gpg home and the way to run gpg in it."""
+
+    path: Path
+
+    def run(self, *args: str, stdin: bytes = b"", check: bool = True) -> bytes:
+        """Run gpg with ``args`` and ``stdin``; give its standard output."""
+        done = subprocess.run(
+            ["gpg", "--homedir", str(self.path), *_OPTIONS, *args],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def colons(self, *args: str) -> str:
+        """List keys ``--with-colons``, decoded as the package decodes."""
+        return self.run("--with-colons", *args).decode(errors="surrogateescape")
+
+    def new_key(self, user_id: str, algorithm: str = "ed25519", usage: str = "cert") -> str:
+        """Make a key without a passphrase; give its fingerprint."""
+        out = self.run("--status-fd", "1", "--quick-gen-key", "--yes", user_id, algorithm, usage)
+        return next(line.split()[3] for line in out.decode().splitlines() if "KEY_CREATED" in line)
+
+
+@contextmanager
+def temporary_home() -> Iterator[Home]:
+    """Make a home, and take it away with its agent."""
+    path = tempfile.mkdtemp(prefix="tg", dir="/tmp")
+    try:
+        yield Home(Path(path))
+    finally:
+        subprocess.run(
+            ["gpg-connect-agent", "--homedir", path, "--no-autostart", "KILLAGENT", "/bye"],
+            capture_output=True,
+            check=False,
+        )
+        shutil.rmtree(path, ignore_errors=True)
