@@ -123,7 +123,7 @@ def agent_program(executable: str | Path) -> Path | None:
     """
     folder = Path(executable).resolve().parent
     agent = folder / "gpg-agent"
-    return agent if (folder / MANIFEST).is_file() and _is_program(agent) else None
+    return agent if _is_program(agent) and os.path.isfile(folder / MANIFEST) else None
 
 
 def parse_version(text: str) -> Version:
@@ -222,7 +222,7 @@ def _named(name: str) -> Path:
     if found is None:
         raise BinaryNotFound(f"there is no {name} on PATH", hint=INSTALL)
     absolute = Path(os.path.abspath(os.path.expanduser(found)))
-    if not absolute.exists():
+    if not os.path.exists(absolute):
         raise _unusable(absolute, "is not there")
     if not _is_program(absolute):
         raise _unusable(absolute, "is not an executable file")
@@ -235,7 +235,8 @@ def _absolute_path_entries() -> str:
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    # os.path, not Path: in a folder that we may not look into there is no program for us.
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _fits_this_machine(bundled: Path) -> bool:
