@@ -40,7 +40,7 @@ def dearmor(data: bytes) -> bytes:
     """Give the binary form of one armored block, or of data that is binary already."""
     if not data.lstrip().startswith(b"-----BEGIN"):
         return data
-    found = re.search(rb"-----BEGIN [^\n]*\r?\n(.*?)-----END ", data, re.DOTALL)
+    found = re.search(rb"-----BEGIN [^\n]*(\n.*?)-----END ", data, re.DOTALL)
     if found is None:
         raise Malformed("armor without an end")
     # Header lines end at the first empty line; the checksum begins with "=".

@@ -150,7 +150,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, 
 
 
 @contextlib.asynccontextmanager
-async def listening(handler: Handler) -> AsyncIterator[int]:
+async def listening(handler: Handler, port: int = 0) -> AsyncIterator[int]:
     """Serve raw TCP connections on loopback with ``handler``; gives the port.
 
     What is wrong with an answer is often below what a web server would send, so the tests write
@@ -171,7 +171,7 @@ async def listening(handler: Handler) -> AsyncIterator[int]:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
