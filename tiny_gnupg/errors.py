@@ -175,7 +175,11 @@ class BadSignature(SignatureError):
 
 
 class NotSigned(SignatureError):
-    """There is no signature, though one is required."""
+    """There is no signature, though one is required; ``.value``: whom the message is for."""
+
+    def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
+        self.value = value
+        super().__init__(message, **details)
 
 
 class ExpiredSignature(SignatureError):
@@ -200,9 +204,9 @@ class NotText(GnuPGError, ValueError):
     default_hint = "pass the message as bytes to get bytes back"
 
     @classmethod
-    def of(cls, error: UnicodeDecodeError) -> Self:
+    def at(cls, offset: int) -> Self:
         """Say where the text stops being UTF-8, without showing any of it."""
-        return cls(f"the plaintext is not UTF-8: byte {error.start} is no part of a character")
+        return cls(f"the plaintext is not UTF-8: byte {offset} is no part of a character")
 
 
 class ImportFailed(GnuPGError, ValueError):
@@ -213,6 +217,10 @@ class OutputTooLarge(GnuPGError, ValueError):
     """The output passed its bound and was dropped (a decompression bomb?)."""
 
     default_hint = "raise max_output, or work with files"
+
+
+class NotSecretBool(TypeError, ValueError):
+    """``secret`` says whether secret keys are exported, and is no bool."""
 
 
 class CommandFailed(GnuPGError, subprocess.CalledProcessError):

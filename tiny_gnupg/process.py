@@ -136,7 +136,7 @@ async def run_program(
         finally:
             traffic.close()
             if child.returncode is None:
-                await _uninterrupted(_end(child))
+                await uninterrupted(_end(child))
     finally:
         traffic.close()
     outputs = (traffic.stdout, traffic.stderr, traffic.status)
@@ -219,7 +219,7 @@ async def _exit_of(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-async def _uninterrupted(work: Coroutine[None, None, None]) -> None:
+async def uninterrupted(work: Coroutine[None, None, None]) -> None:
     """Await ``work`` to its end, and only then let a cancellation that came meanwhile through."""
     task = asyncio.ensure_future(work)
     cancelled = False

@@ -294,7 +294,7 @@ class Decryption:
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            raise NotText.of(error) from None
+            raise NotText.at(error.start) from None
 
     def require_good(self) -> Self:
         """Give this back where every signature is good and there is at least one or none at all.

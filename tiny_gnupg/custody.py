@@ -1,0 +1,282 @@
+"""Secret keys that enter or leave a home whose passphrases are stretched.
+
+Outside, a key opens with its user's own passphrase and gpg's own calibrated protection; inside,
+with the stretched one. The passphrase is changed by gpg itself, in a home made for the moment:
+the key files are copied there, ``--change-passphrase`` runs there, and what comes of it is taken
+from there. The files of the home itself are only ever replaced whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from . import command, outcome
+from .engine import Engine
+from .errors import BadPassphrase, GnuPGError
+from .home import Home
+from .listing import parse_colons
+from .process import Data
+from .protection import Kind
+from .results import ImportResult, Key
+
+
+@asynccontextmanager
+async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
+    """Make a home for the block, inside the home of ``engine``; nothing of it is left after.
+
+    Args:
+        engine: whose home it is made in.
+        kind: ``scrypt`` for the agent's low count, ``gnupg`` for gpg's calibrated one.
+    """
+    await engine.open()
+    path = engine.home.state / f"scratch.{secrets.token_hex(6)}"
+    aside = Engine(
+        engine.executable, Home.at(path), engine.options, kind=kind, timeout=engine.timeout
+    )
+    try:
+        await aside.open()
+        yield aside
+    finally:
+        await asyncio.shield(_clear(aside))
+
+
+async def _clear(aside: Engine) -> None:
+    await aside.close()
+    Home.drop(aside.home)
+    await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
+
+
+def key_files(home: Home, keygrips: Iterable[str]) -> list[Path]:
+    """Give the files in which the agent keeps these keys, of those that are there."""
+    directory = home.path / "private-keys-v1.d"
+    return [path for grip in keygrips if (path := directory / f"{grip}.key").exists()]
+
+
+def keygrips(key: Key) -> list[str]:
+    """Give the keygrips of a key and its subkeys."""
+    grips = [key.keygrip, *(subkey.keygrip for subkey in key.subkeys)]
+    return [grip for grip in grips if grip]
+
+
+def is_protected(path: Path) -> bool:
+    """Tell whether a key file needs a passphrase (agent/keyformat.txt)."""
+    return b"protected-private-key" in path.read_bytes()
+
+
+def is_untouched(path: Path) -> bool:
+    """Tell whether a key is still protected the way it came in, by a passphrase not yet seen."""
+    return b"openpgp-native" in path.read_bytes()
+
+
+def any_untouched(home: Home) -> bool:
+    """Tell whether a home holds a key that was not taken over."""
+    return any(map(is_untouched, (home.path / "private-keys-v1.d").glob("*.key")))
+
+
+def copy_keys(files: Iterable[Path], home: Home, *, replace: bool) -> int:
+    """Copy key files into a home, each whole or not at all; give the number copied."""
+    directory = home.path / "private-keys-v1.d"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    copied = 0
+    for source in files:
+        target = directory / source.name
+        if replace or not target.exists():
+            draft = directory / f".{source.name}.{secrets.token_hex(4)}"
+            with open(draft, "xb", opener=_private) as file:
+                file.write(source.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, target)
+            copied += 1
+    return copied
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
+    """Change the passphrase of a secret key and its subkeys in the home of ``engine``.
+
+    The home's lock is held by the caller, or the home is nobody else's.
+
+    Args:
+        engine: where.
+        key: which.
+        old: the passphrase now, as the agent expects it.
+        new: the passphrase from now on.
+
+    Raises:
+        BadPassphrase: ``old`` does not open it.
+        GnuPGError: gpg cannot do it.
+    """
+    files = key_files(engine.home, keygrips(key))
+    replies = [old, new, new] if any(map(is_protected, files)) else [new, new]
+
+    def answer(line: str) -> bytes | None:
+        if line.startswith("GET_HIDDEN"):
+            return (replies.pop(0) if len(replies) > 1 else replies[0]) + b"\n"
+        return b"y\n" if line.startswith("GET_BOOL") else None
+
+    reply = await engine.run_locked(
+        command.change_passphrase(key.fingerprint), answer=answer, attended=True
+    )
+    if reply.has("ERROR") or reply.returncode != 0:
+        raise outcome.failure(reply, "change the passphrase", key.fingerprint)
+
+
+async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
+    """Change the passphrase of a key of ``engine``'s home; its files are replaced whole.
+
+    Raises:
+        BadPassphrase: ``old`` does not open it; nothing was changed.
+    """
+    kind = engine.home.protection.kind
+    async with scratch(engine, kind) as aside, engine.locked(writing=True):
+        await _bring_over(engine, aside, [key])
+        await change_passphrase(aside, key, old, new)
+        changed = key_files(aside.home, keygrips(key))
+        await asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
+
+
+async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
+    """Export secret keys, protected by the user's own passphrase the way gpg itself does it.
+
+    Args:
+        engine: whose keys.
+        keys: which.
+        inner: the passphrase as the agent of the home expects it.
+        outer: the user's own.
+
+    Returns:
+        An armored block.
+
+    Raises:
+        BadPassphrase: the passphrase does not open a key.
+    """
+    found = list(keys)
+    fingerprints = [key.fingerprint for key in found]
+    async with scratch(engine, "gnupg") as aside:
+        async with engine.locked(writing=False):
+            await _bring_over(engine, aside, found)
+        for key in found:
+            try:
+                await change_passphrase(aside, key, inner, outer)
+            except BadPassphrase:
+                # One that came in with a passphrase of its own and was not taken over; where
+                # that is the user's, the export below opens it, and else says what is wrong.
+                continue
+        reply = await aside.run_locked(command.export_secret(fingerprints), passphrase=outer)
+    return exported(reply, fingerprints)
+
+
+def exported(reply: outcome.Reply, fingerprints: Iterable[str]) -> bytes:
+    """Give what was exported, where that is all that was asked for.
+
+    Raises:
+        GnuPGError: something is missing.
+    """
+    named = ", ".join(fingerprints)
+    if reply.returncode != 0 or not reply.stdout or reply.has("ERROR"):
+        raise outcome.failure(reply, "export", named)
+    return reply.stdout
+
+
+async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
+    """Copy keys into a scratch home: the files of the secret parts, and the public parts."""
+    found = list(keys)
+    public = await engine.run_locked(command.export([key.fingerprint for key in found]))
+    files = [path for key in found for path in key_files(engine.home, keygrips(key))]
+    copy_keys(files, aside.home, replace=True)
+    await aside.run(command.import_keys(), stdin=public.stdout, writing=True)
+
+
+async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes) -> ImportResult:
+    """Import a block with secret keys, and take over those that the user's passphrase opens.
+
+    Args:
+        engine: into whose home.
+        block: the keys.
+        inner: the passphrase as the agent of the home shall expect it.
+        outer: the user's own.
+
+    Returns:
+        What was imported.
+
+    Raises:
+        ImportFailed: nothing was.
+    """
+    async with scratch(engine, "scrypt") as aside:
+        reply = await aside.run(command.import_keys(), stdin=block, writing=True)
+        result = outcome.imported(reply)
+        found = parse_colons((await aside.run(command.list_keys())).stdout)
+        for key in found:
+            await _take_over_there(aside, key, inner, outer)
+        public = await aside.run(command.export([key.fingerprint for key in found]))
+        files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
+        async with engine.locked(writing=True):
+            merged = await engine.run_locked(command.import_keys(), stdin=public.stdout)
+            copied = await asyncio.to_thread(copy_keys, files, engine.home, replace=False)
+    return _together(outcome.imported(merged), result, copied)
+
+
+def _together(public: ImportResult, secret: ImportResult, copied: int) -> ImportResult:
+    """Give the result of an import that was made in two steps."""
+    new = secret.secret_imported if copied else 0
+    counts = dict(public.counts)
+    counts["sec_read"] = secret.counts.get("sec_read", 0)
+    counts["sec_imported"] = new
+    counts["sec_dups"] = counts["sec_read"] - new
+    return ImportResult(
+        fingerprints=public.fingerprints,
+        imported=public.imported,
+        updated=public.updated,
+        unchanged=public.unchanged,
+        secret_imported=new,
+        no_user_id=public.no_user_id,
+        counts=counts,
+    )
+
+
+async def _take_over_there(aside: Engine, key: Key, inner: bytes, outer: bytes) -> bool:
+    """Change a key in a scratch home to the stretched passphrase, where the user's opens it."""
+    files = key_files(aside.home, keygrips(key))
+    if not any(map(is_protected, files)):
+        return False
+    try:
+        await change_passphrase(aside, key, outer, inner)
+    except GnuPGError:
+        return False
+    return True
+
+
+async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bool:
+    """Take over keys that came in with a passphrase that was not known then, and now is.
+
+    Args:
+        engine: whose keys.
+        keys: all secret keys that may be meant.
+        inner: the passphrase as the agent of the home shall expect it.
+        outer: the user's own.
+
+    Returns:
+        True where at least one key was taken over.
+    """
+    taken = False
+    for key in keys:
+        files = key_files(engine.home, keygrips(key))
+        if not any(map(is_untouched, files)):
+            continue
+        async with scratch(engine, "scrypt") as aside, engine.locked(writing=True):
+            await _bring_over(engine, aside, [key])
+            if await _take_over_there(aside, key, inner, outer):
+                changed = key_files(aside.home, keygrips(key))
+                await asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
+                taken = True
+    return taken

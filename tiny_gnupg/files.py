@@ -1,0 +1,138 @@
+"""Files that appear whole or not at all.
+
+What is written has no name until it is complete, so that neither an error nor a kill leaves half
+a file behind. Nothing is ever written through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+Progress = Callable[[int, int], object]
+
+#: Seconds between two reports of progress.
+TICK = 0.1
+
+
+@asynccontextmanager
+async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> AsyncIterator[int]:
+    """Give the descriptor of a file that gets its name where the block ends well.
+
+    Args:
+        target: its path.
+        mode: its permissions, less the umask.
+        replace: whether a file that is there may be replaced.
+
+    Raises:
+        FileExistsError: there is something, and it must not be replaced; or a symbolic link.
+        OSError: the file cannot be made or written.
+    """
+    refuse(target, replace=replace)
+    fd, draft = _open_draft(target, mode)
+    try:
+        yield fd
+        await asyncio.to_thread(_publish, fd, draft, target, replace)
+        draft = None
+    finally:
+        os.close(fd)
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+
+
+def refuse(target: Path, *, replace: bool) -> None:
+    """Refuse a path where something is that must not be replaced.
+
+    Raises:
+        FileExistsError: as it says.
+    """
+    if target.is_symlink():
+        raise FileExistsError(errno.EEXIST, "will not write through a symbolic link", str(target))
+    if target.exists() and not replace:
+        raise FileExistsError(errno.EEXIST, "there is such a file already", str(target))
+
+
+def _open_draft(target: Path, mode: int) -> tuple[int, Path | None]:
+    """Open a file without a name in the target's directory; with one where that cannot be."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(target.parent, flags | os.O_TMPFILE, mode), None
+    except (AttributeError, IsADirectoryError):
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.EISDIR):
+            raise
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    return os.open(draft, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), draft
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``, however the system cuts it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _publish(fd: int, draft: Path | None, target: Path, replace: bool) -> None:
+    os.fsync(fd)
+    if draft is None and not replace:
+        _link(fd, target)
+        return
+    if draft is None:
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        _link(fd, draft)
+    try:
+        if replace:
+            os.replace(draft, target)
+        else:
+            os.link(draft, target)
+            draft.unlink()
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _link(fd: int, target: Path) -> None:
+    """Give a file without a name its name (open(2), O_TMPFILE)."""
+    os.link(f"/proc/self/fd/{fd}", target, follow_symlinks=True)
+
+
+@asynccontextmanager
+async def reading(source: Path, progress: Progress | None = None) -> AsyncIterator[int]:
+    """Open a file for a child to read, and report how far that is.
+
+    Args:
+        source: its path.
+        progress: called with the bytes read so far and the size in bytes, ten times a second and
+            at the end.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        total = os.fstat(fd).st_size
+        reporter = asyncio.ensure_future(_report(fd, total, progress)) if progress else None
+        try:
+            yield fd
+        finally:
+            if reporter is not None:
+                reporter.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reporter
+        if progress is not None:
+            progress(total, total)
+    finally:
+        os.close(fd)
+
+
+async def _report(fd: int, total: int, progress: Progress) -> None:
+    while True:
+        # The child shares this descriptor's position: where it is, is what it has read.
+        progress(min(os.lseek(fd, 0, os.SEEK_CUR), total), total)
+        await asyncio.sleep(TICK)

@@ -1,0 +1,1065 @@
+"""``GnuPG``: the one public door.
+
+Each method checks its arguments, builds a command, runs it, and reads the answer. What to say is
+in ``command``, how it is said in ``engine`` and ``process``, and what an answer means in
+``outcome``. Success returns, failure raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, AnyStr, NamedTuple, Self, TypeVar
+
+import aiofiles
+
+from . import binary, command, custody, outcome
+from .arguments import (
+    checked_expiry,
+    checked_name,
+    checked_passphrase,
+    checked_reason,
+    checked_secret,
+    checked_trust,
+    revocation_answers,
+    user_id_error,
+    user_id_of,
+)
+from .engine import Engine
+from .errors import (
+    BadPassphrase,
+    CommandFailed,
+    GnuPGError,
+    KeyNotFound,
+    NoSecretKey,
+    NotOpenPGP,
+    NotSigned,
+    UnusableKey,
+)
+from .files import refuse, whole_file, write_all
+from .home import Home, default_homedir
+from .keytable import KeyTable, check_uid, keys_of, require_listing, the_one, why_unusable
+from .listing import format_list_keys
+from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
+from .process import SECOND, Data, uninterrupted
+from .protection import KINDS, Kind
+from .results import Capability, Decryption, ImportResult, Key, Packet, Verification
+from .selection import Kind as TermKind
+from .selection import classify, matching, search_term
+from .text import as_text, like
+
+log = logging.getLogger("tiny_gnupg")
+
+T = TypeVar("T")
+
+
+class _Bounds(NamedTuple):
+    """What an instance asks of each home that it uses."""
+
+    protection: Kind | None
+    timeout: float | None
+    limit: int | None
+
+
+class GnuPG:
+    """A GnuPG home and an identity in it.
+
+    Args:
+        username: the name of the identity.
+        email: its address.
+        passphrase: what protects its secret keys; the empty one leaves them unprotected.
+        torify: prefix each gpg command with ``torify``.
+        homedir: where keyring, trust and agent live; default: ``TINY_GNUPG_HOME``, the package's
+            own ``gpghome`` if it is writable, else the per-user data directory.
+        executable: the gpg to run; default: ``TINY_GNUPG_GPG``, the bundled one, ``gpg2`` or
+            ``gpg`` on ``PATH``.
+        options: the file of gpg's options; default: the shipped ``gpg2.conf``.
+        protection: ``"scrypt"`` or ``"gnupg"``; default: what the home says.
+        tor_host: where Tor's SOCKS5 port listens.
+        tor_port: its number.
+        isolate: give this instance Tor circuits of its own.
+        keyserver: base URL; default: the v3 onion service of keys.openpgp.org.
+        timeout: seconds for one gpg run; None waits for ever.
+        limit: how many gpg processes run at once; None takes twice the number of cores.
+        max_output: bytes that one call in memory may produce; None is without bound.
+
+    Raises:
+        ValueError: control characters in an argument, or a leading ``%`` in a name.
+        BinaryNotFound: there is no gpg.
+        FileNotFoundError: ``torify`` is not installed.
+    """
+
+    def __init__(
+        self,
+        username: str = "",
+        email: str = "",
+        passphrase: str = "",
+        torify: bool = False,
+        *,
+        homedir: str | os.PathLike[str] | None = None,
+        executable: str | os.PathLike[str] | None = None,
+        options: str | os.PathLike[str] | None = None,
+        protection: Kind | None = None,
+        tor_host: str = "127.0.0.1",
+        tor_port: int = 9050,
+        isolate: bool = True,
+        keyserver: str | None = None,
+        timeout: float | None = None,
+        limit: int | None = None,
+        max_output: int | None = 512 * 2**20,
+    ) -> None:
+        self.username = checked_name("username", username)
+        self.email = checked_name("email", email)
+        self.passphrase = checked_passphrase(passphrase)
+        self.fingerprint = ""
+        self.max_output = max_output
+        if protection is not None and protection not in KINDS:
+            raise ValueError(f"protection is one of {', '.join(KINDS)}, not {protection!r}")
+        self._bounds = _Bounds(protection, timeout, limit)
+        self._stretched: dict[tuple[int, str, str], Future[bytes]] = {}
+        self.executable = str(binary.find_executable(os.fspath(executable) if executable else None))
+        self.options = os.path.abspath(options or binary.package_home() / "gpg2.conf")
+        self._torify = ""
+        self.set_homedir(homedir)
+        self.set_base_command(torify)
+
+    def __repr__(self) -> str:
+        who = f"email={self.email!r}, fingerprint={self.fingerprint!r}"
+        return f"{type(self).__name__}(homedir={self.home!r}, {who})"
+
+    async def __aenter__(self) -> Self:
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what this instance opened: its network session, and an agent that nobody else uses.
+
+        It may be used again after that; it then opens anew what it needs.
+        """
+        await self._engine.close()
+
+    # -- the home and its commands ---------------------------------------------------------
+
+    @property
+    def home(self) -> str:
+        """The homedir."""
+        return str(self._engine.home.path)
+
+    def set_homedir(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Use another homedir from now on.
+
+        Args:
+            path: the directory; None takes the default one.
+        """
+        homedir = self.format_homedir(path) if path else default_homedir(binary.package_home())
+        self.fingerprint = ""
+        self._engine = Engine(
+            Path(self.executable),
+            Home.at(Path(homedir)),
+            Path(self.options),
+            kind=self._bounds.protection,
+            torify=self._torify,
+            timeout=self._bounds.timeout,
+            limit=self._bounds.limit,
+        )
+        self._table = KeyTable(self._engine)
+
+    def format_homedir(self, path: str | os.PathLike[str]) -> str:
+        """Give a homedir as an absolute path, ``~`` resolved."""
+        return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+    def set_home_permissions(self, home: str | os.PathLike[str]) -> None:
+        """Make a directory its owner's alone (0700); a failure is logged, not raised."""
+        try:
+            os.chmod(home, 0o700)
+        except OSError as error:
+            log.warning("cannot set the permissions of %s: %s", os.fspath(home), error.strerror)
+
+    def set_base_command(self, torify: bool = False) -> None:
+        """Say whether gpg commands are prefixed with ``torify``.
+
+        Raises:
+            FileNotFoundError: it is not installed.
+        """
+        found = shutil.which("torify") if torify else ""
+        if found is None:
+            raise FileNotFoundError("torify is not installed (Debian: apt install torsocks)")
+        self._torify = self._engine.torify = found
+
+    async def set_fingerprint(self, uid: str) -> None:
+        """Make the key that ``uid`` names this instance's own.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        self.fingerprint = (await self._table.one(uid)).fingerprint
+
+    async def reset_daemon(self) -> None:
+        """End this home's gpg-agent; the next command that needs it starts a new one."""
+        async with self._engine.locked(writing=True):
+            await asyncio.to_thread(self._engine.home.end_agent)
+
+    def command(
+        self, *options: str, with_passphrase: bool = False, manual: bool = False
+    ) -> list[str]:
+        """Build a command of your own.
+
+        Args:
+            options: what gpg shall do.
+            with_passphrase: read the passphrase from the first line of the input.
+            manual: let gpg ask questions.
+
+        Returns:
+            The argument list: the executable, the house's options, then yours.
+        """
+        asking = ["--passphrase-fd", "0", *command.LOOPBACK] if with_passphrase else []
+        return self._engine.base.command([*asking, *options], attended=manual)
+
+    def shell_command(self, command: Sequence[str]) -> str:
+        """Give a command as one shlex-quoted line, to paste into a shell, log or show."""
+        return shlex.join(command)
+
+    def encode_inputs(self, *inputs: str) -> bytes:
+        """Give the inputs as UTF-8, each on a line of its own."""
+        return ("\n".join(map(str, inputs)) + "\n").encode()
+
+    async def unlock(self) -> str:
+        """Give the passphrase as gpg-agent expects it in this home.
+
+        It is the first input of a command made ``with_passphrase``. In a home with gpg's own
+        protection it is the user's own text.
+        """
+        return (await self._secret()).decode()
+
+    async def read_output(self, command: Sequence[str], inputs: bytes | str = b"") -> str:
+        """Run a command and give its output as text.
+
+        Args:
+            command: as ``command`` gives it.
+            inputs: as ``encode_inputs`` gives them.
+
+        Raises:
+            CommandFailed: it ended with another exit code than 0; also where a method of this
+                class would raise an error of another kind.
+            NotText: the output is not UTF-8.
+        """
+        await self._engine.open()
+        base = self._engine.base
+        ours = list(command[: base.slot]) == base.command()[: base.slot]
+        async with self._engine.locked(writing=not _reads_only(command)):
+            reply = await self._engine.run_command(
+                command, slot=base.slot if ours else None, stdin=inputs, max_output=self.max_output
+            )
+        if reply.returncode != 0:
+            raise CommandFailed("the command failed", output=reply.stdout, **reply.details())
+        return await as_text(reply.stdout)
+
+    # -- keys ------------------------------------------------------------------------------
+
+    async def gen_key(self, *, expires: str = "3y") -> str:
+        """Make this identity's key: a certifying ed25519 primary key, and three subkeys.
+
+        The subkeys sign (ed25519), authenticate (ed25519) and encrypt (cv25519).
+
+        Args:
+            expires: when all four expire: ``3y``, ``6m``, ``2w``, ``90d``, a date
+                (``2030-12-31``), or ``0`` for never.
+
+        Returns:
+            The fingerprint, which is now this instance's own.
+
+        Raises:
+            ValueError: the identity has neither name nor address, or ``expires`` is no such text.
+        """
+        user_id = user_id_of(self.username, self.email)
+        checked_expiry(expires)
+        passphrase = await self._secret()
+        async with self._engine.locked(writing=True):
+            made = await self._engine.run_locked(
+                command.generate(user_id, expires), passphrase=passphrase
+            )
+            fingerprint = outcome.created_key(made, "make a key")
+            try:
+                await self._add_trio(fingerprint, expires, passphrase)
+            except BaseException:
+                # Half a key is none: not even a cancellation leaves one behind.
+                await uninterrupted(self._remove(fingerprint))
+                raise
+        self._table.forget()
+        self.fingerprint = fingerprint
+        return fingerprint
+
+    async def _remove(self, fingerprint: str) -> None:
+        await self._engine.run_locked(command.delete(fingerprint))
+
+    async def _add_trio(self, fingerprint: str, expires: str, passphrase: bytes) -> None:
+        for algorithm, usage in command.SUBKEYS:
+            reply = await self._engine.run_locked(
+                command.add_subkey(fingerprint, algorithm, usage, expires), passphrase=passphrase
+            )
+            outcome.created_key(reply, f"add a subkey to {fingerprint}")
+
+    async def add_subkeys(self, uid: str = "", *, expires: str = "3y") -> None:
+        """Add the three subkeys that ``gen_key`` makes to another key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            expires: as for ``gen_key``.
+
+        Raises:
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_expiry(expires)
+        fingerprint = await self._own_secret(uid)
+        passphrase = await self._secret()
+        async with self._engine.locked(writing=True):
+            await self._add_trio(fingerprint, expires, passphrase)
+        self._table.forget()
+
+    async def delete(self, uid: str = "") -> None:
+        """Delete a key, secret part and public part, without a question.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+
+        Raises:
+            KeyNotFound: there is none.
+        """
+        fingerprint = await self._named(uid)
+        reply = await self._write(command.delete(fingerprint))
+        outcome.require_success(reply, "delete", fingerprint)
+        if fingerprint == self.fingerprint:
+            self.fingerprint = ""
+
+    async def revoke(self, uid: str = "", *, reason: int = 0, text: str = "") -> str:
+        """Revoke a key: make the revocation certificate, and import it.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            reason: 0 none, 1 compromised, 2 superseded, 3 no longer used (gpg's numbers).
+            text: a description for others to read.
+
+        Returns:
+            The revoked public key, armored.
+
+        Raises:
+            ValueError: another reason, or control characters in the text.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_reason(reason, text)
+        fingerprint = await self._own_secret(uid)
+        made = await self._write(
+            command.generate_revocation(fingerprint),
+            passphrase=await self._secret(),
+            answer=revocation_answers(reason, text),
+            attended=True,
+        )
+        outcome.require_success(made, "revoke", fingerprint)
+        if not made.stdout:
+            raise outcome.failure(made, "revoke", fingerprint)
+        imported = await self._write(command.import_keys(), stdin=made.stdout)
+        outcome.require_success(imported, "revoke", fingerprint)
+        if not (await self._table.one(fingerprint)).revoked:
+            raise outcome.failure(imported, "revoke", fingerprint)
+        return await self.text_export(fingerprint)
+
+    async def trust(self, uid: str = "", level: int = 5) -> None:
+        """Set the ownertrust of a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            level: 1 unknown, 2 never, 3 marginal, 4 full, 5 ultimate.
+
+        Raises:
+            ValueError: another level.
+        """
+        if isinstance(level, bool) or level not in command.OWNERTRUST:
+            raise ValueError(f"a trust level is 1, 2, 3, 4 or 5, not {level!r}")
+        fingerprint = await self._named(uid)
+        options, stdin = command.ownertrust(fingerprint, level)
+        outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
+
+    async def key_trust(self, uid: str = "") -> str:
+        """Give the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g."""
+        return (await self._key(uid)).validity.value
+
+    async def set_expire(self, uid: str, expires: str, *, subkeys: bool = True) -> None:
+        """Set when a key expires.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            expires: as for ``gen_key``.
+            subkeys: set that of all subkeys too.
+        """
+        checked_expiry(expires)
+        fingerprint = await self._own_secret(uid)
+        passphrase = await self._secret()
+        for which in ((), ("*",)) if subkeys else ((),):
+            options = command.set_expire(fingerprint, expires, which)
+            reply = await self._write(options, passphrase=passphrase)
+            outcome.require_success(reply, "set the expiry", fingerprint)
+
+    async def change_passphrase(self, uid: str, new: str) -> None:
+        """Change the passphrase of a secret key and its subkeys.
+
+        The instance goes on with the new one where the key is its own.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            new: the passphrase from now on; the empty one leaves the key unprotected.
+
+        Raises:
+            BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
+        """
+        checked_passphrase(new)
+        fingerprint = await self._own_secret(uid)
+        key = await self._table.one(fingerprint)
+        old, inner = await self._secret(), await self._secret(new)
+        await custody.replace_passphrase(self._engine, key, old, inner)
+        if fingerprint == self.fingerprint:
+            self.passphrase = new
+
+    async def add_uid(self, uid: str, name: str, email: str) -> None:
+        """Add a user id to a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            name: the user id's name.
+            email: its address.
+        """
+        user_id = user_id_of(checked_name("name", name), checked_name("email", email))
+        fingerprint = await self._own_secret(uid)
+        options = command.add_user_id(fingerprint, user_id)
+        reply = await self._write(options, passphrase=await self._secret())
+        outcome.require_success(reply, "add a user id", fingerprint)
+
+    async def revoke_uid(self, uid: str, which: str) -> None:
+        """Revoke one user id of a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            which: the user id's whole text, or its address.
+
+        Raises:
+            KeyNotFound: the key has no such user id.
+            AmbiguousKey: it has several.
+        """
+        fingerprint = await self._own_secret(uid)
+        key = await self._table.one(fingerprint)
+        fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
+        if len(fits) != 1:
+            raise user_id_error(key, which, [one.text for one in fits])
+        options = command.revoke_user_id(fingerprint, fits[0].text)
+        reply = await self._write(options, passphrase=await self._secret())
+        outcome.require_success(reply, "revoke a user id", fingerprint)
+
+    async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
+        """List keys, typed.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+
+        Returns:
+            The keys; none where nothing fits.
+        """
+        terms = [search_term(check_uid(uid))] if uid else []
+        reply = await self._engine.run(command.list_keys(terms, secret=secret))
+        found = await keys_of(reply)
+        return matching(found, uid) if uid else found
+
+    async def list_keys(self, uid: str = "", secret: bool = False) -> dict[str, str]:
+        """List keys by fingerprint and address, with one gpg process whatever their number.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+
+        Returns:
+            The address of each key's first user id that is not revoked and has one, else ``""``.
+        """
+        if uid:
+            return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
+        reply = await self._engine.run(command.list_addresses(secret=secret))
+        require_listing(reply)
+        text = reply.stdout.decode(errors="surrogateescape")
+        return await asyncio.to_thread(format_list_keys, text, secret)
+
+    async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
+        """Give gpg's own listing, as it prints it.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+        """
+        terms = [search_term(check_uid(uid))] if uid else []
+        reply = await self._engine.run(command.list_keys(terms, secret=secret, colons=False))
+        require_listing(reply)
+        return reply.stdout.decode(errors="replace")
+
+    def format_list_keys(self, text: str, secret: bool = False) -> dict[str, str]:
+        """Read fingerprints and addresses from a listing, gpg's human one or the colon one."""
+        return format_list_keys(text, secret)
+
+    async def key_fingerprint(self, uid: str = "") -> str:
+        """Give the fingerprint of the one key that ``uid`` names."""
+        return (await self._key(uid)).fingerprint
+
+    async def key_email(self, uid: str = "") -> str:
+        """Give the address of the one key that ``uid`` names."""
+        return (await self._key(uid)).email
+
+    # -- messages --------------------------------------------------------------------------
+
+    async def encrypt(
+        self,
+        message: AnyStr = "",  # type: ignore[assignment]
+        uid: str | Iterable[str] = "",
+        sign: bool = True,
+        local_user: str = "",
+        *,
+        armor: bool = True,
+        hidden: bool = False,
+        trust: str | None = None,
+        compress: bool = True,
+    ) -> AnyStr:
+        """Encrypt a message, and sign it.
+
+        Args:
+            message: text or bytes.
+            uid: the recipient, or several; the empty text is this instance's own key.
+            sign: sign it too.
+            local_user: whose key signs; the empty text is this instance's own.
+            armor: give text; without it the result is bytes, whatever the message is.
+            hidden: do not write the recipients into the message.
+            trust: ``"web"`` asks for gpg's own check of a recipient's validity; None takes each.
+            compress: try to make it smaller; without it, data that is compressed already goes
+                several times faster.
+
+        Returns:
+            The encrypted message.
+
+        Raises:
+            KeyNotFound: a recipient's key, or the signing key, is not here.
+            UnusableKey: a recipient's key is revoked, expired, disabled or cannot encrypt.
+            AmbiguousKey: an address has several keys.
+            BadPassphrase: the passphrase does not open the signing key.
+        """
+        recipients = [await self._recipient(one) for one in _each(uid)]
+        options = command.encrypt(
+            recipients,
+            local_user=await self._signer(local_user) if sign else "",
+            armor=armor,
+            hidden=hidden,
+            trust=checked_trust(trust),
+            compress=compress,
+        )
+        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+        try:
+            reply = await self._with_key(options, judge, stdin=message, asking=sign)
+        except KeyNotFound as error:
+            raise await self._explained(error, recipients) from None
+        return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
+
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = None, *, armor: bool = True
+    ) -> AnyStr:
+        """Encrypt a message to a passphrase, so that any tool can open it with it.
+
+        Args:
+            message: text or bytes.
+            passphrase: default: this instance's own text.
+            armor: give text; without it the result is bytes.
+
+        Raises:
+            ValueError: the passphrase is empty, or holds NUL, CR or LF.
+        """
+        secret = self.passphrase if passphrase is None else checked_passphrase(passphrase)
+        if not secret:
+            raise ValueError("a message cannot be encrypted to an empty passphrase")
+        reply = await self._engine.run(
+            command.encrypt_symmetric(armor=armor),
+            stdin=message,
+            passphrase=secret.encode(),
+            max_output=self.max_output,
+        )
+        outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
+        return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
+
+    async def decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+        """Decrypt a message; where it is signed, every signature must be good.
+
+        A signed message that is not encrypted is verified and given back.
+
+        Args:
+            message: text or bytes.
+            passphrase: for messages encrypted to one; default: this instance's own text.
+
+        Returns:
+            The plaintext.
+
+        Raises:
+            NoSecretKey: none of the recipients' keys is here.
+            BadPassphrase: the passphrase opens neither key nor message.
+            DecryptionFailed: the message is damaged.
+            KeyNotFound: the key of a signature is not here; ``.value`` names it.
+            SignatureError: a signature is not good.
+            NotText: the message is text, and the plaintext is not UTF-8.
+            NotOpenPGP: the data is none.
+        """
+        found = (await self.decrypt_verify(message, passphrase=passphrase)).require_good()
+        return await like(message, found.data)
+
+    async def decrypt_verify(
+        self, message: str | bytes, *, passphrase: str | None = None
+    ) -> Decryption:
+        """Decrypt a message, and report its signatures whatever their state.
+
+        Args:
+            message: text or bytes.
+            passphrase: for messages encrypted to one; default: this instance's own text.
+
+        Returns:
+            The plaintext and every signature; ``require_good()`` raises as ``decrypt`` would.
+
+        Raises:
+            GnuPGError: as ``decrypt``, save for signatures.
+        """
+        own = None if passphrase is None else checked_passphrase(passphrase).encode()
+        kind = await _kind_of(message)
+        raw = self.passphrase.encode() if own is None else own
+        if kind.symmetric and not kind.recipients:
+            return outcome.decryption(await self._decrypt(message, raw))
+        try:
+            return await self._with_key(command.decrypt(), outcome.decryption, stdin=message)
+        except (BadPassphrase, NoSecretKey):
+            if not kind.symmetric:
+                raise
+        return outcome.decryption(await self._decrypt(message, raw))
+
+    async def _decrypt(self, message: str | bytes, passphrase: bytes) -> outcome.Reply:
+        return await self._engine.run(
+            command.decrypt(), stdin=message, passphrase=passphrase, max_output=self.max_output
+        )
+
+    async def sign(
+        self,
+        target: AnyStr = "",  # type: ignore[assignment]
+        local_user: str = "",
+        *,
+        key: bool = False,
+        detach: bool = False,
+        clear: bool = False,
+        local: bool = False,
+    ) -> AnyStr:
+        """Sign a message, or certify a key.
+
+        Args:
+            target: the message, text or bytes; with ``key`` the uid of the key.
+            local_user: whose key signs; the empty text is this instance's own.
+            key: certify the key that ``target`` names, all its user ids.
+            detach: give the signature alone.
+            clear: leave the message readable (text only; line ends may change).
+            local: a certification that never leaves this keyring.
+
+        Returns:
+            The signed message, the signature, or, for a certification, the certified public key.
+
+        Raises:
+            TypeError: ``key`` is no bool.
+            ValueError: options that exclude each other.
+            KeyNotFound: the signing key, or the key to certify, is not here.
+            BadPassphrase: the passphrase does not open the signing key.
+        """
+        if not isinstance(key, bool):
+            raise TypeError("key says whether target names a key: True or False")
+        if key:
+            return await self._certify(target, local_user, local)
+        if (detach and clear) or local:
+            raise ValueError("detach and clear exclude each other; local needs key=True")
+        signer = await self._signer(local_user)
+        options = command.sign(signer, detach=detach, clear=clear)
+        judge = _wants("SIG_CREATED", "sign", signer)
+        reply = await self._with_key(options, judge, stdin=target)
+        return await like(target, reply.stdout)
+
+    async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
+        fingerprint = await self._named(str(target))
+        signer = await self._signer(local_user)
+        options = command.certify(fingerprint, signer, local=local)
+        judge = _succeeds("certify", fingerprint)
+        await self._with_key(options, judge, writing=True)
+        return await like(target, await self._export(fingerprint, secret=False))
+
+    async def verify(
+        self, message: str | bytes = "", signature: str | bytes | None = None
+    ) -> Verification:
+        """Verify a signed message, or a detached signature and its data.
+
+        Args:
+            message: the signed message; with ``signature`` the data it covers.
+            signature: a detached signature.
+
+        Returns:
+            The covered bytes and the signatures: at least one, and all good.
+
+        Raises:
+            NotSigned: there is no signature.
+            SignatureError: one is not good.
+            KeyNotFound: the key of one is not here; ``.value`` names it.
+            NotOpenPGP: the data is none.
+        """
+        if signature is not None:
+            return await self._verify_detached(message, signature)
+        kind = await _kind_of(message)
+        if kind.encrypted:
+            recipient = next(iter(kind.recipients), "")
+            raise NotSigned(
+                "the message is encrypted: its signatures, if it has any, are inside",
+                hint="use decrypt or decrypt_verify",
+                value=recipient,
+            )
+        reply = await self._engine.run(command.verify(), stdin=message, max_output=self.max_output)
+        return outcome.verification(reply)
+
+    async def _verify_detached(self, data: str | bytes, signature: str | bytes) -> Verification:
+        kind = await _kind_of(signature)
+        if not kind.is_detached_signature:
+            raise NotSigned("this is no detached signature", hint="pass a signed message alone")
+        reply = await self._engine.run(
+            command.verify_detached(SECOND), stdin=data, second=signature
+        )
+        covered = data.encode() if isinstance(data, str) else bytes(data)
+        return outcome.verification(reply, covered)
+
+    # -- packets ---------------------------------------------------------------------------
+
+    async def raw_packets(self, target: str | bytes) -> str:
+        """Give gpg's ``--list-packets`` text; no secret key is ever used for it.
+
+        Raises:
+            NotOpenPGP: the data is none.
+        """
+        reply = await self._engine.run(
+            command.list_packets(), stdin=target, max_output=self.max_output
+        )
+        if not reply.stdout:
+            raise outcome.failure(reply, "list packets")
+        return reply.stdout.decode(errors="replace")
+
+    async def list_packets(self, target: str | bytes) -> list[list[str]]:
+        """Give gpg's ``--list-packets`` text as a list with one list of lines a packet."""
+        return list_packet_lines(await self.raw_packets(target))
+
+    async def packets(self, target: str | bytes) -> tuple[Packet, ...]:
+        """Give the packets of OpenPGP data: where they stand, and what gpg reads in them."""
+        return describe(_octets(target), await self.raw_packets(target))
+
+    async def packet_fingerprint(self, target: str | bytes) -> str:
+        """Give whose key some OpenPGP data belongs to.
+
+        Args:
+            target: a key, a signature, a signed or an encrypted message.
+
+        Returns:
+            A key's own fingerprint, a signature's issuer, an encrypted message's recipient: 40
+            hex digits, or 16 where only a key id is in the clear.
+
+        Raises:
+            NotOpenPGP: the data is none, or names nobody.
+        """
+        found = await asyncio.to_thread(issuer, _octets(target))
+        if not found:
+            raise NotOpenPGP("the data names no key")
+        return found
+
+    # -- import, export --------------------------------------------------------------------
+
+    async def text_import(self, key: str | bytes) -> ImportResult:
+        """Import keys.
+
+        Args:
+            key: armored text, or bytes of either form.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            ImportFailed: nothing was.
+        """
+        kind = await _kind_of(key)
+        if kind.is_secret_key and await self._stretches():
+            result = await custody.import_secret(
+                self._engine, key, await self._secret(), self.passphrase.encode()
+            )
+            self._table.forget()
+            return result
+        return outcome.imported(await self._write(command.import_keys(), stdin=key))
+
+    async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
+        """Import keys from a file.
+
+        Args:
+            path: the file.
+            mode: ``r`` or ``rb``; both read what is there, armored or not.
+        """
+        if mode not in ("r", "rb", "r+", "rb+", "r+b"):
+            raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
+        async with aiofiles.open(path, "rb") as file:
+            return await self.text_import(await file.read())
+
+    async def text_export(self, uid: str = "", *, secret: bool = False) -> str:
+        """Export a key, armored.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            secret: export the secret key too, protected by the user's own passphrase in gpg's
+                own way, so that any other tool opens it.
+
+        Raises:
+            TypeError: ``secret`` is no bool (it is a ``ValueError`` too).
+            KeyNotFound: there is no such key.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_secret(secret)
+        return (await self._export(await self._named(uid), secret)).decode()
+
+    async def _export(self, fingerprint: str, secret: bool) -> bytes:
+        if not secret:
+            reply = await self._engine.run(command.export([fingerprint]))
+            if not reply.stdout:
+                raise KeyNotFound(value=fingerprint, **reply.details())
+            return custody.exported(reply, [fingerprint])
+        inner, outer = await self._secret(), self.passphrase.encode()
+        if inner != outer:
+            key = await self._secret_key(fingerprint)
+            return await custody.export_secret(self._engine, [key], inner, outer)
+        reply = await self._engine.run(command.export_secret([fingerprint]), passphrase=inner)
+        if reply.returncode == 0 and not reply.stdout:
+            raise KeyNotFound(f"no secret key for {fingerprint}", value=fingerprint)
+        return custody.exported(reply, [fingerprint])
+
+    async def file_export(
+        self,
+        path: str | os.PathLike[str],
+        uid: str = "",
+        mode: str = "w+",
+        *,
+        secret: bool = False,
+    ) -> Path:
+        """Export a key to ``<fingerprint>.asc`` in a directory.
+
+        The file appears whole or not at all, is its owner's alone where it holds a secret key,
+        and is never written through a symbolic link.
+
+        Args:
+            path: the directory.
+            uid: the key; the empty text is this instance's own.
+            mode: ``w`` or ``w+`` replaces a file that is there, ``x`` does not.
+            secret: as for ``text_export``.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            FileExistsError: there is such a file and mode is ``x``, or a symbolic link.
+        """
+        if mode not in ("w", "w+", "x", "x+"):
+            raise ValueError(f"mode is 'w' to replace a file, or 'x', not {mode!r}")
+        checked_secret(secret)
+        fingerprint = await self._named(uid)
+        target = Path(path) / f"{fingerprint}.asc"
+        refuse(target, replace="w" in mode)
+        block = await self._export(fingerprint, secret)
+        permissions = 0o600 if secret else 0o666
+        async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
+            await asyncio.to_thread(write_all, fd, block)
+        return target
+
+    async def scan(self, key: str | bytes) -> tuple[Key, ...]:
+        """Give the keys in a key block, without importing it."""
+        reply = await self._engine.run(command.show_keys(), stdin=key)
+        found = await keys_of(reply)
+        if not found:
+            raise NotOpenPGP("there is no key in this", **reply.details())
+        return found
+
+    # -- how the methods go about it -------------------------------------------------------
+
+    async def _write(self, options: Sequence[str], **channels: Any) -> outcome.Reply:
+        """Run a command that may change the keyring."""
+        try:
+            return await self._engine.run(options, writing=True, **channels)
+        finally:
+            self._table.forget()
+
+    async def _with_key(
+        self,
+        options: Sequence[str],
+        judge: Callable[[outcome.Reply], T],
+        *,
+        writing: bool = False,
+        asking: bool = True,
+        stdin: Data | None = None,
+    ) -> T:
+        """Run a command that may use secret keys, and judge its answer.
+
+        Where the passphrase does not fit, it may be that of a key which came in under it and was
+        not taken over yet; that is done then, and the command is run once more.
+        """
+
+        async def once() -> T:
+            passphrase = await self._secret() if asking else None
+            reply = await self._engine.run(
+                options,
+                writing=writing,
+                stdin=stdin,
+                passphrase=passphrase,
+                max_output=self.max_output,
+            )
+            return judge(reply)
+
+        try:
+            return await once()
+        except BadPassphrase:
+            if not await self._take_over():
+                raise
+        finally:
+            if writing:
+                self._table.forget()
+        return await once()
+
+    async def _take_over(self) -> bool:
+        """Take over keys that came in under this instance's passphrase; tell whether any did."""
+        if not self.passphrase or not await self._stretches():
+            return False
+        if not await asyncio.to_thread(custody.any_untouched, self._engine.home):
+            return False
+        keys = await self.keys(secret=True)
+        inner, outer = await self._secret(), self.passphrase.encode()
+        return await custody.take_over(self._engine, keys, inner, outer)
+
+    async def _stretches(self) -> bool:
+        await self._engine.open()
+        return self._engine.home.protection.kind == "scrypt"
+
+    async def _secret(self, passphrase: str | None = None) -> bytes:
+        """Give a passphrase, by default this instance's, as the agent of the home expects it."""
+        await self._engine.open()
+        text = self.passphrase if passphrase is None else passphrase
+        protection = self._engine.home.protection
+        if protection.kind == "gnupg" or not text:
+            return text.encode()
+        # It takes a third of a second: all callers wait for the one thread that works it out.
+        asked = (os.getpid(), text, protection.salt)
+        if asked not in self._stretched:
+            pool = ThreadPoolExecutor(1, "tiny_gnupg-scrypt")
+            self._stretched[asked] = pool.submit(protection.stretch, text)
+            pool.shutdown(wait=False)
+        return await asyncio.shield(asyncio.wrap_future(self._stretched[asked]))
+
+    async def _own(self) -> str:
+        """Give the fingerprint of this instance's own key."""
+        if not self.fingerprint:
+            if not self.email:
+                raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
+            found = await self._table.find(self.email)
+            secret = [key for key in found if key.secret and not key.revoked and not key.expired]
+            if not secret:
+                raise KeyNotFound(
+                    f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
+                )
+            self.fingerprint = the_one(secret, self.email).fingerprint
+        return self.fingerprint
+
+    async def _named(self, uid: str) -> str:
+        """Give the fingerprint that a uid names; a fingerprint costs no look-up."""
+        if not check_uid(uid):
+            return await self._own()
+        kind, value = classify(uid)
+        if kind is TermKind.FINGERPRINT:
+            return value
+        return (await self._table.one(uid)).fingerprint
+
+    async def _key(self, uid: str) -> Key:
+        return await self._table.one(uid or await self._own())
+
+    async def _secret_key(self, uid: str) -> Key:
+        """Give the one key that a uid names, where its secret part is here."""
+        key = await self._key(uid)
+        if not key.secret and not any(subkey.secret for subkey in key.subkeys):
+            raise KeyNotFound(f"no secret key for {uid or key.fingerprint}", value=key.fingerprint)
+        return key
+
+    async def _own_secret(self, uid: str) -> str:
+        return (await self._secret_key(uid)).fingerprint
+
+    async def _signer(self, local_user: str) -> str:
+        return await self._named(local_user) if local_user else await self._own()
+
+    async def _recipient(self, uid: str) -> str:
+        """Give what gpg is to encrypt to."""
+        if not check_uid(uid):
+            return await self._own()
+        kind, value = classify(uid)
+        if kind is TermKind.FINGERPRINT:
+            return value
+        return (await self._table.usable(uid, Capability.ENCRYPT)).fingerprint
+
+    async def _explained(self, error: KeyNotFound, recipients: Sequence[str]) -> GnuPGError:
+        """Tell a key that cannot be used from one that is not there: gpg says the same of both."""
+        for recipient in recipients:
+            for key in await self._table.find(recipient):
+                if not key.usable_for(Capability.ENCRYPT):
+                    why = why_unusable(key)
+                    return UnusableKey(f"the key {key.fingerprint} {why}", status=error.status)
+        return error
+
+
+# ``command`` names a method and an argument of the class above, too.
+_reads_only = command.reads_only
+
+
+def _each(uid: str | Iterable[str]) -> list[str]:
+    """Give the recipients, each once."""
+    uids = [uid] if isinstance(uid, str) else list(dict.fromkeys(uid))
+    if not uids:
+        raise ValueError("there is no recipient")
+    return uids
+
+
+def _wants(keyword: str, doing: str, value: str) -> Callable[[outcome.Reply], outcome.Reply]:
+    return lambda reply: outcome.require_keyword(reply, keyword, doing, value)
+
+
+def _succeeds(doing: str, value: str) -> Callable[[outcome.Reply], outcome.Reply]:
+    return lambda reply: outcome.require_success(reply, doing, value)
+
+
+#: Characters that are enough to tell what a message is; bytes at which that is done in a thread.
+_HEAD, _LONG = 2**20, 2**16
+
+
+async def _kind_of(data: str | bytes) -> MessageKind:
+    """Tell what some data is; where we cannot, gpg will say that it is none."""
+    octets = _octets(data[:_HEAD]) if isinstance(data, str) else data
+    try:
+        if len(octets) < _LONG:
+            return message_kind(octets)
+        return await asyncio.to_thread(message_kind, octets)
+    except NotOpenPGP:
+        return MessageKind()
+
+
+def _octets(data: str | bytes) -> bytes:
+    return data.encode(errors="replace") if isinstance(data, str) else data

@@ -1,0 +1,387 @@
+"""A homedir: where it is, its permissions and configuration, its lock, and its agent's life.
+
+1. A home belongs to one user alone: 0700, made where it is not there.
+2. What this library keeps in it lies in ``tiny_gnupg.d``: the marker that says how passphrases
+   guard its keys, and the lock files.
+3. The agent's socket has a path of at most 107 bytes (unix(7)). Where gpg would put it into the
+   home, and the home's path is too long for that, gpg is given a short symbolic link to the home.
+4. All processes that use a home share one agent. Each holds a shared lock while it does; the
+   last one to leave ends the agent. An agent that was there before any of them is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import base64
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import socket
+import stat
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from .errors import HomeUnusable
+from .locks import KeyringLock, close_lock, open_lock, try_lock
+from .protection import Kind, Protection
+
+log = logging.getLogger("tiny_gnupg")
+
+#: The longest path of a socket on Linux, without the closing NUL (unix(7): sun_path).
+LONGEST_SOCKET = 107
+#: The agent's socket with the longest name.
+LONGEST_NAME = "S.gpg-agent.browser"
+#: Seconds that the agent has to go once it was told to.
+AGENT_GRACE = 3.0
+#: What a home holds where keys were kept in it before.
+TRACES = ("pubring.kbx", "pubring.gpg", "secring.gpg", "public-keys.d", "private-keys-v1.d")
+
+
+class Home:
+    """One homedir, shared by all instances of this process that use it.
+
+    Get it by ``Home.at``; ``open`` it before gpg runs in it, ``leave`` it after.
+    """
+
+    _known: ClassVar[dict[Path, Home]] = {}
+
+    @classmethod
+    def at(cls, path: Path) -> Home:
+        """Give the one ``Home`` of this process for a path (symbolic links resolved)."""
+        real = Path(os.path.realpath(path))
+        return cls._known.setdefault(real, cls(real))
+
+    @classmethod
+    def drop(cls, home: Home) -> None:
+        """Forget a home that is about to be removed."""
+        cls._known.pop(home.path, None)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state = path / "tiny_gnupg.d"
+        self.lock = KeyringLock(self.state)
+        #: The path that gpg is given: the home's own, or a short link to it.
+        self.short = path
+        self._protection: Protection | None = None
+        self._users: set[object] = set()
+        self._joined = -1
+
+    @property
+    def protection(self) -> Protection:
+        """How the passphrase guards the keys of this home; known once it is open."""
+        if self._protection is None:
+            self._protection = Protection.read(self.state / "protection.json")
+        return self._protection
+
+    # -- using it --------------------------------------------------------------------------
+
+    def opened_by(self, user: object) -> bool:
+        """Tell whether ``user`` has opened this home and not left it."""
+        return user in self._users
+
+    async def open(self, user: object, *, kind: Kind | None, template: Path) -> None:
+        """Make the home ready, and count a user of it.
+
+        Args:
+            user: who; any object that stands for it.
+            kind: the protection asked for; None takes what the home says.
+            template: the directory of the configuration that a new home gets a copy of.
+
+        Raises:
+            HomeUnusable: it cannot be made, written or locked, or its protection is another.
+        """
+        await asyncio.to_thread(self.prepare, kind, template)
+        # Somebody in another process is just ending the agent; no event crosses processes.
+        while not self._join():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        self._users.add(user)
+
+    def leave(self, user: object) -> None:
+        """Count a user less; the last one of all processes ends the agent. May take a second."""
+        self._users.discard(user)
+        if self._users or self._joined < 0:
+            return
+        fd, self._joined = self._joined, -1
+        try:
+            # To share the lock no more and to have it alone is one step that fails, or not,
+            # without waiting; where it fails, somebody else uses the home.
+            if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
+                self.end_agent()
+                self._remove_short_link()
+        finally:
+            close_lock(fd)
+
+    def prepare(self, kind: Kind | None, template: Path) -> None:
+        """Make the home, its permissions and its configuration, where they are not there yet."""
+        try:
+            self._make(kind, template)
+        except OSError as error:
+            if isinstance(error, HomeUnusable):
+                raise
+            raise HomeUnusable(
+                f"cannot use {self.path} as homedir: {error.strerror}",
+                hint="name a directory that you own and can write to",
+            ) from error
+        if kind is not None and kind != self.protection.kind:
+            raise HomeUnusable(
+                f"the keys in {self.path} are protected the {self.protection.kind} way",
+                hint=f"leave out protection=, or say {self.protection.kind!r}",
+            )
+        self.short = self._short_path()
+
+    def _make(self, kind: Kind | None, template: Path) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(self.path.stat().st_mode) != 0o700:
+            self.path.chmod(0o700)
+        if not os.access(self.path, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is not writable")
+        marker = self.state / "protection.json"
+        if not marker.exists():
+            foreign = any((self.path / trace).exists() for trace in TRACES)
+            protection = Protection.new(kind or ("gnupg" if foreign else "scrypt"))
+            self.state.mkdir(mode=0o700, exist_ok=True)
+            self._configure(self.state if foreign else self.path, template, protection)
+            protection.write(marker)
+
+    def _configure(self, target: Path, template: Path, protection: Protection) -> None:
+        """Write the agent's configuration: into the home, or aside where it is somebody's own."""
+        text = (template / "gpg-agent.conf").read_text()
+        if protection.kind == "gnupg":
+            # There the count that gpg-agent measures for the machine is the protection.
+            lines = text.splitlines(keepends=True)
+            text = "".join(line for line in lines if not line.startswith("s2k-count"))
+        _write_new(target / "gpg-agent.conf", text)
+        if target == self.path:
+            _write_new(target / "common.conf", (template / "common.conf").read_text())
+
+    @property
+    def agent_options(self) -> Path | None:
+        """The agent's configuration where it lies aside, in a home that was somebody's before."""
+        aside = self.state / "gpg-agent.conf"
+        return aside if aside.exists() else None
+
+    def needs_agent(self) -> bool:
+        """Tell whether an agent has to be started with ``agent_options``: none runs yet."""
+        if self.agent_options is None:
+            return False
+        connection = self._agent()
+        if connection is None:
+            return True
+        connection.close()
+        return False
+
+    # -- the keyring's state ---------------------------------------------------------------
+
+    def signature(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Give what changes whenever the keyring does: of each file the time, size and inode."""
+        names = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
+        return tuple(_stamp(self.path / name) for name in names)
+
+    # -- the agent -------------------------------------------------------------------------
+
+    @property
+    def _agent_lock(self) -> Path:
+        return self.state / "agent.lock"
+
+    def _join(self) -> bool:
+        """Share the lock of those who use the home; tell whether that worked."""
+        if self._joined >= 0:
+            return True
+        fd = open_lock(self._agent_lock)
+        first = try_lock(fd, fcntl.LOCK_EX, self._agent_lock)
+        if first:
+            # One byte tells the last who leaves that the agent is somebody else's.
+            os.ftruncate(fd, 0)
+            if self.agent_options is not None and not self.needs_agent():
+                os.pwrite(fd, b"x", 0)
+        if not try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
+            close_lock(fd)
+            return False
+        self._joined = fd
+        return True
+
+    def _agent(self) -> socket.socket | None:
+        """Connect to the agent of this home, where one runs."""
+        for directory in (_run_directory(self.short), self.short):
+            if directory is None:
+                continue
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(AGENT_GRACE)
+            try:
+                connection.connect(str(directory / "S.gpg-agent"))
+                _reply(connection)  # its greeting
+            except OSError:
+                connection.close()
+                continue
+            return connection
+        return None
+
+    def end_agent(self) -> None:
+        """End the agent of this home, where one runs, and wait for its end."""
+        connection = self._agent()
+        if connection is not None:
+            with connection, suppress(OSError):
+                pid = next((line[2:] for line in _ask(connection, b"GETINFO pid")), b"")
+                _ask(connection, b"KILLAGENT")
+                connection.close()
+                if pid.isdigit():
+                    _wait_for_exit(int(pid))
+        run = _run_directory(self.short)
+        if run is not None:
+            with suppress(OSError):  # not there, or another program's sockets are in it
+                run.rmdir()
+
+    # -- the path --------------------------------------------------------------------------
+
+    def _short_path(self) -> Path:
+        if _run_directory(self.path) is not None:
+            return self.path  # the sockets are not in the home
+        if len(os.fsencode(self.path / LONGEST_NAME)) <= LONGEST_SOCKET:
+            return self.path
+        links = _links_directory()
+        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        link = links / name
+        if not link.is_symlink() or Path(os.readlink(link)) != self.path:
+            link.unlink(missing_ok=True)
+            with suppress(FileExistsError):
+                link.symlink_to(self.path)
+        return link
+
+    def _remove_short_link(self) -> None:
+        if self.short != self.path:
+            self.short.unlink(missing_ok=True)
+            with suppress(OSError):  # other homes have links in it
+                self.short.parent.rmdir()
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a text file, unless it says that already."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _run_directory(home: Path) -> Path | None:
+    """Give the directory of the sockets of ``home``, where gpg does not put them into the home.
+
+    The rule is GnuPG's (common/homedir.c): below ``/run/user/<uid>``, where that is there, in a
+    directory named after the SHA-1 of the homedir's path as gpg was given it.
+    """
+    for base in ("/run", "/var/run"):
+        user = Path(base, "user", str(os.getuid()))
+        if user.is_dir():
+            digest = hashlib.sha1(os.fsencode(home), usedforsecurity=False).digest()[:15]
+            return user / "gnupg" / f"d.{zbase32(digest)}"
+    return None
+
+
+def zbase32(data: bytes) -> str:
+    """Write bytes in z-base-32, as GnuPG does; the length is a multiple of five bytes."""
+    plain, human = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"ybndrfg8ejkmcpqxot1uwisza345h769"
+    return base64.b32encode(data).translate(bytes.maketrans(plain, human)).decode()
+
+
+def default_homedir(package_home: Path) -> Path:
+    """Give the homedir of those who name none.
+
+    Args:
+        package_home: the package's own ``gpghome``.
+
+    Returns:
+        ``TINY_GNUPG_HOME``; else the package's own where it can be written; else the directory
+        for the user's data, with one log line.
+    """
+    named = os.environ.get("TINY_GNUPG_HOME")
+    if named:
+        return Path(named)
+    if os.access(package_home, os.W_OK):
+        return package_home
+    from platformdirs import user_data_path  # rarely needed, and slow to import
+
+    path = user_data_path("tiny_gnupg") / "gpghome"
+    log.info("%s cannot be written; the homedir is %s", package_home, path)
+    return path
+
+
+def _links_directory() -> Path:
+    """Give a directory with a short path that nobody else can write to."""
+    base = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())  # noqa: S108
+    path = base / f"tiny_gnupg-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != os.getuid()
+        or stat.S_IMODE(found.st_mode) & 0o077
+    ):
+        raise HomeUnusable(
+            f"{path} is not a directory of yours alone", hint="remove it, or use a shorter homedir"
+        )
+    return path
+
+
+def _ask(agent: socket.socket, question: bytes) -> list[bytes]:
+    """Put a question to the agent and give the data lines of its reply (Assuan protocol)."""
+    agent.sendall(question + b"\n")
+    return _reply(agent)
+
+
+def _reply(agent: socket.socket) -> list[bytes]:
+    said = b""
+    while not re.search(rb"^(OK|ERR)\b.*\n", said, re.MULTILINE):
+        piece = agent.recv(1024)
+        if not piece:
+            raise ConnectionResetError(errno.ECONNRESET, "the agent has gone")
+        said += piece
+    return [line for line in said.split(b"\n") if line.startswith(b"D ")]
+
+
+def _wait_for_exit(pid: int) -> None:
+    """Wait until a process that is no child of ours has gone."""
+    deadline = time.monotonic() + AGENT_GRACE
+    while time.monotonic() < deadline:
+        if not _runs(pid):
+            return
+        time.sleep(0.002)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # One that has ended, and that nobody has asked for yet, counts as gone.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return not Path("/proc/self").exists()
+
+
+def _forget() -> None:
+    """Leave all homes in a forked child, which closed its copies of the locks: they are not its."""
+    for home in Home._known.values():
+        home._users.clear()
+        home._joined = -1
+
+
+def _leave_all() -> None:
+    for home in Home._known.values():
+        home._users.clear()
+        home.leave(None)
+
+
+atexit.register(_leave_all)
+os.register_at_fork(after_in_child=_forget)

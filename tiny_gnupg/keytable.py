@@ -1,0 +1,162 @@
+"""The keys that were looked up, kept until the keyring changes.
+
+No look-up runs before an operation that could do without it: a fingerprint goes to gpg as it is,
+and anything else is listed once. What was found is dropped when the keyring's files change, by
+whoever changed them, or when a writer of this instance ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterable
+
+from . import command, outcome
+from .engine import Engine
+from .errors import AmbiguousKey, KeyNotFound, UnusableKey
+from .listing import parse_colons
+from .results import Capability, Key
+from .selection import Kind, classify, matching, search_term
+
+#: Bytes of a listing that are read in a thread.
+LARGE = 2**16
+
+
+def check_uid(uid: str) -> str:
+    """Give a uid back where gpg can be asked for it.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it holds a NUL, which no argument of a program can.
+    """
+    if not isinstance(uid, str):
+        raise TypeError(f"a uid is text, not {type(uid).__name__}")
+    if "\0" in uid:
+        raise ValueError("a uid cannot hold a NUL character")
+    return uid
+
+
+class KeyTable:
+    """What the look-ups of one instance found."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._found: dict[str, tuple[Key, ...]] = {}
+        self._signature: object = None
+        self._asking: weakref.WeakValueDictionary[object, asyncio.Lock]
+        self._asking = weakref.WeakValueDictionary()
+
+    def forget(self) -> None:
+        """Drop everything: a writer ran."""
+        self._found.clear()
+
+    async def find(self, uid: str) -> tuple[Key, ...]:
+        """Give the keys that a uid names, none, one or several.
+
+        Args:
+            uid: what names them; never empty.
+
+        Raises:
+            GnuPGError: gpg cannot list keys.
+        """
+        term = search_term(check_uid(uid))
+        # Callers at the same time wait for one look-up instead of making one each.
+        asked = (asyncio.get_running_loop(), term)
+        async with self._asking.setdefault(asked, asyncio.Lock()):
+            signature = self._engine.home.signature()
+            if signature != self._signature:
+                self._found.clear()
+                self._signature = signature
+            if term not in self._found:
+                self._found[term] = matching(await self._list(term), uid)
+            return self._found[term]
+
+    async def _list(self, term: str) -> tuple[Key, ...]:
+        return await keys_of(await self._engine.run(command.list_keys([term])))
+
+    async def one(self, uid: str) -> Key:
+        """Give the one key that a uid names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        return the_one(await self.find(uid), uid)
+
+    async def usable(self, uid: str, capability: Capability) -> Key:
+        """Give the one key that a uid names and that can be used now.
+
+        Raises:
+            KeyNotFound: there is none.
+            UnusableKey: none of them can be used.
+            AmbiguousKey: several can.
+        """
+        keys = matching(await self.find(uid), uid, revoked=False)
+        if not keys:
+            raise KeyNotFound(value=uid)
+        usable = [key for key in keys if key.usable_for(capability)]
+        if not usable:
+            raise UnusableKey(
+                f"no key for {uid!r} can {capability.name.lower()} now: "
+                + ", ".join(f"{key.fingerprint} {why_unusable(key)}" for key in keys),
+                hint="ask its owner for a newer one, or refresh it",
+            )
+        return the_one(usable, uid)
+
+
+async def keys_of(reply: outcome.Reply) -> tuple[Key, ...]:
+    """Read a listing; that there is no such key is an empty one.
+
+    Raises:
+        GnuPGError: gpg could not list keys.
+    """
+    # A long one is read in a thread, so that it does not hold up the event loop.
+    large = len(reply.stdout) > LARGE
+    keys = (
+        await asyncio.to_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
+    )
+    require_listing(reply)
+    return keys
+
+
+def require_listing(reply: outcome.Reply) -> None:
+    """Let a listing pass, also one of no keys.
+
+    Raises:
+        GnuPGError: gpg could not list keys.
+    """
+    if reply.returncode != 0 and not reply.stdout:
+        error = outcome.failure(reply, "list keys")
+        if not isinstance(error, KeyNotFound):
+            raise error
+
+
+def the_one(keys: Iterable[Key], uid: str) -> Key:
+    """Give the only one of some keys.
+
+    Raises:
+        KeyNotFound: there is none.
+        AmbiguousKey: there are several.
+    """
+    found = tuple(keys)
+    if not found:
+        raise KeyNotFound(value=uid)
+    if len(found) > 1:
+        fingerprints = [key.fingerprint for key in found]
+        raise AmbiguousKey(
+            f"{uid!r} names {len(found)} keys: {', '.join(fingerprints)}", candidates=fingerprints
+        )
+    return found[0]
+
+
+def why_unusable(key: Key) -> str:
+    """Say in a few words what is wrong with a key."""
+    for name in ("revoked", "expired", "disabled"):
+        if getattr(key, name):
+            return f"is {name}"
+    return "has no subkey for it that is alive"
+
+
+def is_fingerprint(uid: str) -> bool:
+    """Tell whether a uid names one key by itself."""
+    return classify(uid).kind is Kind.FINGERPRINT

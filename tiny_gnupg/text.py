@@ -1,0 +1,43 @@
+"""Text in, text out; bytes in, bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from typing import AnyStr
+
+from .errors import NotText
+
+#: Pieces in which long text is decoded, so that the event loop is never held up (bytes).
+PIECE = 2**20
+
+
+async def as_text(data: bytes) -> str:
+    """Decode UTF-8; a long text piece by piece, with turns of the event loop between them.
+
+    Raises:
+        NotText: it is not UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(data)
+    text = ""
+    start = 0
+    try:
+        while len(view) - start > PIECE:
+            # CPython lets a string that nobody else holds grow in its place.
+            text += decoder.decode(view[start : start + PIECE])
+            start += PIECE
+            await asyncio.sleep(0)
+        text += decoder.decode(view[start:], final=True)
+    except UnicodeDecodeError as error:
+        raise NotText.at(start + error.start) from None
+    return text
+
+
+async def like(message: AnyStr, data: bytes) -> AnyStr:
+    """Give data in the type that a message has.
+
+    Raises:
+        NotText: the message is text, and the data is not UTF-8.
+    """
+    return data if isinstance(message, bytes) else await as_text(data)
