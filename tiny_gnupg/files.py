@@ -99,7 +99,9 @@ def _publish(fd: int, draft: Path | None, target: Path, replace: bool) -> None:
 
 def _link(fd: int, target: Path) -> None:
     """Give a file without a name its name (open(2), O_TMPFILE)."""
-    os.link(f"/proc/self/fd/{fd}", target, follow_symlinks=True)
+    # Only with a directory's descriptor does Python ask the system to follow the link in /proc;
+    # for an absolute path it has no other meaning.
+    os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
 
 @asynccontextmanager
