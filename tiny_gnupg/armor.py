@@ -46,7 +46,7 @@ _JUNK = bytes(set(range(256)) - set(_ALPHABET))
 _CHECKSUM = re.compile(rb"=([A-Za-z0-9+/]{4})\s*\Z")
 
 # Packets that gpg takes for the beginning of binary data.
-_MAY_BEGIN = frozenset({1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 16, 18, 20, 61, 63})
+_MAY_BEGIN = frozenset({*range(1, 15), 16, 17, 18, 19, 20, 61, 63})
 
 
 def is_binary(data: bytes) -> bool:

@@ -65,6 +65,7 @@ _OPENED = 1 << 26
 _KEYS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
 _SECRET_KEYS = frozenset({SECRET_KEY, SECRET_SUBKEY})
 _ENCRYPTED = frozenset({ENCRYPTED, SEIPD, AEAD})
+_SMALL = frozenset({PKESK, SKESK, SIGNATURE, ONE_PASS})
 _HIDDEN = "0" * 16
 
 
@@ -134,6 +135,8 @@ def _judge(frames: Iterable[Frame]) -> tuple[MessageKind | None, bool]:
     signatures: list[int] = []
     for found in frames:
         tag = found.tag
+        if tag in _SMALL and not found.whole:
+            break
         if tag == PKESK:
             recipients.append(recipient(found.body))
         elif tag == SKESK:
@@ -196,11 +199,13 @@ def _issuer(frames: Iterator[Frame]) -> tuple[str, bool]:
     """Tell who is named, and whether packets that follow could tell more."""
     seen = False
     for found in frames:
+        if found.tag in _SMALL and not found.whole:
+            break
         seen = True
         if found.tag in _KEYS:
             return key_fingerprint(found.body), True
         if found.tag == SIGNATURE:
-            return signature_issuer(found.body), found.whole
+            return signature_issuer(found.body), True
         if found.tag == ONE_PASS:
             return _signer(one_pass_signer(found.body), frames)
         if found.tag == PKESK and (name := recipient(found.body)) != _HIDDEN:
@@ -361,7 +366,7 @@ _QUOTED = (
     re.compile(r"(?P<key>(?:critical )?(?:hashed )?subpkt \d+) len \d+ \((?P<value>.*)\)"),
 )
 _LITERAL = re.compile(r'mode (.) \([0-9A-Fa-f]+\), created (\d+), name="(.*)",')
-_PACKET = re.compile(r":[A-Za-z0-9 -]+ packet:?")
+_PACKET = re.compile(r":[\w -]+ packet:?")
 _COLON = re.compile(r"([A-Za-z][\w ]*(?:\[\d+\])?): +(.+)")
 _LONGEST = 200
 _ITEM = re.compile(
