@@ -123,10 +123,12 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.11,<3.15",
+    # The floors are tried: aiohttp 3.12 has middlewares, aiohttp-socks before 0.11 leaves sockets
+    # open where a connection fails.
     install_requires=[
         "aiofiles>=23.2",
-        "aiohttp>=3.10",
-        "aiohttp-socks>=0.9",
+        "aiohttp>=3.12",
+        "aiohttp-socks>=0.11",
         "platformdirs>=4.0",
     ],
     extras_require={
