@@ -185,9 +185,10 @@ def _form(*, armor: bool, compress: bool) -> list[str]:
     return [*(["--armor"] if armor else []), *([] if compress else ["--compress-level", "0"])]
 
 
-def decrypt() -> list[str]:
-    """Decrypt, and verify what is signed."""
-    return [*LOOPBACK, "--decrypt"]
+def decrypt(max_output: int | None = None) -> list[str]:
+    """Decrypt, and verify what is signed; gpg itself stops at ``max_output`` bytes."""
+    bound = [] if max_output is None else ["--max-output", str(max_output)]
+    return [*LOOPBACK, *bound, "--decrypt"]
 
 
 def sign(
@@ -202,6 +203,11 @@ def sign(
 def verify() -> list[str]:
     """Verify signed data, and give what the signatures cover."""
     return ["--output", "-", "--verify"]
+
+
+def verify_only() -> list[str]:
+    """Verify signed data, and give nothing of it."""
+    return ["--verify"]
 
 
 def verify_detached(signature: str, data: str = "-") -> list[str]:

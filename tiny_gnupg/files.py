@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,21 @@ def _link(fd: int, target: Path) -> None:
     os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
 
+#: What a file's name ends in when OpenPGP made it of another one (gpg's manual, --output).
+ENDINGS = (".gpg", ".pgp", ".asc")
+
+
+def plain_name(source: Path) -> Path:
+    """Give the name of a file before it was encrypted.
+
+    Raises:
+        ValueError: the name does not tell.
+    """
+    if source.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{source} ends in none of {', '.join(ENDINGS)}: say output=")
+    return source.with_suffix("")
+
+
 @asynccontextmanager
 async def reading(source: Path, progress: Progress | None = None) -> AsyncIterator[int]:
     """Open a file for a child to read, and report how far that is.
@@ -118,6 +134,8 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
     """
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(source))
         total = os.fstat(fd).st_size
         reporter = asyncio.ensure_future(_report(fd, total, progress)) if progress else None
         try:

@@ -12,8 +12,9 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AnyStr, NamedTuple, Self, TypeVar
 
@@ -42,7 +43,7 @@ from .errors import (
     NotSigned,
     UnusableKey,
 )
-from .files import refuse, whole_file, write_all
+from .files import Progress, plain_name, reading, refuse, whole_file, write_all
 from .home import Home, default_homedir
 from .keytable import KeyTable, check_uid, keys_of, require_listing, the_one, why_unusable
 from .listing import format_list_keys
@@ -587,12 +588,8 @@ class GnuPG:
         secret = self.passphrase if passphrase is None else checked_passphrase(passphrase)
         if not secret:
             raise ValueError("a message cannot be encrypted to an empty passphrase")
-        reply = await self._engine.run(
-            command.encrypt_symmetric(armor=armor),
-            stdin=message,
-            passphrase=secret.encode(),
-            max_output=self.max_output,
-        )
+        options = command.encrypt_symmetric(armor=armor)
+        reply = await self._gpg(options, stdin=message, passphrase=secret.encode())
         outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
         return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
 
@@ -635,22 +632,26 @@ class GnuPG:
         Raises:
             GnuPGError: as ``decrypt``, save for signatures.
         """
-        own = None if passphrase is None else checked_passphrase(passphrase).encode()
+        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
-        raw = self.passphrase.encode() if own is None else own
-        if kind.symmetric and not kind.recipients:
-            return outcome.decryption(await self._decrypt(message, raw))
-        try:
-            return await self._with_key(command.decrypt(), outcome.decryption, stdin=message)
-        except (BadPassphrase, NoSecretKey):
-            if not kind.symmetric:
-                raise
-        return outcome.decryption(await self._decrypt(message, raw))
+        return await self._open(command.decrypt(), outcome.decryption, kind, raw, stdin=message)
 
-    async def _decrypt(self, message: str | bytes, passphrase: bytes) -> outcome.Reply:
-        return await self._engine.run(
-            command.decrypt(), stdin=message, passphrase=passphrase, max_output=self.max_output
-        )
+    async def _open(
+        self,
+        options: Sequence[str],
+        judge: Callable[[outcome.Reply], T],
+        kind: MessageKind,
+        raw: bytes,
+        **channels: Any,
+    ) -> T:
+        """Decrypt with the passphrase that a message takes: that of the keys, or its own."""
+        if kind.recipients or not kind.symmetric:
+            try:
+                return await self._with_key(options, judge, **channels)
+            except (BadPassphrase, NoSecretKey):
+                if not kind.symmetric:
+                    raise
+        return judge(await self._gpg(options, passphrase=raw, **channels))
 
     async def sign(
         self,
@@ -720,27 +721,202 @@ class GnuPG:
             NotOpenPGP: the data is none.
         """
         if signature is not None:
-            return await self._verify_detached(message, signature)
-        kind = await _kind_of(message)
+            self._require_detached(await _kind_of(signature))
+            options = command.verify_detached(SECOND)
+            reply = await self._gpg(options, stdin=message, second=signature)
+            return outcome.verification(reply, _octets(message))
+        self._require_visible(await _kind_of(message))
+        return outcome.verification(await self._gpg(command.verify(), stdin=message))
+
+    @staticmethod
+    def _require_visible(kind: MessageKind) -> None:
         if kind.encrypted:
-            recipient = next(iter(kind.recipients), "")
             raise NotSigned(
                 "the message is encrypted: its signatures, if it has any, are inside",
                 hint="use decrypt or decrypt_verify",
-                value=recipient,
+                value=next(iter(kind.recipients), ""),
             )
-        reply = await self._engine.run(command.verify(), stdin=message, max_output=self.max_output)
-        return outcome.verification(reply)
 
-    async def _verify_detached(self, data: str | bytes, signature: str | bytes) -> Verification:
-        kind = await _kind_of(signature)
+    @staticmethod
+    def _require_detached(kind: MessageKind) -> None:
+        # gpg takes a signed message in this place too, and then ignores the data.
         if not kind.is_detached_signature:
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
-        reply = await self._engine.run(
-            command.verify_detached(SECOND), stdin=data, second=signature
+
+    # -- files -----------------------------------------------------------------------------
+
+    async def encrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        uid: str | Iterable[str] = "",
+        output: str | os.PathLike[str] | None = None,
+        *,
+        sign: bool = True,
+        local_user: str = "",
+        armor: bool = False,
+        hidden: bool = False,
+        trust: str | None = None,
+        compress: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Encrypt a file; memory does not grow with it, and the output appears whole or not at all.
+
+        Args:
+            source: the file's path.
+            uid: the recipient, or several; the empty text is this instance's own key.
+            output: the path to write; default: ``source`` with ``.gpg``, or ``.asc`` where armored.
+            sign: sign it too.
+            local_user: as for ``encrypt``, like ``armor``, ``hidden``, ``trust`` and ``compress``.
+            armor: see ``encrypt``.
+            hidden: see ``encrypt``.
+            trust: see ``encrypt``.
+            compress: see ``encrypt``.
+            overwrite: replace a file that is there.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            GnuPGError: as ``encrypt``.
+        """
+        recipients = [await self._recipient(one) for one in _each(uid)]
+        options = command.encrypt(
+            recipients,
+            local_user=await self._signer(local_user) if sign else "",
+            armor=armor,
+            hidden=hidden,
+            trust=checked_trust(trust),
+            compress=compress,
         )
-        covered = data.encode() if isinstance(data, str) else bytes(data)
-        return outcome.verification(reply, covered)
+        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+        ending = ".asc" if armor else ".gpg"
+        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        try:
+            async with _between(source, target, overwrite, progress) as pipes:
+                await self._with_key(options, judge, asking=sign, **pipes)
+        except KeyNotFound as error:
+            raise await self._explained(error, recipients) from None
+        return target
+
+    async def decrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        passphrase: str | None = None,
+        overwrite: bool = False,
+        max_output: int | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Decrypt a file; where it is signed, every signature must be good.
+
+        The output appears whole, after everything was found good, or not at all. It is its owner's
+        alone (0600).
+
+        Args:
+            source: the file's path.
+            output: the path to write; default: ``source`` without ``.gpg``, ``.pgp`` or ``.asc``.
+            passphrase: for files encrypted to one; default: this instance's own text.
+            overwrite: replace a file that is there.
+            max_output: bytes that may come out; None is without bound.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            OutputTooLarge: more than ``max_output`` bytes came out.
+            GnuPGError: as ``decrypt``.
+        """
+        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
+        target = Path(output) if output else plain_name(Path(source))
+        options = command.decrypt(max_output)
+
+        def judge(reply: outcome.Reply) -> Decryption:
+            outcome.require_within(reply, max_output)
+            return outcome.decryption(reply).require_good()
+
+        async with _between(source, target, overwrite, progress, mode=0o600) as pipes:
+            kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
+            await self._open(options, judge, kind, raw, **pipes)
+        return target
+
+    async def sign_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        detach: bool = True,
+        clear: bool = False,
+        local_user: str = "",
+        armor: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Sign a file.
+
+        Args:
+            source: the file's path.
+            output: the path to write; default: ``source`` with ``.asc``, or, without armor,
+                ``.sig`` for a detached signature and ``.gpg`` for a signed file.
+            detach: write the signature alone.
+            clear: leave the text readable; excludes ``detach``.
+            local_user: whose key signs; the empty text is this instance's own.
+            armor: write text.
+            overwrite: replace a file that is there.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            GnuPGError: as ``sign``.
+        """
+        signer = await self._signer(local_user)
+        detach = detach and not clear
+        options = command.sign(signer, detach=detach, clear=clear, armor=armor)
+        ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
+        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        async with _between(source, target, overwrite, progress) as pipes:
+            await self._with_key(options, _wants("SIG_CREATED", "sign", signer), **pipes)
+        return target
+
+    async def verify_file(
+        self,
+        source: str | os.PathLike[str],
+        signature: str | os.PathLike[str] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Verify a signed file, or a file and its detached signature.
+
+        Args:
+            source: the signed file; with ``signature`` the file it covers.
+            signature: the path of a detached signature.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The signatures, all good; the data stays in its file.
+
+        Raises:
+            GnuPGError: as ``verify``.
+        """
+        async with reading(Path(source), progress) as data:
+            if signature is None:
+                self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
+                reply = await self._gpg(command.verify_only(), stdin=data)
+                return outcome.verification(reply, b"")
+            async with aiofiles.open(signature, "rb") as file:
+                detached = await file.read(_HEAD)
+            self._require_detached(await _kind_of(detached))
+            options = command.verify_detached(SECOND)
+            reply = await self._gpg(options, stdin=data, second=detached)
+            return outcome.verification(reply, b"")
 
     # -- packets ---------------------------------------------------------------------------
 
@@ -750,9 +926,7 @@ class GnuPG:
         Raises:
             NotOpenPGP: the data is none.
         """
-        reply = await self._engine.run(
-            command.list_packets(), stdin=target, max_output=self.max_output
-        )
+        reply = await self._gpg(command.list_packets(), stdin=target)
         if not reply.stdout:
             raise outcome.failure(reply, "list packets")
         return reply.stdout.decode(errors="replace")
@@ -903,6 +1077,23 @@ class GnuPG:
         finally:
             self._table.forget()
 
+    async def _gpg(
+        self,
+        options: Sequence[str],
+        *,
+        stdin: Data | int | None = None,
+        stdout: int | None = None,
+        **channels: Any,
+    ) -> outcome.Reply:
+        """Run a command on a message; where it is run once more on files, they begin anew."""
+        if isinstance(stdin, int) and stdout is not None:
+            os.lseek(stdin, 0, os.SEEK_SET)
+            os.lseek(stdout, 0, os.SEEK_SET)
+            os.ftruncate(stdout, 0)
+        return await self._engine.run(
+            options, stdin=stdin, stdout=stdout, max_output=self.max_output, **channels
+        )
+
     async def _with_key(
         self,
         options: Sequence[str],
@@ -910,7 +1101,7 @@ class GnuPG:
         *,
         writing: bool = False,
         asking: bool = True,
-        stdin: Data | None = None,
+        **channels: Any,
     ) -> T:
         """Run a command that may use secret keys, and judge its answer.
 
@@ -920,14 +1111,9 @@ class GnuPG:
 
         async def once() -> T:
             passphrase = await self._secret() if asking else None
-            reply = await self._engine.run(
-                options,
-                writing=writing,
-                stdin=stdin,
-                passphrase=passphrase,
-                max_output=self.max_output,
+            return judge(
+                await self._gpg(options, writing=writing, passphrase=passphrase, **channels)
             )
-            return judge(reply)
 
         try:
             return await once()
@@ -1036,6 +1222,23 @@ def _each(uid: str | Iterable[str]) -> list[str]:
     if not uids:
         raise ValueError("there is no recipient")
     return uids
+
+
+@asynccontextmanager
+async def _between(
+    source: str | os.PathLike[str],
+    target: Path,
+    overwrite: bool,
+    progress: Progress | None,
+    *,
+    mode: int = 0o666,
+) -> AsyncIterator[dict[str, Any]]:
+    """Open the files of a run: what gpg reads, and what it writes."""
+    async with (
+        reading(Path(source), progress) as stdin,
+        whole_file(target, mode=mode, replace=overwrite) as stdout,
+    ):
+        yield {"stdin": stdin, "stdout": stdout}
 
 
 def _wants(keyword: str, doing: str, value: str) -> Callable[[outcome.Reply], outcome.Reply]:

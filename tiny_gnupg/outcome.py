@@ -37,6 +37,7 @@ from .errors import (
     NoSecretKey,
     NotOpenPGP,
     NotSigned,
+    OutputTooLarge,
     RevokedKeySignature,
     UnusableKey,
 )
@@ -226,6 +227,16 @@ def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> 
     if reply.returncode != 0 or not reply.has(keyword):
         raise failure(reply, doing, value)
     return reply
+
+
+def require_within(reply: Reply, max_output: int | None) -> None:
+    """Let a reply pass that kept to a bound which was given to gpg itself.
+
+    Raises:
+        OutputTooLarge: gpg stopped at it.
+    """
+    if max_output is not None and ErrorCode.TOO_LARGE in reply.codes():
+        raise OutputTooLarge(f"more than {max_output} bytes of output", **reply.details())
 
 
 def created_key(reply: Reply, doing: str) -> str:
