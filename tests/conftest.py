@@ -1,0 +1,107 @@
+"""What the tests share: homes that nothing is left of, and instances with keys that are ready.
+
+Keys are made once a run, by the library itself, and each test that asks for them gets a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.instances import PlainGpg, alice_at, bob_at, cheap, copied
+from tests.leftovers import clean_home
+from tiny_gnupg import GnuPG
+
+MakeGnuPG = Callable[..., GnuPG]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path for a homedir; after the test nothing of it is left, in the whole system."""
+    with clean_home() as path:
+        yield path
+
+
+@pytest.fixture
+def other_home() -> Iterator[Path]:
+    """One more such path."""
+    with clean_home() as path:
+        yield path
+
+
+@pytest.fixture
+async def make_gnupg(home: Path, other_home: Path) -> AsyncIterator[MakeGnuPG]:
+    """A maker of instances, by default Alice's in ``home``, that are closed after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(who: Callable[..., GnuPG] = alice_at, at: Path = home, **more: Any) -> GnuPG:
+            gpg = who(at, **more)
+            stack.push_async_callback(gpg.aclose)
+            return gpg
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two homes, ``alice`` and ``bob``: each has its own secret key and the other's public key."""
+    ready = tmp_path_factory.mktemp("homes")
+    with clean_home() as first, clean_home() as second:
+        asyncio.run(_make_keys(cheap(first), cheap(second)))
+        copied(first, ready / "alice")
+        copied(second, ready / "bob")
+    return ready
+
+
+async def _make_keys(first: Path, second: Path) -> None:
+    async with alice_at(first) as alice, bob_at(second) as bob:
+        await asyncio.gather(alice.gen_key(), bob.gen_key())
+        await alice.text_import(await bob.text_export())
+        await bob.text_import(await alice.text_export())
+
+
+@pytest.fixture
+def alices_home(keys: Path, home: Path) -> Path:
+    """``home`` with Alice's secret key and Bob's public key."""
+    return copied(keys / "alice", home)
+
+
+@pytest.fixture
+def bobs_home(keys: Path, other_home: Path) -> Path:
+    """``other_home`` with Bob's secret key and Alice's public key."""
+    return copied(keys / "bob", other_home)
+
+
+@pytest.fixture
+async def alice(alices_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
+    """Alice, who has Bob's public key."""
+    return await _ready(make_gnupg(alice_at, alices_home))
+
+
+@pytest.fixture
+async def bob(bobs_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
+    """Bob, who has Alice's public key."""
+    return await _ready(make_gnupg(bob_at, bobs_home))
+
+
+async def _ready(gpg: GnuPG) -> GnuPG:
+    await gpg.set_fingerprint(gpg.email)
+    return gpg
+
+
+@pytest.fixture
+def plain_gpg() -> Iterator[Callable[..., PlainGpg]]:
+    """A maker of plain gpgs, each in a home of its own."""
+    with contextlib.ExitStack() as stack:
+
+        def make(passphrase: str = "", home: Path | None = None) -> PlainGpg:
+            gpg = PlainGpg(home or stack.enter_context(clean_home()), passphrase)
+            stack.callback(gpg.end_agent)
+            return gpg
+
+        yield make

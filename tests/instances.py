@@ -1,0 +1,100 @@
+"""Instances for tests, and gpg as anybody else would run it.
+
+``PASSPHRASE`` and ``CHEAP``: a home's marker says what scrypt costs. Where a test is not about
+that cost, its home is made with a small one, by the same code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiny_gnupg import GnuPG
+from tiny_gnupg.binary import agent_program, find_executable
+from tiny_gnupg.protection import Kind, Protection
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+PASSPHRASE, BOBS_PASSPHRASE = "correct horse é battery", "bob's own staple"
+
+#: What is no part of a home's keys: its sockets, its locks, and gpg's.
+TRANSIENT = ("S.*", "*.lock", ".#*", "*~")
+
+
+def cheap(home: Path, kind: Kind = "scrypt") -> Path:
+    """Make a marker with small costs of scrypt in a directory that is to become a home."""
+    state = home / "tiny_gnupg.d"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    salt = os.urandom(32).hex() if kind == "scrypt" else ""
+    Protection(kind, salt, n=2**10).write(state / "protection.json")
+    for name in ("gpg-agent.conf", "common.conf"):
+        shutil.copy(configuration() / name, home / name)
+    return home
+
+
+def configuration() -> Path:
+    """Give the directory of the shipped configuration."""
+    from tiny_gnupg.binary import package_home
+
+    return package_home()
+
+
+def copied(source: Path, target: Path) -> Path:
+    """Copy a home that nobody uses."""
+    ignored = shutil.ignore_patterns(*TRANSIENT)
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+    target.chmod(0o700)
+    return target
+
+
+def alice_at(home: Path, **more: Any) -> GnuPG:
+    """Give Alice in a home."""
+    return GnuPG("Alice Å", ALICE, more.pop("passphrase", PASSPHRASE), homedir=home, **more)
+
+
+def bob_at(home: Path, **more: Any) -> GnuPG:
+    """Give Bob in a home."""
+    return GnuPG("Bob", BOB, more.pop("passphrase", BOBS_PASSPHRASE), homedir=home, **more)
+
+
+@dataclass(frozen=True)
+class PlainGpg:
+    """gpg in a home of its own, run as any other program would: nothing of this library's."""
+
+    home: Path
+    passphrase: str = ""
+
+    def run(
+        self, *args: str, stdin: bytes | str = b"", check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run gpg; the passphrase is given by loopback."""
+        gpg = find_executable()
+        agent = agent_program(gpg)
+        house = ["--homedir", str(self.home), "--batch", "--pinentry-mode", "loopback"]
+        house += ["--agent-program", str(agent)] if agent else []
+        done = subprocess.run(
+            [gpg, *house, "--passphrase", self.passphrase, *args],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stderr.decode(errors="replace"))
+        return done
+
+    def new_key(self, user_id: str, *, algorithm: str = "default", usage: str = "default") -> str:
+        """Make a key; give its fingerprint."""
+        making = ("--quick-generate-key", user_id, algorithm, usage, "never")
+        said = self.run("--yes", "--status-fd", "1", *making).stdout.decode()
+        return next(line.split()[3] for line in said.splitlines() if "KEY_CREATED" in line)
+
+    def end_agent(self) -> None:
+        """End the agent, by gpg's own program for it."""
+        beside = find_executable().resolve().parent / "gpg-connect-agent"
+        program = str(beside) if beside.exists() else "gpg-connect-agent"
+        command = [program, "--homedir", str(self.home), "--no-autostart", "KILLAGENT", "/bye"]
+        subprocess.run(command, capture_output=True, check=False)

@@ -1,0 +1,142 @@
+"""What a test that uses a home must not leave behind, looked for in the system itself.
+
+No process of that home (gpg or agent), no child, no socket, no link in ``/tmp``, no directory of
+sockets in ``/run/user``, and no descriptor of a pipe, a lock or a child in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiny_gnupg.home import Home
+
+#: Where this library puts short links to homes with long paths, and GnuPG the sockets of a user.
+LINKS = Path("/tmp", f"tiny_gnupg-{os.getuid()}")
+SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
+#: Seconds in which a process that was told to end may still be seen.
+PATIENCE = 3.0
+
+
+@contextlib.contextmanager
+def clean_home(path: Path | None = None) -> Iterator[Path]:
+    """Give a directory for a home, take it away after, and see that nothing else is left.
+
+    Args:
+        path: where; a new directory with a short path where none is given.
+
+    Raises:
+        AssertionError: the block left something behind. It is taken away all the same.
+    """
+    top = Path(tempfile.mkdtemp(prefix="tg", dir="/tmp"))
+    home = top if path is None else top / path
+    before = _Traces.now()
+    try:
+        yield home
+    finally:
+        left = _left_behind(home, before)
+        for pid in _processes_of(home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        forget(top)
+        shutil.rmtree(top, ignore_errors=True)
+    assert not left, f"left behind: {', '.join(left)}"
+
+
+def forget(top: Path) -> None:
+    """Let this process forget the homes below a directory: another one may get its name."""
+    real = Path(os.path.realpath(top))
+    for home in list(Home._known.values()):
+        if home.path.is_relative_to(real):
+            Home.drop(home)
+
+
+@dataclass(frozen=True)
+class _Traces:
+    children: set[int]
+    descriptors: dict[int, str]
+    sockets: set[Path]
+
+    @classmethod
+    def now(cls) -> _Traces:
+        return cls(_children(), _descriptors(), _socket_directories())
+
+
+def _left_behind(home: Path, before: _Traces) -> list[str]:
+    deadline = time.monotonic() + PATIENCE
+    left = _look(home, before)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.01)
+        left = _look(home, before)
+    return left
+
+
+def _look(home: Path, before: _Traces) -> list[str]:
+    after = _Traces.now()
+    return [
+        *(f"process {pid}: {line}" for pid, line in _processes_of(home).items()),
+        *(f"child {pid}" for pid in after.children - before.children),
+        *(f"socket {path}" for path in home.rglob("S.*") if path.is_socket()),
+        *(f"scratch home {path}" for path in home.rglob("scratch.*")),
+        *(f"draft {path}" for path in home.rglob("*.tmp")),
+        *(f"sockets in {path}" for path in after.sockets - before.sockets),
+        *(f"link {link}" for link in links_to(home)),
+        *(
+            f"descriptor {fd} of {what}"
+            for fd, what in after.descriptors.items()
+            if before.descriptors.get(fd) != what and _of_interest(what, home)
+        ),
+    ]
+
+
+def _of_interest(what: str, home: Path) -> bool:
+    # The test's event loop may live longer than its home, with descriptors of its own.
+    return what.startswith(("pipe:", "anon_inode:[pidfd]", str(home)))
+
+
+def links_to(home: Path) -> list[Path]:
+    """Give the short links to a home, or to one inside it, that are there now."""
+    if not LINKS.is_dir():
+        return []
+    return [link for link in LINKS.iterdir() if Path(os.readlink(link)).is_relative_to(home)]
+
+
+def _processes_of(home: Path) -> dict[int, str]:
+    """Give the processes, other than this one, that name a home or a link to it as an argument."""
+    names = [os.fsencode(path) for path in (home, *links_to(home))]
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes()
+            if any(part.startswith(name) for part in line.split(b"\0") for name in names):
+                found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def _children() -> set[int]:
+    children = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            children.update(map(int, (task / "children").read_text().split()))
+    return children
+
+
+def _descriptors() -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found[int(entry.name)] = os.readlink(entry)
+    return found
+
+
+def _socket_directories() -> set[Path]:
+    return {path for base in SOCKETS if base.is_dir() for path in base.iterdir()}
