@@ -55,6 +55,20 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Give ``text`` as `printable` does, and with its line ends escaped too.
+
+    A line end in a user id would else begin a line of its own in what a person is told.
+
+    Args:
+        text: any text, surrogates allowed.
+
+    Returns:
+        The same text on one line, safe to show.
+    """
+    return printable(text).replace("\n", "\\n")
+
+
 class GnuPGError(Exception):
     """The root of all errors of this library.
 
@@ -79,8 +93,8 @@ class GnuPGError(Exception):
         stderr: str = "",
         command: str = "",
     ) -> None:
-        self.message = printable(message) or type(self).__name__
-        self.hint = hint or self.default_hint
+        self.message = one_line(message) or type(self).__name__
+        self.hint = one_line(hint) or self.default_hint
         self.status: tuple[str, ...] = tuple(status)
         self.returncode: Any = returncode
         self.stderr: Any = printable(stderr)
@@ -105,10 +119,10 @@ class GnuPGError(Exception):
         if self.hint:
             lines.append(f"what to do: {self.hint}")
         if self.command:
-            lines.append(f"command: {self.command}")
+            lines.append(f"command: {one_line(self.command)}")
         if self.returncode is not None:
             lines.append(f"exit code: {self.returncode}")
-        lines += [f"status: {printable(line)}" for line in self.status]
+        lines += [f"status: {one_line(line)}" for line in self.status]
         lines += [f"gpg: {line}" for line in self.stderr.splitlines()]
         return "\n".join(lines)
 

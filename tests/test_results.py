@@ -1,0 +1,183 @@
+"""The results: enums that take numbers of tomorrow, and what the dataclasses say of themselves."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiny_gnupg import results
+from tiny_gnupg.errors import BadSignature, NotText
+from tiny_gnupg.results import (
+    Capability,
+    Decryption,
+    HashAlgorithm,
+    Key,
+    OwnerTrust,
+    PublicKeyAlgorithm,
+    Signature,
+    SignatureStatus,
+    Subkey,
+    SymmetricAlgorithm,
+    UserID,
+    Validity,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NUMBERS: list[Any] = [PublicKeyAlgorithm, HashAlgorithm, SymmetricAlgorithm]
+
+
+def subkey(capabilities: str, **changes: Any) -> Subkey:
+    plain = Subkey(
+        fingerprint="B" * 40,
+        key_id="B" * 16,
+        algorithm=PublicKeyAlgorithm.ECDH,
+        curve="cv25519",
+        bits=255,
+        created=NOW,
+        expires=None,
+        validity=Validity.ULTIMATE,
+        capabilities=frozenset(map(Capability, capabilities)),
+        revoked=False,
+        expired=False,
+        secret=True,
+        keygrip="",
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def key(capabilities: str, *subkeys: Subkey, **changes: Any) -> Key:
+    plain = Key(
+        fingerprint="A" * 40,
+        key_id="A" * 16,
+        algorithm=PublicKeyAlgorithm.EDDSA,
+        curve="ed25519",
+        bits=255,
+        created=NOW,
+        expires=None,
+        validity=Validity.ULTIMATE,
+        ownertrust=OwnerTrust.ULTIMATE,
+        capabilities=frozenset(map(Capability, capabilities)),
+        revoked=False,
+        expired=False,
+        disabled=False,
+        secret=True,
+        keygrip="",
+        subkeys=subkeys,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def user_id(email: str, revoked: bool = False) -> UserID:
+    return UserID(f"<{email}>", "", email, "", Validity.FULL, revoked, NOW, "")
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_number_that_the_table_does_not_hold_is_kept(kind: Any) -> None:
+    unknown = kind(123)
+    assert (unknown.value, unknown.name, int(unknown)) == (123, "UNKNOWN_123", 123)
+    assert unknown == kind(123) == 123
+    assert len({unknown, kind(123)}) == 1
+    assert isinstance(unknown, kind)
+    assert unknown not in list(kind)
+    for again in (pickle.loads(pickle.dumps(unknown)), copy.deepcopy(unknown)):  # noqa: S301
+        assert (again, again.name) == (unknown, "UNKNOWN_123")
+    for nonsense in (-1, "x", None, 1.5):
+        with pytest.raises(ValueError, match=r"is not a valid"):
+            kind(nonsense)
+
+
+def test_numbers_of_rfc_9580() -> None:
+    assert PublicKeyAlgorithm(22) is PublicKeyAlgorithm.EDDSA
+    assert HashAlgorithm(10) is HashAlgorithm.SHA512
+    assert SymmetricAlgorithm(9) is SymmetricAlgorithm.AES256
+
+
+@pytest.mark.parametrize("wanted", ["e", Capability.ENCRYPT])
+def test_a_key_is_usable_where_it_or_a_subkey_can_do_it_and_is_alive(
+    wanted: str | Capability,
+) -> None:
+    encrypt = subkey("e")
+    assert key("c", encrypt).usable_for(wanted)
+    assert key("ce").usable_for(wanted)
+    assert not key("cs").usable_for(wanted)
+    assert not key("c", subkey("sa")).usable_for(wanted)
+    dead: list[dict[str, Any]] = [
+        {"revoked": True},
+        {"expired": True},
+        {"validity": Validity.INVALID},
+    ]
+    for state in dead:
+        assert not key("c", subkey("e", **state)).usable_for(wanted)
+        assert key("c", subkey("e", **state), encrypt).usable_for(wanted)
+        assert not key("ce", encrypt, **state).usable_for(wanted)
+    assert not key("ce", encrypt, disabled=True).usable_for(wanted)
+
+
+def test_asking_for_no_capability_is_an_error() -> None:
+    with pytest.raises(ValueError, match="is not a valid"):
+        key("e").usable_for("encrypt")
+
+
+def test_the_address_of_a_key() -> None:
+    assert key("c").email == ""
+    ids = (user_id("old@x.org", revoked=True), user_id(""), user_id("a@x.org"), user_id("b@x.org"))
+    assert key("c", user_ids=ids).email == "a@x.org"
+    assert key("c", user_ids=ids[:2]).email == ""
+
+
+@pytest.mark.parametrize("status", SignatureStatus)
+def test_only_goodsig_is_good(status: SignatureStatus) -> None:
+    signature = Signature(status, "", "", "", "", None, None, None, None, None)
+    assert signature.good is (status == "GOODSIG")
+
+
+def decryption(data: bytes, **more: Any) -> Decryption:
+    return Decryption(data, True, (), (), "", SymmetricAlgorithm.AES256, False, **more)
+
+
+@given(st.text())
+def test_text_of_a_plaintext_is_exact(text: str) -> None:
+    assert decryption(text.encode()).text == text
+
+
+def test_a_plaintext_that_is_not_utf8_is_no_text() -> None:
+    with pytest.raises(NotText, match="byte 1"):
+        _ = decryption(b"a\xff").text
+
+
+def test_require_good_gives_it_back_or_raises_what_decrypt_would() -> None:
+    good = decryption(b"x")
+    assert good.require_good() is good
+    bad = decryption(b"x", failure=BadSignature("no"))
+    with pytest.raises(BadSignature, match="no"):
+        bad.require_good()
+    assert bad == good
+    assert "failure" not in repr(bad)
+
+
+DATACLASSES = [kind for kind in vars(results).values() if dataclasses.is_dataclass(kind)]
+
+
+def test_there_are_results() -> None:
+    assert {"Key", "Subkey", "UserID", "Packet", "ImportResult"} <= {
+        kind.__name__ for kind in DATACLASSES if isinstance(kind, type)
+    }
+
+
+@pytest.mark.parametrize("kind", DATACLASSES)
+def test_results_are_frozen_and_have_slots(kind: Any) -> None:
+    assert kind.__dataclass_params__.frozen
+    assert "__slots__" in vars(kind)
+    blank = kind(*[None for field in dataclasses.fields(kind)])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(blank, dataclasses.fields(kind)[0].name, 1)
+    with pytest.raises((AttributeError, TypeError)):
+        blank.something_else = 1
+    assert pickle.loads(pickle.dumps(blank)) == blank  # noqa: S301
