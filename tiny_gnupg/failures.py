@@ -97,7 +97,10 @@ def judge(error: Exception, method: str, proxy: str) -> Failure | None:
     match error:
         case aiohttp.RedirectClientError() | aiohttp.TooManyRedirects():
             return Failure(network_error(error), repeat=False)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | aiohttp.ClientResponseError():
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return None
+        # Without a cause it comes from raise_for_status, with one from an answer that is no HTTP.
+        case aiohttp.ClientResponseError() if error.__cause__ is None:
             return None
         case aiohttp_socks.ProxyConnectionError():
             unreachable = TorUnavailable(f"Tor's SOCKS5 port {proxy} does not answer")

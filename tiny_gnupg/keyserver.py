@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DEFAULT_KEYSERVER = "http://zkaan2xfbuxia2wpf7ofnkbz6r5zdbbvxbunvp5g2iebopbfc4iqmbad.onion"
 DEFAULT_SEARCH = "search?q="
 
+MOST_UPLOADED = 2**20 - 2**10
+"""Characters of an armored key; keys.openpgp.org refuses a request of more than 1 MiB."""
+
 _Z_BASE_32 = "ybndrfg8ejkmcpqxot1uwisza345h769"
 _SHORT = 200
 
@@ -259,9 +262,14 @@ async def upload(network: Network, server: Keyserver, key: str) -> str:
         The text of the answer: JSON from VKS, a page for people from HKP.
 
     Raises:
-        KeyserverError: where the server refuses it.
+        KeyserverError: where the server refuses it, or would as it is too long.
         TorUnavailable: where Tor does not reach it.
     """
+    if len(key) > MOST_UPLOADED:
+        raise KeyserverError(
+            f"the key has {len(key)} characters, keyservers take {MOST_UPLOADED}",
+            hint="export it without the signatures of others (export-minimal)",
+        )
     keytext = {"keytext": key}
     body = {"json": keytext} if server.interface is Interface.VKS else {"data": keytext}
     return _good(await _ask(network, "POST", server.upload_url, **body)).text

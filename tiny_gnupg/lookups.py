@@ -17,12 +17,11 @@ gpg sees any of it:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .armor import dearmor, is_armored
 from .errors import KeyserverError, KeyserverMismatch, NotOnKeyserver, NotOpenPGP
-from .listing import address
-from .packets import (
+from .framing import (
     PUBLIC_KEY,
     PUBLIC_SUBKEY,
     SECRET_KEY,
@@ -31,12 +30,11 @@ from .packets import (
     USER_ATTRIBUTE,
     USER_ID,
     Frame,
-    key_fingerprint,
-    key_id_of,
-    leading,
-    signature_issuer,
     tag_name,
+    walk,
 )
+from .identity import key_fingerprint, key_id_of, signature_issuer
+from .listing import address
 from .results import Key
 from .selection import Kind, Term, classify, matching
 
@@ -44,7 +42,6 @@ MOST_PACKETS = 50_000
 """More than any honest key has; the keys that were flooded in 2019 had 150,000 signatures."""
 
 _OF_A_KEY = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, USER_ID, USER_ATTRIBUTE})
-_WINDOW = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +158,13 @@ def _split(data: bytes) -> list[list[Frame]]:
 
 
 def _packets(data: bytes) -> Iterator[Frame]:
-    """Cut binary data into packets, up to ``MOST_PACKETS``."""
-    place, count, window = 0, 0, _WINDOW
-    while place < len(data):
-        # In windows, because millions of empty packets fit into an answer and each becomes an
-        # object: this way they are counted while they are few.
-        packets = leading(data[place : place + window])
-        if not packets[-1].whole:
-            if place + window >= len(data):
-                raise NotOpenPGP("the data ends inside a packet")
-            packets = packets[:-1]
-            window *= 1 if packets else 2
-        count += len(packets)
-        if count > MOST_PACKETS:
+    """Cut binary data into packets, counted while they are few: millions fit into an answer."""
+    for count, packet in enumerate(walk(data)):
+        if not packet.whole:
+            raise NotOpenPGP("the data ends inside a packet")
+        if count >= MOST_PACKETS:
             raise NotOpenPGP(f"it has more than {MOST_PACKETS} packets")
-        for packet in packets:
-            yield replace(packet, offset=place + packet.offset)
-        place += sum(packet.length for packet in packets)
+        yield packet
 
 
 def _key(term: Term, data: bytes, packets: list[Frame]) -> FoundKey:

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.homes import temporary_home
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Keyserver
+from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Keyserver, wkd_urls
 from tiny_gnupg.tor import Network, NetworkSettings
 
 from .material import MadeKey, lies, make_key
 from .network import PrivateNetwork, missing_programs
-from .processes import KeyserverProcess, find, keyserver_server, server, sks
+from .processes import (
+    KeyserverProcess,
+    TlsDirectory,
+    find,
+    keyserver_server,
+    server,
+    sks,
+    tls_server,
+)
 
 DEFAULT_ONION = DEFAULT_KEYSERVER.removeprefix("http://")
 LIAR_PORT = 8080
+ADVANCED, DIRECT = 0, 1
+DIRECTORY_NAMES = (
+    "openpgpkey.advanced.example",
+    "advanced.example",
+    "openpgpkey.direct.example",
+    "direct.example",
+)
+#: Whose key is asked for, whose key is there, and by which method.
+DIRECTORY_KEYS = (
+    ("alice@advanced.example", "alice@advanced.example", ADVANCED),
+    ("alice@direct.example", "alice@direct.example", DIRECT),
+    ("liar@direct.example", "somebody@direct.example", DIRECT),
+)
 
-#: The tests that could not run, and why; told at the end of the run.
+#: The tests that could not run, and why, and what was measured; told at the end of the run.
 _not_run: dict[str, str] = {}
+_measured: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +61,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly how many tests did not run, because what was skipped was not tested."""
+    """Tell what was measured, and loudly how many tests did not run."""
+    for line in _measured:
+        terminalreporter.line(line)
     if _not_run:
         terminalreporter.section("TOR: NOT TESTED", red=True, bold=True)
         why = ", ".join(sorted(set(_not_run.values())))
@@ -86,14 +112,47 @@ def sks_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
+def tls_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDirectory]:
+    """A Web Key Directory for two domains, one for each method, over TLS."""
+    folder: Path = tmp_path_factory.mktemp("wkd")
+    with tls_server(folder, DIRECTORY_NAMES) as directory, temporary_home() as home:
+        for email, where, method in DIRECTORY_KEYS:
+            path = folder / urlsplit(wkd_urls(email)[method]).path.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make_key(home, where).public)
+        yield directory
+
+
+@pytest.fixture(scope="session")
 def tor(
-    keyserver_process: KeyserverProcess, liar_port: int, sks_port: int
+    keyserver_process: KeyserverProcess,
+    liar_port: int,
+    sks_port: int,
+    tls_directory: TlsDirectory,
 ) -> Iterator[PrivateNetwork]:
     """A private Tor network whose onion service answers under the name of the default keyserver."""
-    services = {80: keyserver_process.port, LIAR_PORT: liar_port, 11371: sks_port or liar_port}
+    services = {80: keyserver_process.port, LIAR_PORT: liar_port, 443: tls_directory.port}
+    if sks_port:
+        services[11371] = sks_port
     with PrivateNetwork(services) as network:
         network.map_address(DEFAULT_ONION, network.onion)
+        for name in DIRECTORY_NAMES:
+            network.map_address(name, network.onion)
+        pids = network.pids
         yield network
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture
+def directory(tor: PrivateNetwork, tls_directory: TlsDirectory) -> ssl.SSLContext:
+    """What trusts the Web Key Directory that the private network leads to."""
+    return tls_directory.trust
+
+
+@pytest.fixture
+def report() -> Callable[[str], None]:
+    """Take a line for the end of the run."""
+    return _measured.append
 
 
 @pytest.fixture

@@ -345,11 +345,12 @@ class Control:
         self.command("GETINFO version")
         return self._events
 
-    def streams(self) -> list[tuple[str, str]]:
-        """Give (circuit id, target) of every stream of a client that is open now."""
+    def streams(self) -> list[tuple[str, str, str]]:
+        """Give circuit id, stream id and target of every stream of a client that is open now."""
         text = self.command("GETINFO stream-status")
         lines = (line.removeprefix("stream-status=").split() for line in text.splitlines())
-        return [(line[2], line[3]) for line in lines if len(line) >= 4 and line[1] == "SUCCEEDED"]
+        opened = (line for line in lines if len(line) >= 4 and line[1] == "SUCCEEDED")
+        return [(circuit, stream, target) for stream, _, circuit, target, *_ in opened]
 
     def _reply(self) -> tuple[str, str]:
         lines: list[str] = []

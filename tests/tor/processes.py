@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +68,16 @@ class KeyserverProcess:
     port: int
 
     def lever(self, path: str, body: object = None) -> Any:
-        """Use one of its ``/-test/`` paths, on loopback and not through Tor."""
+        """Use one of its ``/-test/`` paths."""
+        return self._json(f"-test/{path}", body)
+
+    def post(self, path: str, body: object) -> Any:
+        """Send JSON to one of its paths, on loopback and by none of the library's code."""
+        return self._json(path, body)
+
+    def _json(self, path: str, body: object) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/-test/{path}", data)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", data)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
             return json.loads(answer.read())
@@ -122,6 +132,45 @@ def sks() -> Iterator[int]:
     finally:
         end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class TlsDirectory:
+    """A folder served over TLS on loopback, and what trusts its certificate."""
+
+    port: int
+    trust: ssl.SSLContext
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing on the terminal."""
+
+
+@contextlib.contextmanager
+def tls_server(folder: Path, names: Sequence[str]) -> Iterator[TlsDirectory]:
+    """Serve a folder over TLS, with a certificate made for these names alone."""
+    with tempfile.TemporaryDirectory(prefix="tgtls", dir="/tmp") as secrets:
+        key, certificate = Path(secrets) / "key", Path(secrets) / "certificate"
+        subject = ["-subj", "/CN=test", "-addext"]
+        subject.append("subjectAltName=" + ",".join(f"DNS:{name}" for name in names))
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        command = ["openssl", "req", "-x509", *kind, *subject, *files]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        own.load_cert_chain(certificate, key)
+        trust = ssl.create_default_context(cafile=str(certificate))
+    handler = functools.partial(_Files, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        web.socket = own.wrap_socket(web.socket, server_side=True)
+        thread = threading.Thread(target=web.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield TlsDirectory(web.server_port, trust)
+        finally:
+            web.shutdown()
+            thread.join()
 
 
 def find(program: str) -> str | None:
