@@ -15,6 +15,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, AnyStr, NamedTuple, Self, TypeVar
 
@@ -115,9 +116,9 @@ class GnuPG:
         limit: int | None = None,
         max_output: int | None = 512 * 2**20,
     ) -> None:
-        self.username = checked_name("username", username)
-        self.email = checked_name("email", email)
-        self.passphrase = checked_passphrase(passphrase)
+        self.username = username
+        self.email = email
+        self.passphrase = passphrase
         self.fingerprint = ""
         self.max_output = max_output
         if protection is not None and protection not in KINDS:
@@ -129,6 +130,12 @@ class GnuPG:
         self._torify = ""
         self.set_homedir(homedir)
         self.set_base_command(torify)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The identity is checked whenever it is set: a passphrase of two lines would count as its
+        # first one, and a name of two lines would be more than a name.
+        check = _CHECKED.get(name)
+        super().__setattr__(name, check(value) if check else value)
 
     def __repr__(self) -> str:
         who = f"email={self.email!r}, fingerprint={self.fingerprint!r}"
@@ -836,11 +843,12 @@ class GnuPG:
         target = Path(output) if output else plain_name(Path(source))
         options = command.decrypt(max_output)
 
-        def judge(reply: outcome.Reply) -> Decryption:
-            outcome.require_within(reply, max_output)
-            return outcome.decryption(reply).require_good()
-
         async with _between(source, target, overwrite, progress, mode=0o600) as pipes:
+
+            def judge(reply: outcome.Reply) -> Decryption:
+                outcome.require_within(reply, os.fstat(pipes["stdout"]).st_size, max_output)
+                return outcome.decryption(reply).require_good()
+
             kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
             await self._open(options, judge, kind, raw, **pipes)
         return target
@@ -1211,6 +1219,13 @@ class GnuPG:
                     return UnusableKey(f"the key {key.fingerprint} {why}", status=error.status)
         return error
 
+
+#: What is checked whenever it is set.
+_CHECKED: dict[str, Callable[[str], str]] = {
+    "username": partial(checked_name, "username"),
+    "email": partial(checked_name, "email"),
+    "passphrase": checked_passphrase,
+}
 
 # ``command`` names a method and an argument of the class above, too.
 _reads_only = command.reads_only
