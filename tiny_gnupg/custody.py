@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable
@@ -66,7 +67,10 @@ def keygrips(key: Key) -> list[str]:
 
 def is_protected(path: Path) -> bool:
     """Tell whether a key file needs a passphrase (agent/keyformat.txt)."""
-    return b"protected-private-key" in path.read_bytes()
+    # A key that came in without a passphrase is kept as it came, and called protected all the same.
+    unfolded = path.read_bytes().replace(b"\n ", b"")
+    unguarded = re.search(rb"\((?:10:)?protection ?(?:4:)?none", unfolded)
+    return b"protected-private-key" in unfolded and not unguarded
 
 
 def is_untouched(path: Path) -> bool:
