@@ -28,6 +28,15 @@ LOOPBACK = ("--pinentry-mode", "loopback")
 #: gpg >= 2.5 drops later signatures in batch mode without it; 2.2 does not know it.
 ALL_SIGNATURES = ("--proc-all-sigs",)
 
+#: For commands that handle keys published without user ids, and for no other: such user ids are
+#: trivial to forge.
+UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
+#: The stand-in for user ids that were not published never leaves the keyring.
+_NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
+#: OpenPGP's highest count (RFC 9580, section 3.7.1.3), for messages encrypted to a passphrase.
+#: Without it gpg asks the agent, whose count is low where this library stretches passphrases.
+_HIGHEST_COUNT = ("--s2k-count", "65011712")
+
 #: Commands and options of a listing that ``listing.parse_colons`` reads.
 COLONS = ("--with-colons", "--fixed-list-mode", "--with-fingerprint", "--with-keygrip")
 
@@ -162,14 +171,19 @@ def encrypt(
     hidden: bool = False,
     trust: str = "always",
     compress: bool = True,
+    bare: bool = False,
 ) -> list[str]:
-    """Encrypt to recipients, and sign where ``local_user`` is given."""
+    """Encrypt to recipients, and sign where ``local_user`` is given.
+
+    With ``bare``, a recipient has no user id and so no preferences: gpg 2.2 would take 3DES.
+    """
     how = "--hidden-recipient" if hidden else "--recipient"
     named = [part for recipient in recipients for part in (how, recipient)]
     signing = [*LOOPBACK, "--local-user", local_user, "--sign"] if local_user else []
     return [
         *_form(armor=armor, compress=compress),
         *("--trust-model", trust),
+        *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if bare else ()),
         *signing,
         *named,
         "--encrypt",
@@ -178,7 +192,7 @@ def encrypt(
 
 def encrypt_symmetric(*, armor: bool = True, compress: bool = True) -> list[str]:
     """Encrypt to a passphrase."""
-    return [*LOOPBACK, *_form(armor=armor, compress=compress), "--symmetric"]
+    return [*LOOPBACK, *_HIGHEST_COUNT, *_form(armor=armor, compress=compress), "--symmetric"]
 
 
 def _form(*, armor: bool, compress: bool) -> list[str]:
@@ -223,19 +237,30 @@ def list_packets() -> list[str]:
 # -- import, export ------------------------------------------------------------------------
 
 
-def import_keys(*, merge_only: bool = False) -> list[str]:
-    """Import keys; secret ones come in as they are protected, without a question."""
-    return [*(["--import-options", "merge-only"] if merge_only else []), "--import"]
+def import_keys(*, found: bool = False, bare: bool = False) -> list[str]:
+    """Import keys; secret ones come in as they are protected, without a question.
+
+    Of a key that was ``found`` on a server, only what its owner signed is taken: others may have
+    flooded it with signatures (CVE-2019-13050). A ``bare`` key comes with a stand-in user id.
+    """
+    own = ["--import-options", "self-sigs-only"] if found else []
+    return [*own, *(UNSIGNED_USER_IDS if bare else ()), "--import"]
+
+
+def drop_user_id(fingerprint: str, name_hash: str) -> list[str]:
+    """Drop a user id from the keyring, by the hash of its name; gpg asks whether to."""
+    edit = ["--edit-key", "--", fingerprint, f"uid {name_hash}", "deluid", "save"]
+    return ["--no-tty", *UNSIGNED_USER_IDS, *edit]
 
 
 def show_keys() -> list[str]:
     """List the keys of a block, without importing it."""
-    return [*COLONS, "--import-options", "show-only", "--dry-run", "--import"]
+    return [*COLONS, *UNSIGNED_USER_IDS, "--import-options", "show-only", "--dry-run", "--import"]
 
 
 def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:
     """Export public keys."""
-    return [*(["--armor"] if armor else []), "--export", "--", *terms]
+    return [*(["--armor"] if armor else []), *_NO_STAND_IN, "--export", "--", *terms]
 
 
 def export_secret(terms: Iterable[str], *, armor: bool = True) -> list[str]:

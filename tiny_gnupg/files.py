@@ -105,6 +105,16 @@ def _link(fd: int, target: Path) -> None:
     os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
 
+def rewind(source: object, target: int | None) -> None:
+    """Begin anew on the files of a run that is made once more; anything else needs no rewinding."""
+    if isinstance(source, int):
+        with suppress(OSError):  # a pipe cannot go back
+            os.lseek(source, 0, os.SEEK_SET)
+    if target is not None:
+        os.lseek(target, 0, os.SEEK_SET)
+        os.ftruncate(target, 0)
+
+
 #: What a file's name ends in when OpenPGP made it of another one (gpg's manual, --output).
 ENDINGS = (".gpg", ".pgp", ".asc")
 

@@ -39,12 +39,13 @@ from .errors import (
     CommandFailed,
     GnuPGError,
     KeyNotFound,
+    KeyserverMismatch,
     NoSecretKey,
     NotOpenPGP,
     NotSigned,
     UnusableKey,
 )
-from .files import Progress, plain_name, reading, refuse, whole_file, write_all
+from .files import Progress, plain_name, reading, refuse, rewind, whole_file, write_all
 from .home import Home, default_homedir
 from .keytable import KeyTable, check_uid, keys_of, require_listing, the_one, why_unusable
 from .listing import format_list_keys
@@ -55,6 +56,7 @@ from .results import Capability, Decryption, ImportResult, Key, Packet, Verifica
 from .selection import Kind as TermKind
 from .selection import classify, matching, search_term
 from .text import as_text, like
+from .uidless import encryption_key, insert_placeholder, is_bare, normalise, split_keys
 
 log = logging.getLogger("tiny_gnupg")
 
@@ -563,21 +565,55 @@ class GnuPG:
             AmbiguousKey: an address has several keys.
             BadPassphrase: the passphrase does not open the signing key.
         """
-        recipients = [await self._recipient(one) for one in _each(uid)]
-        options = command.encrypt(
-            recipients,
-            local_user=await self._signer(local_user) if sign else "",
-            armor=armor,
-            hidden=hidden,
-            trust=checked_trust(trust),
-            compress=compress,
+        form = {"armor": armor, "hidden": hidden, "compress": compress}
+        reply = await self._encrypt(
+            uid, local_user if sign else None, trust=trust, form=form, stdin=message
         )
-        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
-        try:
-            reply = await self._with_key(options, judge, stdin=message, asking=sign)
-        except KeyNotFound as error:
-            raise await self._explained(error, recipients) from None
         return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
+
+    async def _encrypt(
+        self,
+        uid: str | Iterable[str],
+        local_user: str | None,
+        *,
+        trust: str | None,
+        form: dict[str, bool],
+        **channels: Any,
+    ) -> outcome.Reply:
+        """Encrypt to recipients, and sign unless ``local_user`` is None."""
+        uids = _each(uid)
+        model = checked_trust(trust)
+        signer = "" if local_user is None else await self._signer(local_user)
+
+        async def once() -> outcome.Reply:
+            recipients = [await self._recipient(one) for one in uids]
+            bare = any(one.endswith("!") for one in recipients)
+            options = command.encrypt(recipients, local_user=signer, trust=model, bare=bare, **form)
+            judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+            return await self._with_key(options, judge, asking=bool(signer), **channels)
+
+        try:
+            return await once()
+        except (KeyNotFound, UnusableKey) as error:
+            if not await self._explain(error, uids):
+                raise
+        return await once()
+
+    async def _explain(self, error: GnuPGError, uids: Sequence[str]) -> bool:
+        """Look closer at recipients that gpg refused; tell whether it is worth another try.
+
+        gpg says the same of a key that is not there and of one that cannot be used, and a key
+        without user ids has to be named in another way than it was.
+        """
+        for uid in uids:
+            known = self._table.known(uid)
+            for key in await self._table.find(uid) if uid else ():
+                if not key.usable_for(Capability.ENCRYPT):
+                    why = why_unusable(key)
+                    raise UnusableKey(f"the key {key.fingerprint} {why}", status=error.status)
+                if is_bare(key) and known is None:
+                    return True
+        return False
 
     async def encrypt_symmetric(
         self, message: AnyStr, passphrase: str | None = None, *, armor: bool = True
@@ -789,23 +825,11 @@ class GnuPG:
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError: as ``encrypt``.
         """
-        recipients = [await self._recipient(one) for one in _each(uid)]
-        options = command.encrypt(
-            recipients,
-            local_user=await self._signer(local_user) if sign else "",
-            armor=armor,
-            hidden=hidden,
-            trust=checked_trust(trust),
-            compress=compress,
-        )
-        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+        form = {"armor": armor, "hidden": hidden, "compress": compress}
         ending = ".asc" if armor else ".gpg"
         target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
-        try:
-            async with _between(source, target, overwrite, progress) as pipes:
-                await self._with_key(options, judge, asking=sign, **pipes)
-        except KeyNotFound as error:
-            raise await self._explained(error, recipients) from None
+        async with _between(source, target, overwrite, progress) as pipes:
+            await self._encrypt(uid, local_user if sign else None, trust=trust, form=form, **pipes)
         return target
 
     async def decrypt_file(
@@ -936,7 +960,7 @@ class GnuPG:
         """
         reply = await self._gpg(command.list_packets(), stdin=target)
         if not reply.stdout:
-            raise outcome.failure(reply, "list packets")
+            raise outcome.unreadable(reply, "list packets")
         return reply.stdout.decode(errors="replace")
 
     async def list_packets(self, target: str | bytes) -> list[list[str]]:
@@ -979,14 +1003,38 @@ class GnuPG:
         Raises:
             ImportFailed: nothing was.
         """
-        kind = await _kind_of(key)
-        if kind.is_secret_key and await self._stretches():
+        if (await _kind_of(key)).is_secret_key and await self._stretches():
             result = await custody.import_secret(
                 self._engine, key, await self._secret(), self.passphrase.encode()
             )
             self._table.forget()
             return result
-        return outcome.imported(await self._write(command.import_keys(), stdin=key))
+        return await self._import(key)
+
+    async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
+        """Import public keys, those without user ids among them."""
+        reply = await self._write(command.import_keys(found=found), stdin=key)
+        replies = [reply]
+        if outcome.import_counts(reply).get("no_user_id"):
+            bare = await asyncio.to_thread(_with_stand_ins, _octets(key))
+            if bare:
+                options = command.import_keys(found=found, bare=True)
+                replies.append(await self._write(options, stdin=bare))
+        result = outcome.imported(*replies)
+        for fingerprint in outcome.gained_user_ids(reply):
+            await self._drop_stand_in(fingerprint)
+        return result
+
+    async def _drop_stand_in(self, fingerprint: str) -> None:
+        """Drop the stand-in user id of a key that has gained a real one."""
+        key = await self._table.one(fingerprint)
+        if is_bare(key):
+            return
+        for user_id in key.user_ids:
+            if user_id.placeholder:
+                options = command.drop_user_id(fingerprint, user_id.hash)
+                reply = await self._write(options, answer=_yes, attended=True)
+                outcome.require_success(reply, "drop the stand-in of", fingerprint)
 
     async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
         """Import keys from a file.
@@ -1071,6 +1119,8 @@ class GnuPG:
     async def scan(self, key: str | bytes) -> tuple[Key, ...]:
         """Give the keys in a key block, without importing it."""
         reply = await self._engine.run(command.show_keys(), stdin=key)
+        if not reply.stdout:
+            raise outcome.unreadable(reply, "read keys")
         found = await keys_of(reply)
         if not found:
             raise NotOpenPGP("there is no key in this", **reply.details())
@@ -1093,14 +1143,18 @@ class GnuPG:
         stdout: int | None = None,
         **channels: Any,
     ) -> outcome.Reply:
-        """Run a command on a message; where it is run once more on files, they begin anew."""
-        if isinstance(stdin, int) and stdout is not None:
-            os.lseek(stdin, 0, os.SEEK_SET)
-            os.lseek(stdout, 0, os.SEEK_SET)
-            os.ftruncate(stdout, 0)
-        return await self._engine.run(
-            options, stdin=stdin, stdout=stdout, max_output=self.max_output, **channels
-        )
+        """Run a command on a message, and once more where a signer's key has no user ids."""
+
+        async def once(options: Sequence[str]) -> outcome.Reply:
+            rewind(stdin, stdout)
+            return await self._engine.run(
+                options, stdin=stdin, stdout=stdout, max_output=self.max_output, **channels
+            )
+
+        reply = await once(options)
+        if outcome.has_unreadable_signer(reply):
+            return await once([*command.UNSIGNED_USER_IDS, *options])
+        return reply
 
     async def _with_key(
         self,
@@ -1202,22 +1256,16 @@ class GnuPG:
         return await self._named(local_user) if local_user else await self._own()
 
     async def _recipient(self, uid: str) -> str:
-        """Give what gpg is to encrypt to."""
+        """Give what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
         if not check_uid(uid):
             return await self._own()
         kind, value = classify(uid)
         if kind is TermKind.FINGERPRINT:
-            return value
-        return (await self._table.usable(uid, Capability.ENCRYPT)).fingerprint
-
-    async def _explained(self, error: KeyNotFound, recipients: Sequence[str]) -> GnuPGError:
-        """Tell a key that cannot be used from one that is not there: gpg says the same of both."""
-        for recipient in recipients:
-            for key in await self._table.find(recipient):
-                if not key.usable_for(Capability.ENCRYPT):
-                    why = why_unusable(key)
-                    return UnusableKey(f"the key {key.fingerprint} {why}", status=error.status)
-        return error
+            key = self._table.known(uid)
+        else:
+            key = await self._table.usable(uid, Capability.ENCRYPT)
+            value = key.fingerprint
+        return f"{encryption_key(key)}!" if key is not None and is_bare(key) else value
 
 
 #: What is checked whenever it is set.
@@ -1262,6 +1310,19 @@ def _wants(keyword: str, doing: str, value: str) -> Callable[[outcome.Reply], ou
 
 def _succeeds(doing: str, value: str) -> Callable[[outcome.Reply], outcome.Reply]:
     return lambda reply: outcome.require_success(reply, doing, value)
+
+
+def _yes(line: str) -> bytes | None:
+    return b"y\n" if line.startswith("GET_BOOL") else None
+
+
+def _with_stand_ins(block: bytes) -> bytes:
+    """Give those keys of a block that have no user id, with our stand-in for one."""
+    try:
+        keys = [normalise(key) for key in split_keys(block)]
+    except (NotOpenPGP, KeyserverMismatch):
+        return b""
+    return b"".join(insert_placeholder(key.data) for key in keys if not key.has_user_id)
 
 
 #: Characters that are enough to tell what a message is; bytes at which that is done in a thread.

@@ -16,7 +16,8 @@ from .engine import Engine
 from .errors import AmbiguousKey, KeyNotFound, UnusableKey
 from .listing import parse_colons
 from .results import Capability, Key
-from .selection import Kind, classify, matching, search_term
+from .selection import matching, search_term
+from .uidless import lifted
 
 #: Bytes of a listing that are read in a thread.
 LARGE = 2**16
@@ -74,6 +75,13 @@ class KeyTable:
     async def _list(self, term: str) -> tuple[Key, ...]:
         return await keys_of(await self._engine.run(command.list_keys([term])))
 
+    def known(self, uid: str) -> Key | None:
+        """Give the one key that a uid names, where that was looked up already."""
+        if self._engine.home.signature() != self._signature:
+            return None
+        found = self._found.get(search_term(uid), ())
+        return found[0] if len(found) == 1 else None
+
     async def one(self, uid: str) -> Key:
         """Give the one key that a uid names.
 
@@ -116,7 +124,7 @@ async def keys_of(reply: outcome.Reply) -> tuple[Key, ...]:
         await asyncio.to_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
     )
     require_listing(reply)
-    return keys
+    return tuple(map(lifted, keys))
 
 
 def require_listing(reply: outcome.Reply) -> None:
@@ -155,8 +163,3 @@ def why_unusable(key: Key) -> str:
         if getattr(key, name):
             return f"is {name}"
     return "has no subkey for it that is alive"
-
-
-def is_fingerprint(uid: str) -> bool:
-    """Tell whether a uid names one key by itself."""
-    return classify(uid).kind is Kind.FINGERPRINT

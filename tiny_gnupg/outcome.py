@@ -12,7 +12,8 @@ Pure: a ``Reply`` in, a result out, or an error raised. The rules live here, onc
    the caller is told of the signature.
 4. ``NO_SECKEY`` for one of several recipients is no failure.
 5. One message has one plaintext: a second ``PLAINTEXT`` is refused.
-6. An import succeeded for the keys that have an ``IMPORT_OK``.
+6. An import succeeded for the keys that have an ``IMPORT_OK``; of a revocation certificate alone
+   gpg says only which key it considered, with exit code 0.
 7. What gpg tells people (stderr) is shown, never parsed.
 """
 
@@ -53,6 +54,10 @@ from .results import (
     Verification,
 )
 from .status import KEYWORDS, ErrorCode, Status, describe, gpg_error_code, unescape_percent
+from .uidless import is_placeholder
+
+#: Bytes that gpg writes at once; no block of its is longer.
+_BLOCK = 2**16
 
 #: With one of these, nothing that gpg wrote is to be believed.
 FATAL = frozenset({"NODATA", "ERROR", "UNEXPECTED", "DECRYPTION_FAILED", "BADMDC", "BADARMOR"})
@@ -207,6 +212,14 @@ def _data_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
     return None
 
 
+def unreadable(reply: Reply, doing: str) -> GnuPGError:
+    """Name the error of a command that made nothing of the data that it was given."""
+    error = failure(reply, doing)
+    if type(error) is CommandFailed:
+        return NotOpenPGP(f"cannot {doing}: this is no OpenPGP data", **reply.details())
+    return error
+
+
 def require_success(reply: Reply, doing: str, value: str = "") -> Reply:
     """Give the reply back where gpg ended well.
 
@@ -229,13 +242,18 @@ def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> 
     return reply
 
 
-def require_within(reply: Reply, max_output: int | None) -> None:
-    """Let a reply pass that kept to a bound which was given to gpg itself.
+def require_within(reply: Reply, written: int, max_output: int | None) -> None:
+    """Let a reply pass that kept to a bound which was given to gpg itself (``--max-output``).
+
+    Args:
+        reply: what gpg answered.
+        written: bytes that it wrote.
+        max_output: the bound, or None.
 
     Raises:
-        OutputTooLarge: gpg stopped at it.
+        OutputTooLarge: gpg stopped at it, which it does before the block that would pass it.
     """
-    if max_output is not None and ErrorCode.TOO_LARGE in reply.codes():
+    if max_output is not None and reply.returncode and written > max_output - _BLOCK:
         raise OutputTooLarge(f"more than {max_output} bytes of output", **reply.details())
 
 
@@ -304,7 +322,7 @@ def _signature(group: list[Status]) -> Signature:
         fingerprint=valid.get("fingerprint") or _long(error.get("fingerprint", "")) or _long(key),
         primary_fingerprint=valid.get("primary_fingerprint") or valid.get("fingerprint", ""),
         key_id=key[-16:] or valid.get("fingerprint", "")[-16:],
-        user_id=judged.get("user_id", ""),
+        user_id=_shown(judged.get("user_id", "")),
         created=_time(hashed.get("created", "")),
         expires=_time(valid.get("expires", "")),
         hash=_number(HashAlgorithm, hashed.get("hash_algorithm", "")),
@@ -312,6 +330,11 @@ def _signature(group: list[Status]) -> Signature:
         trust=next((_TRUST[line.keyword] for line in group if line.keyword in _TRUST), None),
         notations=tuple(_notations(group)),
     )
+
+
+def _shown(user_id: str) -> str:
+    """Give a signer's name; our stand-in for one is none."""
+    return "" if is_placeholder(user_id.removeprefix("[uncertain] ")) else user_id
 
 
 def _state(word: str, valid: dict[str, str], error: dict[str, str]) -> SignatureStatus:
@@ -515,14 +538,14 @@ def _decryption_error(reply: Reply, encrypted: bool) -> GnuPGError:
 
 # -- import --------------------------------------------------------------------------------
 
-_NEW_KEY, _SECRET = 1, 16
+_NEW_KEY, _NEW_USER_IDS, _NEW_SIGNATURES, _SECRET = 1, 2, 4, 16
 
 
-def imported(reply: Reply) -> ImportResult:
+def imported(*replies: Reply) -> ImportResult:
     """Judge an import.
 
     Args:
-        reply: what gpg answered.
+        replies: what gpg answered; several where one block was imported in several steps.
 
     Returns:
         The keys that gpg accepted, and its counts.
@@ -532,38 +555,76 @@ def imported(reply: Reply) -> ImportResult:
         HomeUnusable: the keyring could not be written.
     """
     accepted: dict[str, int] = {}
-    for fields in reply.fields("IMPORT_OK"):
-        fingerprint = fields.get("fingerprint", "")
-        accepted[fingerprint] = accepted.get(fingerprint, 0) | int(fields["reason"])
-    counts = import_counts(reply)
+    counts: dict[str, int] = {}
+    for reply in replies:
+        found = import_counts(reply)
+        for fingerprint, reasons in (_accepted(reply) or _revoked(reply, found)).items():
+            accepted[fingerprint] = accepted.get(fingerprint, 0) | reasons
+        for name, number in found.items():
+            counts[name] = counts.get(name, 0) + number
     if not accepted or counts.get("not_imported", 0):
-        system = _system_failure(reply, "import", "")
-        if system is not None:
-            raise system
+        for reply in replies:
+            system = _system_failure(reply, "import", "")
+            if system is not None:
+                raise system
     if not accepted:
-        raise ImportFailed(_why_nothing(reply, counts), **reply.details())
+        raise ImportFailed(_why_nothing(replies[-1], counts), **replies[-1].details())
+    flags = accepted.values()
     return ImportResult(
         fingerprints=tuple(accepted),
-        imported=sum(1 for flags in accepted.values() if flags & _NEW_KEY),
-        updated=sum(1 for flags in accepted.values() if flags & ~_SECRET and not flags & _NEW_KEY),
-        unchanged=sum(1 for flags in accepted.values() if not flags & ~_SECRET),
+        imported=sum(1 for one in flags if one & _NEW_KEY),
+        updated=sum(1 for one in flags if one & ~_SECRET and not one & _NEW_KEY),
+        unchanged=sum(1 for one in flags if not one & ~_SECRET),
         secret_imported=counts.get("sec_imported", 0),
         no_user_id=counts.get("no_user_id", 0),
         counts=counts,
     )
 
 
+def gained_user_ids(reply: Reply) -> list[str]:
+    """Give the fingerprints of keys that were there and gained a user id by an import."""
+    found = _accepted(reply).items()
+    return [fingerprint for fingerprint, reasons in found if reasons & _NEW_USER_IDS]
+
+
+def has_unreadable_signer(reply: Reply) -> bool:
+    """Tell whether gpg has the key of a signature and does not take it: one without user ids."""
+    code = str(int(ErrorCode.BAD_PUBKEY))
+    return any(fields.get("reason") == code for fields in reply.fields("ERRSIG"))
+
+
 def import_counts(reply: Reply) -> dict[str, int]:
     """Give the fields of ``IMPORT_RES`` under the names that doc/DETAILS gives them."""
     names = [field.name for field in KEYWORDS["IMPORT_RES"]]
     numbers = next((status.args for status in reply.find("IMPORT_RES")), ())
-    return {name: int(value) for name, value in zip(names, numbers, strict=False)}
+    return {name: _count(value) for name, value in zip(names, numbers, strict=False)}
+
+
+def _accepted(reply: Reply) -> dict[str, int]:
+    """Give the flags of ``IMPORT_OK``, by fingerprint."""
+    accepted: dict[str, int] = {}
+    for fields in reply.fields("IMPORT_OK"):
+        fingerprint = fields.get("fingerprint", "")
+        accepted[fingerprint] = accepted.get(fingerprint, 0) | _count(fields.get("reason", ""))
+    return accepted
+
+
+def _revoked(reply: Reply, counts: dict[str, int]) -> dict[str, int]:
+    """Give the keys of revocation certificates that came alone: they have no ``IMPORT_OK``."""
+    if reply.returncode != 0 or not counts.get("count") or counts.get("no_user_id"):
+        return {}
+    considered = [fields.get("fingerprint", "") for fields in reply.fields("KEY_CONSIDERED")]
+    return dict.fromkeys(filter(None, considered), _NEW_SIGNATURES if counts.get("n_revoc") else 0)
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _why_nothing(reply: Reply, counts: dict[str, int]) -> str:
     if counts.get("no_user_id", 0):
         return "nothing was imported: the key carries no user id that it signed itself"
-    if reply.has("NODATA"):
+    if reply.has("NODATA") or not counts.get("count"):
         return "nothing was imported: this is no OpenPGP key"
     last = next((line for line in reversed(reply.stderr.splitlines()) if line), "")
     return f"nothing was imported: {last.removeprefix('gpg: ')}".rstrip(": ")

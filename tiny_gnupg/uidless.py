@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .armor import dearmor
 from .errors import KeyserverMismatch, NotOpenPGP
@@ -38,6 +38,7 @@ from .framing import (
     write,
 )
 from .identity import key_fingerprint
+from .results import Capability, Key, Subkey, Validity
 
 PLACEHOLDER = "[no user id published] {fingerprint}"
 """The user id that stands in where a keyserver withholds a key's own."""
@@ -61,6 +62,42 @@ def is_placeholder(text: str, fingerprint: str = "") -> bool:
     if fingerprint:
         return text == PLACEHOLDER.format(fingerprint=fingerprint)
     return _PLACEHOLDER.fullmatch(text) is not None
+
+
+def is_bare(key: Key) -> bool:
+    """Tell whether a key of the keyring has no user id but our stand-in."""
+    return bool(key.user_ids) and all(user_id.placeholder for user_id in key.user_ids)
+
+
+def lifted(key: Key) -> Key:
+    """Give a listed key with what gpg says of its stand-in taken back.
+
+    gpg lists a key without a user id that it signed itself as invalid, in all its parts. It is no
+    more than of unknown validity: gpg checked the rest of its signatures when it was imported.
+    """
+    if not is_bare(key):
+        return key
+    subkeys = tuple(replace(one, validity=_lifted(one.validity)) for one in key.subkeys)
+    return replace(key, validity=_lifted(key.validity), subkeys=subkeys)
+
+
+def _lifted(validity: Validity) -> Validity:
+    return Validity.UNKNOWN if validity is Validity.INVALID else validity
+
+
+def encryption_key(key: Key) -> str:
+    """Give the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
+
+    With the user ids went the key's own word on which of its parts to take.
+
+    Returns:
+        The fingerprint, or ``""`` where there is none.
+    """
+    whole: tuple[Key | Subkey, ...] = (key, *key.subkeys)
+    parts = [part for part in whole if not (part.revoked or part.expired)]
+    able = [part for part in parts if Capability.ENCRYPT in part.capabilities]
+    newest = max(able, key=lambda part: (part.created is not None, part.created), default=None)
+    return newest.fingerprint if newest else ""
 
 
 @dataclass(frozen=True, slots=True)
