@@ -163,6 +163,11 @@ class Engine:
             max_output=max_output,
         )
 
+    def turn(self) -> asyncio.Semaphore:
+        """Give what bounds how many gpgs of this instance work at once, to be entered."""
+        loop = asyncio.get_running_loop()
+        return self._turns.setdefault(loop, asyncio.Semaphore(self.limit))
+
     async def run_command(
         self,
         argv: Sequence[str],
@@ -176,8 +181,7 @@ class Engine:
         max_output: int | None = None,
     ) -> Reply:
         """Run a whole command line in its turn."""
-        loop = asyncio.get_running_loop()
-        async with self._turns.setdefault(loop, asyncio.Semaphore(self.limit)):
+        async with self.turn():
             done = await run_program(
                 argv,
                 slot=slot,

@@ -12,7 +12,7 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -33,6 +33,7 @@ from .arguments import (
     user_id_error,
     user_id_of,
 )
+from .bulk import Job, Messages, binary_of, do_many, plain_of
 from .engine import Engine
 from .errors import (
     BadPassphrase,
@@ -949,6 +950,113 @@ class GnuPG:
             options = command.verify_detached(SECOND)
             reply = await self._gpg(options, stdin=data, second=detached)
             return outcome.verification(reply, b"")
+
+    # -- many messages ---------------------------------------------------------------------
+
+    def encrypt_many(
+        self,
+        messages: Messages[AnyStr],
+        uid: str | Iterable[str] = "",
+        *,
+        sign: bool = False,
+        local_user: str = "",
+        return_exceptions: bool = False,
+    ) -> AsyncGenerator[AnyStr, None]:
+        """Encrypt many messages to the same recipients, by gpgs that are kept alive.
+
+        Args:
+            messages: text or bytes, from a plain or an asynchronous iterable; they are taken as
+                there is room, and each result is like its message.
+            uid: as for ``encrypt``.
+            sign: sign them too; a kept-alive gpg cannot, so that each message then is an
+                ordinary call, several at a time.
+            local_user: as for ``encrypt``.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over the encrypted messages, in their order. Whoever stops
+            early may ``aclose`` it.
+
+        Raises:
+            GnuPGError: as ``encrypt``, at the place of the message.
+        """
+        uids = uid if isinstance(uid, str) else tuple(uid)
+
+        async def prepare() -> tuple[list[str], None]:
+            return command.encrypt([await self._recipient(one) for one in _each(uids)]), None
+
+        async def read(message: AnyStr) -> bytes | None:
+            return None if sign else plain_of(message)
+
+        async def judge(reply: outcome.Reply, message: AnyStr) -> AnyStr:
+            outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
+            return await like(message, reply.stdout)
+
+        async def ordinary(message: AnyStr) -> AnyStr:
+            return await self.encrypt(message, uids, sign, local_user)
+
+        job = Job(prepare, read, judge, ordinary, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
+
+    def decrypt_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: bool = False
+    ) -> AsyncGenerator[AnyStr, None]:
+        """Decrypt many messages, by gpgs that are kept alive.
+
+        Args:
+            messages: as for ``encrypt_many``.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over the plaintexts, in the order of the messages.
+
+        Raises:
+            GnuPGError: as ``decrypt``, at the place of the message.
+        """
+
+        async def prepare() -> tuple[list[str], bytes]:
+            return command.decrypt(), await self._secret()
+
+        async def read(message: AnyStr) -> bytes | None:
+            return binary_of(message)
+
+        async def judge(reply: outcome.Reply, message: AnyStr) -> AnyStr:
+            return await like(message, outcome.decryption(reply).require_good().data)
+
+        job = Job(prepare, read, judge, self.decrypt, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
+
+    def verify_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: bool = False
+    ) -> AsyncGenerator[Verification, None]:
+        """Verify many signed messages, by gpgs that are kept alive.
+
+        Args:
+            messages: as for ``encrypt_many``; of clear-signed ones each is an ordinary call.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over what ``verify`` gives, in the order of the messages.
+
+        Raises:
+            GnuPGError: as ``verify``, at the place of the message.
+        """
+
+        async def prepare() -> tuple[list[str], None]:
+            # Of many files, --verify gives no data; --decrypt verifies what is only signed.
+            return command.decrypt(), None
+
+        async def read(message: AnyStr) -> bytes | None:
+            kind = await _kind_of(message)
+            return binary_of(message) if kind.signed and not kind.encrypted else None
+
+        async def judge(reply: outcome.Reply, message: AnyStr) -> Verification:
+            if reply.has("BEGIN_DECRYPTION"):
+                raise NotSigned("what is encrypted inside a signed message is not its data")
+            return outcome.verification(reply)
+
+        job = Job(prepare, read, judge, self.verify, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
 
     # -- packets ---------------------------------------------------------------------------
 

@@ -143,9 +143,99 @@ async def run_program(
     return Completed(tuple(full), child.returncode, *(output.getvalue() for output in outputs))
 
 
-def _gpg_channels(traffic: _Traffic, passphrase: bytes | None, answer: Answer | None) -> list[str]:
+class LiveProgram:
+    """A gpg that is kept alive: one line in, and its status lines about it out.
+
+    Input: ``ask`` writes one line to its stdin. Files that it shall use are handed over at the
+    start, open. ``passphrase`` goes through a pipe of its own.
+
+    Output: the status lines alone; what it writes elsewhere is dropped.
+
+    Cancellation: whoever starts it also awaits ``end``, which reaps it.
+
+    Args:
+        argv: the program and its arguments, taken literally.
+        slot: the index in ``argv`` where ``--status-fd`` and ``--passphrase-fd`` go.
+        inherited: file descriptors that keep their numbers in the program.
+        passphrase: as for ``run_program``.
+
+    Raises:
+        BinaryNotFound, CommandFailed: as ``run_program`` does.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        slot: int,
+        inherited: Sequence[int] = (),
+        passphrase: bytes | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._traffic = _Traffic(self._loop, None)
+        self._heard = b""
+        self._last = b""
+        self._answer: asyncio.Future[bytes | None] | None = None
+        try:
+            source, self._lines = self._traffic.lines()
+            self._traffic.inherited += inherited
+            channels = _gpg_channels(self._traffic, passphrase, None, self._hear)
+            full = [*argv[:slot], *channels, *argv[slot:]]
+            self.line = shlex.join(full)
+            log.debug("keeping alive %s", self.line)
+            silent = subprocess.DEVNULL
+            self._child = _spawn(full, (source, silent, silent), self._traffic.inherited)
+        except BaseException:
+            self._traffic.close()
+            raise
+        self._traffic.serve().add_done_callback(self._gone)
+
+    def ask(self, line: bytes, last: bytes) -> asyncio.Future[bytes | None]:
+        """Say one line; one answer is waited for at a time.
+
+        Args:
+            line: what to say, without its line end.
+            last: the status line that ends the answer, with its line end.
+
+        Returns:
+            The answer to come, in gpg's own bytes, or None where the program has gone.
+        """
+        self._heard, self._last = b"", last
+        self._answer = self._loop.create_future()
+        try:
+            os.write(self._lines, line + b"\n")
+        except BrokenPipeError:
+            self._gone(None)
+        return self._answer
+
+    async def end(self) -> None:
+        """End the program, whatever it is doing, and reap it."""
+        self._traffic.close()
+        if self._child.returncode is None:
+            await uninterrupted(_end(self._child))
+
+    def _hear(self, piece: bytes) -> None:
+        self._heard += piece
+        if self._heard.endswith(self._last):
+            self._resolve(self._heard)
+
+    def _gone(self, _: object) -> None:
+        self._resolve(None)
+
+    def _resolve(self, answer: bytes | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+
+def _gpg_channels(
+    traffic: _Traffic,
+    passphrase: bytes | None,
+    answer: Answer | None,
+    hear: Callable[[bytes], object] | None = None,
+) -> list[str]:
     """Open the pipes that gpg's own options name, and give these options."""
-    options = ["--status-fd", str(traffic.output(traffic.take_status, inherit=True))]
+    status = traffic.output(hear or traffic.take_status, inherit=True)
+    options = ["--status-fd", str(status)]
     if passphrase is not None:
         options += ["--passphrase-fd", str(traffic.input(passphrase + b"\n", inherit=True))]
     if answer is not None:
@@ -203,6 +293,8 @@ async def _end(child: subprocess.Popen[bytes]) -> None:
 
 async def _exit_of(child: subprocess.Popen[bytes]) -> None:
     """Wait for the exit of a child, and reap it."""
+    if child.poll() is not None:
+        return  # reaped already: its number may be another process's by now
     loop = asyncio.get_running_loop()
     try:
         pidfd = os.pidfd_open(child.pid)
@@ -315,6 +407,11 @@ class _Traffic:
         self._answer = answer
         return theirs
 
+    def lines(self) -> tuple[int, int]:
+        """Open a pipe to the child that stays open, and give the child's end and ours."""
+        theirs, self._commands = self._pair(ours_first=False, inherit=False)
+        return theirs, self._commands
+
     def _pair(self, *, ours_first: bool, inherit: bool) -> tuple[int, int]:
         """Open a pipe, and give the child's end and ours."""
         try:
@@ -328,13 +425,18 @@ class _Traffic:
             self.inherited.append(theirs)
         return theirs, ours
 
-    async def until_done(self, child: subprocess.Popen[bytes]) -> None:
-        """Serve all pipes until each has ended and the child has exited."""
+    def serve(self) -> asyncio.Future[None]:
+        """Serve all pipes from now on; the result comes when each has ended."""
         self._close_childs_ends()
         for fd, sink in self._readers.items():
             self._loop.add_reader(fd, self._on_readable, fd, sink)
         for fd, feed in self._writers.items():
             self._loop.add_writer(fd, self._on_writable, fd, feed)
+        return self._done
+
+    async def until_done(self, child: subprocess.Popen[bytes]) -> None:
+        """Serve all pipes until each has ended and the child has exited."""
+        self.serve()
         exiting = asyncio.ensure_future(_exit_of(child))
         exiting.add_done_callback(self._linger)
         try:
