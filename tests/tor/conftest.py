@@ -12,12 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.homes import temporary_home
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Keyserver, wkd_urls
-from tiny_gnupg.tor import Network, NetworkSettings
-
-from .material import MadeKey, lies, make_key
-from .network import PrivateNetwork, missing_programs
-from .processes import (
+from tests.tor.material import MadeKey, lies, make_key
+from tests.tor.network import PrivateNetwork, missing_programs
+from tests.tor.processes import (
     KeyserverProcess,
     TlsDirectory,
     find,
@@ -26,6 +23,8 @@ from .processes import (
     sks,
     tls_server,
 )
+from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Keyserver, wkd_urls
+from tiny_gnupg.tor import Network, NetworkSettings
 
 DEFAULT_ONION = DEFAULT_KEYSERVER.removeprefix("http://")
 LIAR_PORT = 8080
@@ -43,8 +42,7 @@ DIRECTORY_KEYS = (
     ("liar@direct.example", "somebody@direct.example", DIRECT),
 )
 
-#: The tests that could not run, and why, and what was measured; told at the end of the run.
-_not_run: dict[str, str] = {}
+#: What was measured; told at the end of the run.
 _measured: list[str] = []
 
 
@@ -54,21 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what cannot run here, and remember it."""
+    """Skip what cannot run here."""
     if item.get_closest_marker("tor") and (missing := missing_programs()):
-        _not_run[item.nodeid] = f"not installed: {', '.join(missing)}"
-        pytest.skip(_not_run[item.nodeid])
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what was measured, and loudly how many tests did not run."""
+    """Tell what was measured, and loudly what did not run: what was skipped was not tested."""
     for line in _measured:
         terminalreporter.line(line)
-    if _not_run:
+    skipped = terminalreporter.getreports("skipped")
+    ours = [report for report in skipped if "tests/tor/" in report.nodeid]
+    if ours:
         terminalreporter.section("TOR: NOT TESTED", red=True, bold=True)
-        why = ", ".join(sorted(set(_not_run.values())))
-        terminalreporter.line(f"{len(_not_run)} tests through Tor did NOT run: {why}")
-        terminalreporter.line("apt install tor sks sq dirmngr, then run them again")
+        why = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in ours}
+        terminalreporter.line(
+            f"{len(ours)} tests in tests/tor did NOT run: {'; '.join(sorted(why))}"
+        )
+        terminalreporter.line("apt install tor sks sq dirmngr openssl, then run them again")
 
 
 @pytest.fixture(scope="session")
