@@ -1,0 +1,10 @@
+"""``python -m tiny_gnupg`` and the console script ``tiny-gnupg``."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

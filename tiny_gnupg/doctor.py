@@ -1,0 +1,106 @@
+"""The doctor: is everything here that tiny_gnupg needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .binary import find_executable, package_home, probe
+from .cli_commands import instance
+from .cli_terminal import Report
+from .errors import GnuPGError, NetworkError, TorUnavailable
+from .gnupg import GnuPG
+from .keyserver import DEFAULT_KEYSERVER, Keyserver
+from .tor import Network, NetworkSettings
+
+#: Bytes that should be free where the keys are kept.
+ROOM = 50 * 2**20
+#: Seconds for the keyserver's answer; a cold Tor needs half a minute to find an onion service.
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: ``advice`` is empty where all is well."""
+
+    subject: str
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        line = f"{'ok   ' if not self.advice else 'FIX  '}{self.subject:<10} {self.found}"
+        return f"{line}\n     {'':<10} -> {self.advice}" if self.advice else line
+
+
+async def examine(arguments: argparse.Namespace) -> Report:
+    """Check gpg, home, agent, and unless ``arguments.offline`` Tor and the keyserver.
+
+    Returns:
+        The findings; exit code 1 where something has to be mended.
+    """
+    findings = [await _checked("gpg", lambda: _gpg(arguments))]
+    if not findings[0].advice:
+        async with instance(arguments) as gpg:
+            findings.append(await _checked("home", lambda: _home(gpg)))
+            findings.append(await _checked("agent", lambda: _agent(gpg)))
+    if not arguments.offline:
+        findings += await _network(arguments)
+    facts = {"findings": findings, "ok": not any(one.advice for one in findings)}
+    return Report(facts, tuple(map(str, findings)), code=0 if facts["ok"] else 1)
+
+
+async def _checked(subject: str, check: Callable[[], Awaitable[Finding]]) -> Finding:
+    """Make a finding of an error, too."""
+    try:
+        return await check()
+    except GnuPGError as error:
+        return Finding(subject, error.message, error.hint or "see the message above")
+    except OSError as error:
+        return Finding(subject, str(error), "name another directory by --home")
+
+
+async def _gpg(arguments: argparse.Namespace) -> Finding:
+    executable = find_executable(arguments.gpg)
+    features = await probe(executable)
+    whose = "bundled" if executable.parent == package_home() else "not the bundled one"
+    return Finding("gpg", f"{features.version}, {whose}: {executable}")
+
+
+async def _home(gpg: GnuPG) -> Finding:
+    home = Path(gpg.home)
+    await gpg.keys()
+    mode = stat.S_IMODE(os.stat(home).st_mode)
+    if mode & 0o077:
+        return Finding("home", f"{home} is open to others ({mode:o})", f"chmod 700 {home}")
+    free = shutil.disk_usage(home).free
+    if free < ROOM:
+        return Finding("home", f"{home} has {free // 2**20} MiB left", "make room on that disk")
+    return Finding("home", f"{home}, its owner's alone, {free // 2**20} MiB free")
+
+
+async def _agent(gpg: GnuPG) -> Finding:
+    # gpg asks the agent for each secret key, and so fails where no agent starts.
+    secret, public = await gpg.keys(secret=True), await gpg.keys()
+    return Finding("agent", f"answers; {len(secret)} secret keys, {len(public)} keys in all")
+
+
+async def _network(arguments: argparse.Namespace) -> list[Finding]:
+    """Ask the keyserver for its page: that needs Tor, and tells the two apart where it fails."""
+    keyserver = Keyserver.of(arguments.keyserver or DEFAULT_KEYSERVER)
+    settings = NetworkSettings(tor_port=arguments.tor_port, total_timeout=PATIENCE, tries=2)
+    tor = Finding("Tor", f"SOCKS port {settings.proxy} works")
+    try:
+        async with Network(settings) as network:
+            answer = await network.fetch("GET", keyserver.url)
+    except TorUnavailable as error:
+        return [Finding("Tor", error.message, error.hint or "start Tor, or say --tor-port")]
+    except NetworkError as error:
+        advice = error.hint or "try again later, or name another by --keyserver"
+        return [tor, Finding("keyserver", error.message, advice)]
+    advice = "" if answer.status < 500 else "try again later, or name another by --keyserver"
+    return [tor, Finding("keyserver", f"{keyserver.host} answers {answer.status}", advice)]
