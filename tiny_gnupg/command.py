@@ -141,7 +141,7 @@ def change_passphrase(fingerprint: str) -> list[str]:
 
 
 def set_expire(fingerprint: str, expires: str, subkeys: Sequence[str] = ()) -> list[str]:
-    """Set the expiry of the primary key, or that of ``subkeys`` (``*``: of all)."""
+    """Set the expiry of the primary key, or that of ``subkeys``."""
     return [*LOOPBACK, "--quick-set-expire", "--", fingerprint, expires, *subkeys]
 
 
@@ -253,9 +253,16 @@ def drop_user_id(fingerprint: str, name_hash: str) -> list[str]:
     return ["--no-tty", *UNSIGNED_USER_IDS, *edit]
 
 
-def show_keys() -> list[str]:
-    """List the keys of a block, without importing it."""
-    return [*COLONS, *UNSIGNED_USER_IDS, "--import-options", "show-only", "--dry-run", "--import"]
+def show_keys(*, bare: bool = False) -> list[str]:
+    """List the keys of a block, without importing it; a ``bare`` one has a stand-in user id."""
+    return [
+        *COLONS,
+        *(UNSIGNED_USER_IDS if bare else ()),
+        "--import-options",
+        "show-only",
+        "--dry-run",
+        "--import",
+    ]
 
 
 def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:

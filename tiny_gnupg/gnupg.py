@@ -12,16 +12,24 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, AnyStr, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple, Self, TypeVar
 
 import aiofiles
 
-from . import binary, command, custody, outcome
+from . import binary, command, custody, keyserver, outcome
 from .arguments import (
     checked_expiry,
     checked_name,
@@ -42,12 +50,14 @@ from .errors import (
     KeyNotFound,
     KeyserverMismatch,
     NoSecretKey,
+    NotOnKeyserver,
     NotOpenPGP,
     NotSigned,
     UnusableKey,
 )
 from .files import Progress, plain_name, reading, refuse, rewind, whole_file, write_all
 from .home import Home, default_homedir
+from .keyserver import DEFAULT_KEYSERVER, DEFAULT_SEARCH, Keyserver
 from .keytable import KeyTable, check_uid, keys_of, require_listing, the_one, why_unusable
 from .listing import format_list_keys
 from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
@@ -57,9 +67,19 @@ from .results import Capability, Decryption, ImportResult, Key, Packet, Verifica
 from .selection import Kind as TermKind
 from .selection import classify, matching, search_term
 from .text import as_text, like
+from .tor import Network, NetworkSettings
 from .uidless import encryption_key, insert_placeholder, is_bare, normalise, split_keys
 
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+    from aiohttp_socks import ProxyConnector
+
+    from .lookups import FoundKey
+
 log = logging.getLogger("tiny_gnupg")
+
+#: Keys that ``refresh`` asks for at once; each builds a circuit of its own.
+REFRESHED_AT_ONCE = 4
 
 T = TypeVar("T")
 
@@ -131,6 +151,10 @@ class GnuPG:
         self.executable = str(binary.find_executable(os.fspath(executable) if executable else None))
         self.options = os.path.abspath(options or binary.package_home() / "gpg2.conf")
         self._torify = ""
+        self._keyserver = Keyserver.of(keyserver or DEFAULT_KEYSERVER)
+        self._network = Network(
+            NetworkSettings(tor_host=tor_host, tor_port=tor_port, isolate=isolate)
+        )
         self.set_homedir(homedir)
         self.set_base_command(torify)
 
@@ -156,6 +180,7 @@ class GnuPG:
 
         It may be used again after that; it then opens anew what it needs.
         """
+        await self._network.aclose()
         await self._engine.close()
 
     # -- the home and its commands ---------------------------------------------------------
@@ -267,6 +292,9 @@ class GnuPG:
         await self._engine.open()
         base = self._engine.base
         ours = list(command[: base.slot]) == base.command()[: base.slot]
+        if ours and "--no-tty" not in command:
+            # A child has no terminal; without this, gpg ends instead of reading --command-fd.
+            command = [*command[: base.slot], "--no-tty", *command[base.slot :]]
         async with self._engine.locked(writing=not _reads_only(command)):
             reply = await self._engine.run_command(
                 command, slot=base.slot if ours else None, stdin=inputs, max_output=self.max_output
@@ -413,12 +441,13 @@ class GnuPG:
             subkeys: set that of all subkeys too.
         """
         checked_expiry(expires)
-        fingerprint = await self._own_secret(uid)
-        passphrase = await self._secret()
-        for which in ((), ("*",)) if subkeys else ((),):
-            options = command.set_expire(fingerprint, expires, which)
-            reply = await self._write(options, passphrase=passphrase)
-            outcome.require_success(reply, "set the expiry", fingerprint)
+        key = await self._secret_key(uid)
+        # By name, because gpg's "*" leaves those out that have expired.
+        alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
+        judge = _succeeds("set the expiry", key.fingerprint)
+        for which in ([], alive) if subkeys and alive else ([],):
+            options = command.set_expire(key.fingerprint, expires, which)
+            await self._with_key(options, judge, writing=True)
 
     async def change_passphrase(self, uid: str, new: str) -> None:
         """Change the passphrase of a secret key and its subkeys.
@@ -451,8 +480,7 @@ class GnuPG:
         user_id = user_id_of(checked_name("name", name), checked_name("email", email))
         fingerprint = await self._own_secret(uid)
         options = command.add_user_id(fingerprint, user_id)
-        reply = await self._write(options, passphrase=await self._secret())
-        outcome.require_success(reply, "add a user id", fingerprint)
+        await self._with_key(options, _succeeds("add a user id", fingerprint), writing=True)
 
     async def revoke_uid(self, uid: str, which: str) -> None:
         """Revoke one user id of a key.
@@ -471,8 +499,7 @@ class GnuPG:
         if len(fits) != 1:
             raise user_id_error(key, which, [one.text for one in fits])
         options = command.revoke_user_id(fingerprint, fits[0].text)
-        reply = await self._write(options, passphrase=await self._secret())
-        outcome.require_success(reply, "revoke a user id", fingerprint)
+        await self._with_key(options, _succeeds("revoke a user id", fingerprint), writing=True)
 
     async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
         """List keys, typed.
@@ -1233,6 +1260,283 @@ class GnuPG:
         if not found:
             raise NotOpenPGP("there is no key in this", **reply.details())
         return found
+
+    # -- network ---------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The keyserver's port; the URLs below follow it."""
+        return self._keyserver.port
+
+    @port.setter
+    def port(self, port: int) -> None:
+        self._keyserver = replace(self._keyserver, port=port)
+
+    @property
+    def tor_port(self) -> int:
+        """The port of Tor's SOCKS5 proxy: 9050, or 9150 for Tor Browser's."""
+        return self._network.settings.tor_port
+
+    @tor_port.setter
+    def tor_port(self, tor_port: int) -> None:
+        # The session on the old port closes itself when nobody holds it any more.
+        self._network = Network(replace(self._network.settings, tor_port=tor_port))
+
+    @property
+    def keyserver(self) -> str:
+        """The keyserver's base URL."""
+        return self._keyserver.url
+
+    @property
+    def keyserver_export_api(self) -> str:
+        """Where keys are uploaded to."""
+        return self._keyserver.upload_url
+
+    @property
+    def keyserver_verify_api(self) -> str:
+        """Where the mails are asked for that confirm a key's addresses."""
+        return self._keyserver.verify_url
+
+    @property
+    def searchserver(self) -> str:
+        """The page for people who search, to be completed by what they search."""
+        return self._keyserver.search_url
+
+    def set_network_variables(
+        self,
+        port: int | None = None,
+        tor_port: int | None = None,
+        keyserver: str | None = None,
+        search: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Say how the network is reached; what is left out becomes the default.
+
+        Args:
+            port: the keyserver's; default: what its URL says, 80 for http.
+            tor_port: Tor's SOCKS5 port; default 9050.
+            keyserver: base URL, http(s) for VKS or hkp(s) for HKP.
+            search: what leads from it to the page where people search.
+            settings: any of ``tor.NetworkSettings``: ``connect_timeout`` (120 s),
+                ``total_timeout`` (180 s), ``max_answer`` (8 MiB), ``tries`` (3) and others.
+
+        Raises:
+            ValueError: a value out of its range, or no keyserver's URL.
+        """
+        url = keyserver or DEFAULT_KEYSERVER
+        self._keyserver = Keyserver.of(url, port, search or DEFAULT_SEARCH)
+        given = {"tor_port": tor_port or 9050, **settings}
+        self._network = Network(replace(self._network.settings, **given))
+
+    @property
+    def Connector(self) -> ProxyConnector:
+        """The ``aiohttp_socks.ProxyConnector`` under ``Session``; within a running loop."""
+        return self._network.Connector
+
+    @property
+    def Session(self) -> ClientSession:
+        """The ``aiohttp.ClientSession`` that all requests share; within a running loop."""
+        return self._network.Session
+
+    def network_get(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
+        """Send a GET request through Tor: ``async with gpg.network_get(url) as response``.
+
+        Args:
+            url: http or https.
+            options: whatever ``aiohttp.ClientSession.get`` takes.
+
+        Raises:
+            TorUnavailable: Tor does not answer, or does not reach the service.
+            NetworkError: the request failed otherwise.
+        """
+        return self._network.network_get(url, **options)
+
+    def network_post(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
+        """Send a POST request through Tor; see ``network_get``."""
+        return self._network.network_post(url, **options)
+
+    async def get(self, url: str, **options: Any) -> str:
+        """Give the text of the answer to a GET request; see ``network_get``."""
+        return await self._network.get(url, **options)
+
+    async def post(self, url: str, **options: Any) -> str:
+        """Give the text of the answer to a POST request; see ``network_get``."""
+        return await self._network.post(url, **options)
+
+    async def search(self, query: str) -> str:
+        """Look a key up on the keyserver.
+
+        Args:
+            query: a fingerprint, a key id or an address.
+
+        Returns:
+            The key's URL, or ``""`` where the server does not have it.
+
+        Raises:
+            KeyserverError: the server refuses.
+            KeyserverMismatch: it answers with another key.
+            TorUnavailable: Tor does not reach it.
+        """
+        return await keyserver.search(self._network, self._keyserver, query)
+
+    async def raw_search(self, query: str) -> str:
+        """Give the keyserver's whole answer to a look-up, whatever it is."""
+        return await keyserver.raw_search(self._network, self._keyserver, query)
+
+    async def network_import(self, uid: str) -> ImportResult:
+        """Find a key on the keyserver, check that it is the one, and import it.
+
+        Args:
+            uid: a fingerprint, a key id or an address.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            NotOnKeyserver: the server does not have it, or nothing can be looked up by such text.
+            KeyserverMismatch: it answered with another key; nothing was imported.
+            KeyserverError: it refuses, or answers with no key.
+            TorUnavailable: Tor does not reach it.
+        """
+        return await self._import_found(
+            await keyserver.look_up(self._network, self._keyserver, uid)
+        )
+
+    async def _import_found(self, found: FoundKey) -> ImportResult:
+        """Import what a server sent, where gpg too holds it to be what was looked up."""
+        bare = not found.user_ids
+        block = insert_placeholder(found.data) if bare else found.data
+        reply = await self._engine.run(command.show_keys(bare=bare), stdin=block)
+        found.confirm(await keys_of(reply))
+        return await self._import(found.data, found=True)
+
+    async def wkd_import(self, email: str) -> ImportResult:
+        """Import the key of an address from the Web Key Directory of its domain.
+
+        Raises:
+            NotOnKeyserver: the directory does not have it.
+            KeyserverMismatch: it answered with another key; nothing was imported.
+            TorUnavailable: Tor does not reach it.
+        """
+        found = await keyserver.wkd_look_up(self._network, email)
+        results = [await self._import_found(key) for key in found]
+        return results[0]
+
+    async def refresh(self, uid: str = "") -> tuple[str, ...]:
+        """Fetch updates of keys that are here, each over a circuit of its own.
+
+        Args:
+            uid: which; the empty text is all of them.
+
+        Returns:
+            The fingerprints of those that the keyserver has.
+
+        Raises:
+            KeyNotFound: no such key is here.
+            NotOnKeyserver: the one key that was named is not on the server.
+            KeyserverMismatch: the server answered with another key.
+            KeyserverError: it refuses.
+            TorUnavailable: Tor does not reach it.
+        """
+        if uid:
+            fingerprint = (await self._key(uid)).fingerprint
+            await self._refresh(fingerprint)
+            return (fingerprint,)
+        turns = asyncio.Semaphore(REFRESHED_AT_ONCE)
+
+        async def update(fingerprint: str) -> str:
+            async with turns:
+                with suppress(NotOnKeyserver):
+                    await self._refresh(fingerprint)
+                    return fingerprint
+            return ""
+
+        updates = [asyncio.ensure_future(update(one)) for one in await self.list_keys()]
+        try:
+            return tuple(filter(None, await asyncio.gather(*updates)))
+        finally:
+            for task in updates:
+                task.cancel()
+
+    async def _refresh(self, fingerprint: str) -> None:
+        async with self._network.isolated() as network:
+            found = await keyserver.look_up(network, self._keyserver, fingerprint)
+        await self._import_found(found)
+
+    async def network_export(self, uid: str = "") -> dict[str, Any]:
+        """Upload a key to the keyserver, and ask for the mails that confirm its addresses.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+
+        Returns:
+            The server's answer: ``key_fpr``, and ``status`` with each address and its state.
+
+        Raises:
+            KeyserverError: the server refuses.
+            TorUnavailable: Tor does not reach it.
+        """
+        fingerprint = await self._named(uid)
+        key = await self.text_export(fingerprint)
+        return await keyserver.publish(self._network, self._keyserver, key, fingerprint)
+
+    async def raw_api_export(self, uid: str = "") -> str:
+        """Upload a key to the keyserver, and give its whole answer: JSON with a ``token``."""
+        key = await self.text_export(uid)
+        return await keyserver.upload(self._network, self._keyserver, key)
+
+    async def raw_api_verify(self, payload: str | Mapping[str, Any]) -> str:
+        """Ask for the mails that confirm addresses, and give the server's whole answer.
+
+        Args:
+            payload: ``token`` and ``addresses``, as JSON text or as a mapping.
+        """
+        return await keyserver.request_verify(self._network, self._keyserver, payload)
+
+    async def auto_encrypt(
+        self,
+        message: AnyStr = "",  # type: ignore[assignment]
+        uid: str | Iterable[str] = "",
+        sign: bool = True,
+        local_user: str = "",
+        **options: Any,
+    ) -> AnyStr:
+        """Encrypt as ``encrypt`` does, after a look-up of recipients whose keys are not here.
+
+        Raises:
+            NotOnKeyserver: a recipient's key is nowhere; ``.value`` names it.
+        """
+        recipients = _each(uid)
+        for one in recipients:
+            if one and not await self._table.find(one):
+                await self.network_import(one)
+        return await self.encrypt(message, recipients, sign, local_user, **options)
+
+    async def auto_decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+        """Decrypt as ``decrypt`` does, after a look-up of a signer's key that is not here.
+
+        Raises:
+            NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
+        """
+        try:
+            return await self.decrypt(message, passphrase=passphrase)
+        except KeyNotFound as error:
+            await self.network_import(error.value)
+        return await self.decrypt(message, passphrase=passphrase)
+
+    async def auto_verify(
+        self, message: str | bytes = "", signature: str | bytes | None = None
+    ) -> Verification:
+        """Verify as ``verify`` does, after a look-up of a signer's key that is not here.
+
+        Raises:
+            NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
+        """
+        try:
+            return await self.verify(message, signature)
+        except KeyNotFound as error:
+            await self.network_import(error.value)
+        return await self.verify(message, signature)
 
     # -- how the methods go about it -------------------------------------------------------
 

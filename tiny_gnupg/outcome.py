@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from .errors import (
@@ -562,6 +563,8 @@ def imported(*replies: Reply) -> ImportResult:
             accepted[fingerprint] = accepted.get(fingerprint, 0) | reasons
         for name, number in found.items():
             counts[name] = counts.get(name, 0) + number
+    # A later step goes over some of the same keys once more.
+    counts["count"] = import_counts(replies[0]).get("count", 0)
     if not accepted or counts.get("not_imported", 0):
         for reply in replies:
             system = _system_failure(reply, "import", "")
@@ -613,8 +616,10 @@ def _revoked(reply: Reply, counts: dict[str, int]) -> dict[str, int]:
     """Give the keys of revocation certificates that came alone: they have no ``IMPORT_OK``."""
     if reply.returncode != 0 or not counts.get("count") or counts.get("no_user_id"):
         return {}
-    considered = [fields.get("fingerprint", "") for fields in reply.fields("KEY_CONSIDERED")]
-    return dict.fromkeys(filter(None, considered), _NEW_SIGNATURES if counts.get("n_revoc") else 0)
+    # What comes behind the counts is gpg's look at the trust of its user's own keys.
+    before = takewhile(lambda line: line.keyword != "IMPORT_RES", reply.status)
+    considered = [line.args[0] for line in before if line.keyword == "KEY_CONSIDERED" and line.args]
+    return dict.fromkeys(considered, _NEW_SIGNATURES if counts.get("n_revoc") else 0)
 
 
 def _count(text: str) -> int:
