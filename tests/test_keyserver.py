@@ -320,6 +320,25 @@ def test_a_flood_of_packets_is_refused_while_it_is_counted(made: tuple[MadeKey, 
     assert found_key(query(key.fingerprint), few).data == few
 
 
+def test_markers_and_padding_are_minded_by_nobody_but_make_no_key(
+    made: tuple[MadeKey, MadeKey],
+) -> None:
+    key, _ = made
+    marker = openpgp.packet(10, b"PGP")
+    first, *others = (each.raw for each in key.packets)
+    padded = first + b"".join(marker + each + openpgp.packet(21, bytes(9)) for each in others)
+    assert found_key(query(key.fingerprint), padded).user_ids == (f"Test <{key.email}>",)
+    with pytest.raises(KeyserverError, match="no data"):
+        found_key(query(key.fingerprint), marker)
+
+
+def test_a_key_of_another_version_is_told() -> None:
+    # RFC 9580, section 5.5.2: version, creation time, Ed25519, octets of what follows, the key.
+    body = b"\x06" + bytes(4) + b"\x1b" + (32).to_bytes(4) + bytes(32)
+    with pytest.raises(KeyserverError, match="version"):
+        found_key(query(FINGERPRINT), openpgp.packet(openpgp.PUBLIC_KEY, body))
+
+
 def test_a_directory_may_send_several_keys_of_the_one_address(
     made: tuple[MadeKey, MadeKey],
 ) -> None:
@@ -365,9 +384,14 @@ def test_what_gpg_does_not_accept_of_a_key_does_not_count() -> None:
     for keys in ([], [listed(subkey, "a@x.org")], [listed(FINGERPRINT, "a@x.org")] * 2):
         with pytest.raises(KeyserverMismatch, match="gpg"):
             by_email.confirm(keys)
-    for key in (listed(FINGERPRINT), listed(FINGERPRINT, "a@x.org", revoked=True)):
+    for key in (listed(FINGERPRINT), listed(FINGERPRINT, "aa@x.org", "a@x.org.evil")):
         with pytest.raises(KeyserverMismatch, match="bound"):
             by_email.confirm([key])
+
+
+def test_a_revoked_user_id_still_names_its_key() -> None:
+    found = FoundKey(query("a@x.org"), FINGERPRINT, (), ("<a@x.org>",), b"")
+    found.confirm([listed(FINGERPRINT, "a@x.org", revoked=True)])
 
 
 def test_addresses_are_compared_as_gpg_does() -> None:

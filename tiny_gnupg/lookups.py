@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from .armor import dearmor, is_armored
 from .errors import KeyserverError, KeyserverMismatch, NotOnKeyserver, NotOpenPGP
 from .framing import (
+    MARKER,
+    PADDING,
     PUBLIC_KEY,
     PUBLIC_SUBKEY,
     SECRET_KEY,
@@ -71,7 +73,9 @@ class FoundKey:
         listed = tuple(keys)
         if [key.fingerprint for key in listed] != [self.fingerprint]:
             raise KeyserverMismatch(f"gpg does not read {self.fingerprint} in the answer")
-        if not matching(listed, self.term.value, revoked=False):
+        # Revoked user ids count: a directory may send an address's revoked keys, and no call
+        # that encrypts or signs takes one.
+        if not matching(listed, self.term.value):
             raise KeyserverMismatch(
                 f"{self.fingerprint} is not validly bound to {self.term.value!r}"
             )
@@ -143,6 +147,9 @@ def _split(data: bytes) -> list[list[Frame]]:
     """Cut binary data into keys, each its packets (rule 1)."""
     keys: list[list[Frame]] = []
     for packet in _packets(data):
+        if packet.tag in (MARKER, PADDING):
+            # Nobody may mind them (RFC 9580, sections 5.8 and 5.14).
+            continue
         if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
             raise KeyserverMismatch("the keyserver sent a secret key")
         if packet.tag == PUBLIC_KEY:
