@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.instances import PlainGpg, alice_at, bob_at, cheap, copied
+from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG
-
-MakeGnuPG = Callable[..., GnuPG]
 
 
 @pytest.fixture

@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tiny_gnupg import GnuPG
-from tiny_gnupg.binary import agent_program, find_executable
+from tiny_gnupg.binary import agent_program, find_executable, package_home
 from tiny_gnupg.protection import Kind, Protection
+
+#: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
+MakeGnuPG = Callable[..., GnuPG]
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 PASSPHRASE, BOBS_PASSPHRASE = "correct horse é battery", "bob's own staple"
@@ -31,15 +35,8 @@ def cheap(home: Path, kind: Kind = "scrypt") -> Path:
     salt = os.urandom(32).hex() if kind == "scrypt" else ""
     Protection(kind, salt, n=2**10).write(state / "protection.json")
     for name in ("gpg-agent.conf", "common.conf"):
-        shutil.copy(configuration() / name, home / name)
+        shutil.copy(package_home() / name, home / name)
     return home
-
-
-def configuration() -> Path:
-    """Give the directory of the shipped configuration."""
-    from tiny_gnupg.binary import package_home
-
-    return package_home()
 
 
 def copied(source: Path, target: Path) -> Path:
