@@ -37,6 +37,9 @@ _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 #: Without it gpg asks the agent, whose count is low where this library stretches passphrases.
 _HIGHEST_COUNT = ("--s2k-count", "65011712")
 
+#: In batch mode gpg says nothing of the signatures behind one that is bad.
+EVERY_SIGNATURE = ("--no-batch",)
+
 #: Commands and options of a listing that ``listing.parse_colons`` reads.
 COLONS = ("--with-colons", "--fixed-list-mode", "--with-fingerprint", "--with-keygrip")
 
@@ -157,7 +160,7 @@ def revoke_user_id(fingerprint: str, user_id: str) -> list[str]:
 
 def ownertrust(fingerprint: str, level: int) -> tuple[list[str], str]:
     """Set the ownertrust; the second part is the command's input."""
-    return ["--import-ownertrust"], f"{fingerprint}:{OWNERTRUST[level]}:\n"
+    return import_ownertrust(), f"{fingerprint}:{OWNERTRUST[level]}:\n"
 
 
 # -- messages ------------------------------------------------------------------------------
@@ -202,7 +205,7 @@ def _form(*, armor: bool, compress: bool) -> list[str]:
 def decrypt(max_output: int | None = None) -> list[str]:
     """Decrypt, and verify what is signed; gpg itself stops at ``max_output`` bytes."""
     bound = [] if max_output is None else ["--max-output", str(max_output)]
-    return [*LOOPBACK, *bound, "--decrypt"]
+    return [*EVERY_SIGNATURE, *LOOPBACK, *bound, "--decrypt"]
 
 
 def sign(
@@ -216,17 +219,18 @@ def sign(
 
 def verify() -> list[str]:
     """Verify signed data, and give what the signatures cover."""
-    return ["--output", "-", "--verify"]
+    return [*EVERY_SIGNATURE, "--output", "-", "--verify"]
 
 
 def verify_only() -> list[str]:
     """Verify signed data, and give nothing of it."""
-    return ["--verify"]
+    return [*EVERY_SIGNATURE, "--verify"]
 
 
 def verify_detached(signature: str, data: str = "-") -> list[str]:
     """Verify a detached signature: always of two inputs, the second is the data."""
-    return ["--enable-special-filenames", "--verify", "--", signature, data]
+    special = "--enable-special-filenames"
+    return [*EVERY_SIGNATURE, special, "--verify", "--", signature, data]
 
 
 def list_packets() -> list[str]:
@@ -273,3 +277,23 @@ def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:
 def export_secret(terms: Iterable[str], *, armor: bool = True) -> list[str]:
     """Export secret keys."""
     return [*LOOPBACK, *(["--armor"] if armor else []), "--export-secret-keys", "--", *terms]
+
+
+def export_backup() -> list[str]:
+    """Export all public keys with all that the keyring knows of them."""
+    return ["--export-options", "backup", *_NO_STAND_IN, "--export"]
+
+
+def import_backup() -> list[str]:
+    """Import what ``export_backup`` gave."""
+    return ["--import-options", "restore", "--import"]
+
+
+def export_ownertrust() -> list[str]:
+    """Give the ownertrust of all keys as text."""
+    return ["--export-ownertrust"]
+
+
+def import_ownertrust() -> list[str]:
+    """Set the ownertrust of keys from such text."""
+    return ["--import-ownertrust"]

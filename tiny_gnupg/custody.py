@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from . import command, outcome
@@ -92,7 +93,7 @@ def copy_keys(files: Iterable[Path], home: Home, *, replace: bool) -> int:
         target = directory / source.name
         if replace or not target.exists():
             draft = directory / f".{source.name}.{secrets.token_hex(4)}"
-            with open(draft, "xb", opener=_private) as file:
+            with open(draft, "xb", opener=private) as file:
                 file.write(source.read_bytes())
                 file.flush()
                 os.fsync(file.fileno())
@@ -101,7 +102,8 @@ def copy_keys(files: Iterable[Path], home: Home, *, replace: bool) -> int:
     return copied
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """Open a file that is its owner's alone; an ``opener`` for ``open``."""
     return os.open(path, flags, 0o600)
 
 
@@ -227,25 +229,14 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
         async with engine.locked(writing=True):
             merged = await engine.run_locked(command.import_keys(), stdin=public.stdout)
             copied = await asyncio.to_thread(copy_keys, files, engine.home, replace=False)
-    return _together(outcome.imported(merged), result, copied)
+    new = result.secret_imported if copied else 0
+    return with_secret(outcome.imported(merged), result.counts.get("sec_read", 0), new)
 
 
-def _together(public: ImportResult, secret: ImportResult, copied: int) -> ImportResult:
-    """Give the result of an import that was made in two steps."""
-    new = secret.secret_imported if copied else 0
-    counts = dict(public.counts)
-    counts["sec_read"] = secret.counts.get("sec_read", 0)
-    counts["sec_imported"] = new
-    counts["sec_dups"] = counts["sec_read"] - new
-    return ImportResult(
-        fingerprints=public.fingerprints,
-        imported=public.imported,
-        updated=public.updated,
-        unchanged=public.unchanged,
-        secret_imported=new,
-        no_user_id=public.no_user_id,
-        counts=counts,
-    )
+def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:
+    """Give the result of an import whose secret keys were brought in beside it."""
+    counts = dict(result.counts) | {"sec_read": read, "sec_imported": new, "sec_dups": read - new}
+    return replace(result, secret_imported=new, counts=counts)
 
 
 async def _take_over_there(aside: Engine, key: Key, inner: bytes, outer: bytes) -> bool:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple, Self, TypeVar
 
 import aiofiles
 
-from . import binary, command, custody, keyserver, outcome
+from . import backup, binary, command, custody, keyserver, outcome
 from .arguments import (
     checked_expiry,
     checked_name,
@@ -54,6 +54,7 @@ from .errors import (
     NotOpenPGP,
     NotSigned,
     UnusableKey,
+    printable,
 )
 from .files import Progress, plain_name, reading, refuse, rewind, whole_file, write_all
 from .home import Home, default_homedir
@@ -543,7 +544,8 @@ class GnuPG:
         terms = [search_term(check_uid(uid))] if uid else []
         reply = await self._engine.run(command.list_keys(terms, secret=secret, colons=False))
         require_listing(reply)
-        return reply.stdout.decode(errors="replace")
+        # gpg itself escapes ASCII's control characters, and no others.
+        return printable(reply.stdout.decode(errors="replace"))
 
     def format_list_keys(self, text: str, secret: bool = False) -> dict[str, str]:
         """Read fingerprints and addresses from a listing, gpg's human one or the colon one."""
@@ -1260,6 +1262,50 @@ class GnuPG:
         if not found:
             raise NotOpenPGP("there is no key in this", **reply.details())
         return found
+
+    async def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Write the whole home into a new directory that any OpenPGP program can read.
+
+        It holds all public keys, all secret keys protected by the user's own passphrase in gpg's
+        own way, the ownertrust and the revocation certificates; it appears whole or not at all.
+
+        Args:
+            path: the directory; it must not be there yet.
+
+        Returns:
+            Its path.
+
+        Raises:
+            FileExistsError: it is there.
+            BadPassphrase: this instance's passphrase does not open each secret key of the home.
+        """
+        target = Path(path)
+        await backup.backup(self._engine, target, await self._secret(), self.passphrase.encode())
+        return target
+
+    async def restore(self, path: str | os.PathLike[str]) -> ImportResult:
+        """Bring the keys of a backup, or of (a copy of) another home, into this home.
+
+        What is here already stays. The other home may be one of tiny_gnupg 0.5.2 or any
+        ``~/.gnupg``; it is only read.
+
+        Args:
+            path: the backup, or the homedir.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            ImportFailed: there is nothing to restore.
+            BadPassphrase: this instance's passphrase does not open each secret key; none came in.
+            HomeUnusable: the directory cannot be read.
+        """
+        try:
+            return await backup.restore(
+                self._engine, Path(path), await self._secret(), self.passphrase
+            )
+        finally:
+            self._table.forget()
 
     # -- network ---------------------------------------------------------------------------
 
