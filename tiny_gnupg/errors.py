@@ -32,9 +32,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
+
+#: What may be no printable character.
+_UNSURE = re.compile(r"[^\n -~]")
 
 
 def printable(text: str) -> str:
@@ -49,10 +53,12 @@ def printable(text: str) -> str:
     Returns:
         The same text, safe to show.
     """
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return _UNSURE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def one_line(text: str) -> str:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from .errors import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
+from .errors import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge, printable
 
 log = logging.getLogger("tiny_gnupg")
 
@@ -126,7 +126,7 @@ async def run_program(
             full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
         if slot is not None:
             full[slot:slot] = _gpg_channels(traffic, passphrase, answer)
-        log.debug("running %s", shlex.join(full))
+        log.debug("running %s", printable(shlex.join(full)))
         child = _spawn(full, (source, sink, errors), traffic.inherited)
         try:
             async with asyncio.timeout(timeout):

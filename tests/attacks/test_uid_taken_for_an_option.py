@@ -46,13 +46,17 @@ def arguments_for(method: Callable[..., Any], folder: Path) -> dict[str, Any]:
     source = folder / "source"
     source.write_bytes(b"data")
     known = {**OTHERS, "path": folder, "source": source, "output": folder / "output"}
-    needed = inspect.signature(method).parameters.values()
-    return {
-        parameter.name: known[parameter.name]
-        for parameter in needed
-        if parameter.name in ("output", "path")
-        or (parameter.default is parameter.empty and parameter.name not in UID_ARGUMENTS)
-    }
+    wanted = inspect.signature(method).parameters
+    needed = [
+        name
+        for name, parameter in wanted.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and name not in UID_ARGUMENTS
+    ]
+    given = {name: known[name] for name in (*needed, *({"output", "path"} & set(wanted)))}
+    # A signer is not asked for where nothing is signed.
+    return given | ({"sign": True, "uid": ALICE} if {"sign", "uid"} <= set(wanted) else {})
 
 
 async def results_of(call: Any) -> Any:
@@ -101,7 +105,9 @@ async def test_no_method_takes_it_for_one(
 def snapshot(gpg: GnuPG, folder: Path) -> set[str]:
     """Name the files of a folder, and of the home as far as no lock or agent made them."""
     home = Path(gpg.home)
-    found = itertools.chain(folder.rglob("*"), home.glob("*"), (home / "openpgp-revocs.d").glob("*"))
+    found = itertools.chain(
+        folder.rglob("*"), home.glob("*"), (home / "openpgp-revocs.d").glob("*")
+    )
     return {
         str(path)
         for path in found

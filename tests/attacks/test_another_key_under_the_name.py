@@ -1,0 +1,88 @@
+"""A name that fits another key too: the whole address counts, and two keys are never one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.instances import PlainGpg
+from tiny_gnupg import AmbiguousKey, GnuPG, KeyNotFound
+
+#: Two RSA keys, found by looking for them (3.4e9 steps of Pollard's rho over the public exponent):
+#: their fingerprints end with the same 64 bits.
+TWINS = Path(__file__).with_name("colliding_key_ids.asc")
+ONE = "51DD4A7D57D0C5F1770D724D6C8D8FC88919AA7D"
+TWO = "192AF49C5F7CAADE506BEF916C8D8FC88919AA7D"
+KEY_ID = ONE[-16:]
+
+
+async def with_keys(gpg: GnuPG, plain: PlainGpg, *user_ids: str) -> list[str]:
+    """Give a key for each user id, imported."""
+    made = [plain.new_key(user_id) for user_id in user_ids]
+    await gpg.text_import(plain.run("--export", *made).stdout)
+    return made
+
+
+async def test_a_part_of_an_address_finds_nothing(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    await with_keys(
+        alice,
+        plain_gpg(),
+        "Not Bob <notbob@x.org>",
+        "Longer <bob@x.org.example>",
+        "bob@x.org, says Mallory <mallory@example.org>",
+    )
+    with pytest.raises(KeyNotFound):
+        await alice.encrypt("text", "bob@x.org")
+    with pytest.raises(KeyNotFound):
+        await alice.text_export("bob@x.org")
+    assert await alice.list_keys("bob@x.org") == {}
+
+
+async def test_the_whole_address_finds_its_key(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    _, bob = await with_keys(alice, plain_gpg(), "Not Bob <notbob@x.org>", "Bob <bob@x.org>")
+    for uid in ("bob@x.org", "<bob@x.org>", "BOB@X.ORG"):
+        assert await alice.key_fingerprint(uid) == bob
+
+
+async def test_the_newer_key_of_an_address_does_not_win(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    """Anybody can make a key for any address; the newest would be the attacker's."""
+    made = await with_keys(alice, plain_gpg(), "Bob <bob@x.org>", "Bob <bob@x.org>")
+    for call in (alice.encrypt("text", "bob@x.org"), alice.delete("bob@x.org")):
+        with pytest.raises(AmbiguousKey) as caught:
+            await call
+        assert set(caught.value.candidates) == set(made)
+    message = await alice.encrypt("text", made[0])
+    assert await alice.packet_fingerprint(message) in {
+        subkey.key_id for key in await alice.keys(made[0]) for subkey in key.subkeys
+    }
+
+
+async def test_a_key_id_of_two_keys_names_neither(alice: GnuPG) -> None:
+    assert ONE[-16:] == TWO[-16:]
+    assert set((await alice.text_import(TWINS.read_text())).fingerprints) == {ONE, TWO}
+    for uid in (KEY_ID, f"0x{KEY_ID}"):
+        with pytest.raises(AmbiguousKey) as caught:
+            await alice.encrypt("text", uid)
+        assert set(caught.value.candidates) == {ONE, TWO}
+    for fingerprint in (ONE, TWO):
+        assert [key.fingerprint for key in await alice.keys(fingerprint)] == [fingerprint]
+        block = await alice.text_export(fingerprint)
+        assert [key.fingerprint for key in await alice.scan(block)] == [fingerprint]
+
+
+async def test_deleting_one_of_two_twins_keeps_the_other(alice: GnuPG) -> None:
+    await alice.text_import(TWINS.read_text())
+    with pytest.raises(AmbiguousKey):
+        await alice.delete(KEY_ID)
+    await alice.delete(TWO)
+    held = await alice.list_keys()
+    assert ONE in held
+    assert TWO not in held
