@@ -20,6 +20,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import socket
 import stat
 import tempfile
@@ -199,6 +200,7 @@ class Home:
         if first:
             # One byte tells the last who leaves that the agent is somebody else's.
             os.ftruncate(fd, 0)
+            self._clear_scratch()
             if self.agent_options is not None and not self.needs_agent():
                 os.pwrite(fd, b"x", 0)
         if not try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
@@ -206,6 +208,15 @@ class Home:
             return False
         self._joined = fd
         return True
+
+    def _clear_scratch(self) -> None:
+        """Remove what a process that was killed left behind of its homes of a moment."""
+        for path in self.state.glob("scratch.*"):
+            left = Home(path)
+            left.short = left._short_path()
+            left.end_agent()
+            left._remove_short_link()
+            shutil.rmtree(path, ignore_errors=True)
 
     def _agent(self) -> socket.socket | None:
         """Connect to the agent of this home, where one runs."""
