@@ -217,7 +217,8 @@ def unreadable(reply: Reply, doing: str) -> GnuPGError:
     """Name the error of a command that made nothing of the data that it was given."""
     error = failure(reply, doing)
     if type(error) is CommandFailed:
-        return NotOpenPGP(f"cannot {doing}: this is no OpenPGP data", **reply.details())
+        message = f"cannot {doing}: this is no OpenPGP data that this gpg can read"
+        return NotOpenPGP(message, **reply.details())
     return error
 
 
@@ -630,6 +631,6 @@ def _why_nothing(reply: Reply, counts: dict[str, int]) -> str:
     if counts.get("no_user_id", 0):
         return "nothing was imported: the key carries no user id that it signed itself"
     if reply.has("NODATA") or not counts.get("count"):
-        return "nothing was imported: this is no OpenPGP key"
+        return "nothing was imported: this is no OpenPGP key that this gpg can read"
     last = next((line for line in reversed(reply.stderr.splitlines()) if line), "")
     return f"nothing was imported: {last.removeprefix('gpg: ')}".rstrip(": ")
