@@ -132,9 +132,14 @@ setup(
         "platformdirs>=4.0",
     ],
     extras_require={
+        # The Stateless OpenPGP program, tiny-gnupg-sop.
+        "sop": ["sop>=0.5.1"],
+        # What scripts/docs builds the reference with.
+        "docs": ["sphinx>=8.1"],
         # All that scripts/test and scripts/check run with.
         "test": [
             "build>=1.2",
+            "distributed>=2024.8",
             "docutils>=0.20",
             "hypothesis>=6.100",
             "mypy>=1.11",
@@ -148,6 +153,7 @@ setup(
             "pytest-cov>=5.0",
             "ruff>=0.12",
             "setuptools>=77.0.3",
+            "sop>=0.5.1",
             "types-aiofiles",
         ],
     },
@@ -158,7 +164,12 @@ setup(
         "tiny_gnupg.gpghome": [*CONFIGURATION, *BUNDLE],
     },
     include_package_data=False,
-    entry_points={"console_scripts": ["tiny-gnupg = tiny_gnupg.__main__:main"]},
+    entry_points={
+        "console_scripts": [
+            "tiny-gnupg = tiny_gnupg.__main__:main",
+            "tiny-gnupg-sop = tiny_gnupg.sop:main",
+        ]
+    },
     distclass=PlatformDistribution,
     cmdclass=COMMANDS,
     zip_safe=False,
