@@ -421,11 +421,13 @@ class GnuPG:
             level: 1 unknown, 2 never, 3 marginal, 4 full, 5 ultimate.
 
         Raises:
+            KeyNotFound: there is no such key.
             ValueError: another level.
         """
         if isinstance(level, bool) or level not in command.OWNERTRUST:
             raise ValueError(f"a trust level is 1, 2, 3, 4 or 5, not {level!r}")
-        fingerprint = await self._named(uid)
+        # Looked up, because gpg takes an ownertrust for a key that is not there, too.
+        fingerprint = (await self._key(uid)).fingerprint
         options, stdin = command.ownertrust(fingerprint, level)
         outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
 
@@ -772,7 +774,11 @@ class GnuPG:
         signer = await self._signer(local_user)
         options = command.certify(fingerprint, signer, local=local)
         judge = _succeeds("certify", fingerprint)
-        await self._with_key(options, judge, writing=True)
+        try:
+            await self._with_key(options, judge, writing=True)
+        except CommandFailed:
+            await self._table.one(fingerprint)  # of a key that is not there gpg says nothing
+            raise
         return await like(target, await self._export(fingerprint, secret=False))
 
     async def verify(
