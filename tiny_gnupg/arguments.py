@@ -58,11 +58,17 @@ def checked_passphrase(text: str) -> str:
 def _require_text(what: str, text: str) -> None:
     if not isinstance(text, str):
         raise TypeError(f"{what} is text, not {type(text).__name__}")
+    if not _has_utf8(text):
+        # Not inside an except block: a chained error would hold the text, maybe a passphrase.
+        raise ValueError(f"{what} holds a lone surrogate, which has no UTF-8")
+
+
+def _has_utf8(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Not chained, and without the text: it may be a passphrase.
-        raise ValueError(f"{what} holds a lone surrogate, which has no UTF-8") from None
+        return False
+    return True
 
 
 def user_id_of(name: str, email: str) -> str:

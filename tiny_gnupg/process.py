@@ -44,6 +44,8 @@ ENVIRONMENT = (
 CHUNK = 2**18
 #: Where gpg's special file name of the second input goes in an argument list.
 SECOND = "-&FD"
+#: Bytes of status lines, and of messages for people, that one run may produce.
+MOST_TOLD = 2**26
 #: Seconds between TERM and KILL.
 GRACE = 1.0
 #: Seconds that a pipe may stay open after its child has gone (a descendant may hold it).
@@ -119,7 +121,7 @@ async def run_program(
     try:
         source = stdin if isinstance(stdin, int) else traffic.input(stdin)
         sink = stdout if stdout is not None else traffic.output(traffic.take_output)
-        errors = traffic.output(traffic.stderr.write)
+        errors = traffic.output(traffic.take_errors)
         full = list(argv)
         if second is not None:
             fd = traffic.hand_over(second)
@@ -188,7 +190,10 @@ class LiveProgram:
         except BaseException:
             self._traffic.close()
             raise
-        self._traffic.serve().add_done_callback(self._gone)
+        # Whichever comes first: a descendant could hold the pipe of a program that has gone.
+        self._ends = (self._traffic.serve(), asyncio.ensure_future(_exit_of(self._child)))
+        for end in self._ends:
+            end.add_done_callback(self._gone)
 
     def ask(self, line: bytes, last: bytes) -> asyncio.Future[bytes | None]:
         """Say one line; one answer is waited for at a time.
@@ -206,11 +211,14 @@ class LiveProgram:
             os.write(self._lines, line + b"\n")
         except BrokenPipeError:
             self._gone(None)
+        if any(end.done() for end in self._ends):
+            self._gone(None)
         return self._answer
 
     async def end(self) -> None:
         """End the program, whatever it is doing, and reap it."""
         self._traffic.close()
+        self._ends[1].cancel()
         if self._child.returncode is None:
             await uninterrupted(_end(self._child))
 
@@ -462,9 +470,19 @@ class _Traffic:
         if self._max_output is not None and self.stdout.tell() > self._max_output:
             self._fail(OutputTooLarge(f"more than {self._max_output} bytes of output"))
 
+    def take_errors(self, piece: bytes) -> None:
+        """Keep what is meant for people, up to a bound."""
+        self._tell(self.stderr, piece)
+
+    def _tell(self, channel: io.BytesIO, piece: bytes) -> None:
+        # A message of a few KB may hold, compressed, millions of packets to tell of.
+        channel.write(piece)
+        if channel.tell() > MOST_TOLD:
+            self._fail(OutputTooLarge(f"gpg told more than {MOST_TOLD} bytes about this data"))
+
     def take_status(self, piece: bytes) -> None:
-        """Keep status lines, and answer them where a dialogue is open."""
-        self.status.write(piece)
+        """Keep status lines, up to a bound, and answer them where a dialogue is open."""
+        self._tell(self.status, piece)
         if self._commands is None:
             return
         *lines, self._line = (self._line + piece).split(b"\n")

@@ -49,7 +49,7 @@ async def test_it_does_not_come_in_by_an_attribute(home: Path, text: str) -> Non
 @pytest.mark.parametrize("text", INJECTED)
 async def test_no_user_id_is_added(alice: GnuPG, text: str) -> None:
     for name, email in ((text, "a@example.org"), ("A", text)):
-        with pytest.raises(ValueError, match="name|email"):
+        with pytest.raises(ValueError, match=r"name|email"):
             await alice.add_uid("", name, email)
     (key,) = await alice.keys(alice.fingerprint)
     assert len(key.user_ids) == 1
