@@ -17,6 +17,29 @@ from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG
 
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for what the tests measure."""
+    config.stash[_FIGURES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what the tests measured, also where all of them passed."""
+    if config.stash[_FIGURES]:
+        terminalreporter.section("measured")
+        for line in config.stash[_FIGURES]:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Takes lines that are printed at the end of the run."""
+    return pytestconfig.stash[_FIGURES].append
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
