@@ -7,11 +7,13 @@ programs ask for a newer one than the machine may have; patchelf tells them wher
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SUITE = "trixie"
@@ -111,3 +113,24 @@ def stage(folder: Path) -> Path:
     (folder / "STAGED.json").write_text("{}\n")
     shutil.rmtree(work)
     return folder / "gpg"
+
+
+@functools.cache
+def _staged() -> tuple[tempfile.TemporaryDirectory[str], Path | NotToBeHad]:
+    folder = tempfile.TemporaryDirectory(prefix="tg24", dir="/tmp")  # gone at the exit
+    try:
+        return folder, stage(Path(folder.name))
+    except NotToBeHad as reason:
+        return folder, reason
+
+
+def staged() -> Path:
+    """Give a GnuPG 2.4, staged once a run.
+
+    Raises:
+        NotToBeHad: it could not be staged.
+    """
+    found = _staged()[1]
+    if isinstance(found, NotToBeHad):
+        raise found
+    return found
