@@ -50,7 +50,6 @@ ONE: list[tuple[str, Try]] = [
     ("sign(message, clear=True)", lambda w: w.gpg.sign("x", clear=True)),
     ("verify(message)", lambda w: w.gpg.verify(w.signed)),
     ("verify(data, signature)", lambda w: w.gpg.verify("x", w.signature)),
-    ("auto_encrypt(message, fingerprint)", lambda w: w.gpg.auto_encrypt("x", w.bob)),
     ("auto_decrypt(message)", lambda w: w.gpg.auto_decrypt(w.encrypted)),
     ("auto_verify(message)", lambda w: w.gpg.auto_verify(w.signed)),
     ("encrypt_file(path)", lambda w: w.gpg.encrypt_file(w.folder / "in", w.bob)),
@@ -87,6 +86,7 @@ OTHERS: list[tuple[str, int, str, Try]] = [
     ),
     ("unlock()", 0, "no question for gpg", lambda w: w.gpg.unlock()),
     ("encrypt(message, email)", 2, LOOK_UP, lambda w: w.gpg.encrypt("x", BOB)),
+    ("auto_encrypt(message, uid)", 2, LOOK_UP, lambda w: w.gpg.auto_encrypt("x", w.bob)),
     (
         "encrypt(message, email) again",
         1,
@@ -150,7 +150,7 @@ OTHERS: list[tuple[str, int, str, Try]] = [
     (
         "text_import(secret key)",
         4,
-        "taken over aside (import, list, export; a change where it has a passphrase), then imported",
+        "aside: import, list, export (and a change for each passphrase); then imported",
         lambda w: w.gpg.text_import(w.secret_key),
     ),
     (
