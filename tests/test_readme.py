@@ -1,0 +1,142 @@
+"""README.rst, block by block, as a reader would run it: the programs are real, the network is a
+keyserver on loopback behind a SOCKS proxy.
+
+Every block is either run here or named in ``INSTALLING``; a block of another kind is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny_gnupg
+from tests.leftovers import clean_home
+from tests.tor.processes import KeyserverProcess, keyserver_server
+from tests.tor.socks import RecordingProxy
+from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
+
+README = Path(__file__).parents[1] / "README.rst"
+BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
+#: What tests/test_packaging.py does, with the wheels that it builds.
+INSTALLING = {"python3 -m venv .venv", ".venv/bin/python -m pip install ."}
+DEFAULT_TOR_PORT = "tor_port=9050"
+CONFIRMED = "# (Alice has followed the link.)"
+
+
+def blocks(language: str) -> list[tuple[int, str]]:
+    """Give the blocks of a language: the line each begins at, and its text."""
+    text = README.read_text()
+    return [
+        (text[: found.start(2)].count("\n") + 1, textwrap.dedent(found[2]))
+        for found in BLOCK.finditer(text)
+        if found[1] == language
+    ]
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder with a short path to work in, of which nothing may be left running."""
+    with clean_home() as path:
+        path.mkdir(exist_ok=True)
+        monkeypatch.chdir(path)
+        monkeypatch.delenv("TINY_GNUPG_HOME", raising=False)
+        yield path
+
+
+def test_each_block_is_of_a_kind_that_is_run() -> None:
+    kinds = {found[1] for found in BLOCK.finditer(README.read_text())}
+
+    assert kinds == {"python", "console"}
+    assert README.read_text().count(".. code-block::") == len(blocks("python") + blocks("console"))
+
+
+def test_the_quick_start_is_a_short_program_that_runs(folder: Path) -> None:
+    assert _quick_start(folder) == "Meet me at the mill. - signed by Alice <alice@example.org>\n"
+    assert len((folder / "first.py").read_text().strip().splitlines()) <= 12
+
+
+def _quick_start(folder: Path) -> str:
+    _, program = blocks("python")[0]
+    (folder / "first.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "first.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(README.parent)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+async def test_the_python_blocks_run_in_their_order(folder: Path) -> None:
+    names: dict[str, Any] = {"__name__": "readme"}
+    _quick_start(folder)
+    with keyserver_server() as keyserver:
+        async with _proxy(keyserver) as port:
+            for line, source in blocks("python")[1:]:
+                if CONFIRMED in source:
+                    assert keyserver.confirm_all() == ["alice@example.org"]
+                source = source.replace(DEFAULT_TOR_PORT, f"tor_port={port}")
+                await _execute(source, line, names)
+
+
+@asynccontextmanager
+async def _proxy(keyserver: KeyserverProcess) -> AsyncIterator[int]:
+    host = DEFAULT_KEYSERVER.removeprefix("http://")
+    async with RecordingProxy({host: keyserver.port}) as proxy:
+        yield proxy.port
+        assert {asked.host for asked in proxy.asked} == {host}
+
+
+async def _execute(source: str, line: int, names: dict[str, Any]) -> None:
+    # Lines of an error are those of README.rst.
+    source = "\n" * (line - 1) + source
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, str(README), "exec", flags=flags)
+    made = eval(code, names)  # noqa: S307  the project's own README
+    if inspect.isawaitable(made):
+        await made
+
+
+def test_the_commands_run(folder: Path) -> None:
+    lines = [line for _, block in blocks("console") for line in block.splitlines() if line]
+    commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    assert len(commands) == len(lines)
+    assert set(commands) > INSTALLING
+
+    for command in commands:
+        if command in INSTALLING:
+            continue
+        ours = f"{shlex.quote(sys.executable)} -m tiny_gnupg"
+        done = subprocess.run(
+            ["/bin/sh", "-c", re.sub(r"^tiny-gnupg\b", ours, command)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(README.parent)},
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert (folder / "letter.again").read_text() == "hello\n"
+
+
+def test_every_name_in_the_tables_is_there() -> None:
+    ours = re.findall(r"await gpg\.(\w+)\(", README.read_text())
+
+    assert len(ours) > 15
+    assert [name for name in ours if not hasattr(tiny_gnupg.GnuPG, name)] == []
