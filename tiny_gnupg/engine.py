@@ -17,6 +17,7 @@ from pathlib import Path
 from .binary import agent_program, package_home, probe
 from .command import ALL_SIGNATURES, Base
 from .errors import printable
+from .healing import heal
 from .home import Home
 from .outcome import Reply
 from .process import Answer, Completed, Data, run_program
@@ -112,7 +113,15 @@ class Engine:
         """Hold the home's lock for several runs; they are made by ``run_locked``."""
         await self.open()
         async with self.home.lock.held(writing=writing):
-            yield
+            if not writing:
+                yield
+                return
+            heal(self.home.path)
+            try:
+                yield
+            finally:
+                # Before anybody else's gpg meets what one that was killed left behind.
+                heal(self.home.path)
 
     async def run(
         self, options: Sequence[str], *, writing: bool = False, **channels: object

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .errors import HomeUnusable
+from .healing import heal_opened
 from .locks import KeyringLock, close_lock, open_lock, try_lock
 from .protection import Kind, Protection
 
@@ -150,6 +151,7 @@ class Home:
             self.state.mkdir(mode=0o700, exist_ok=True)
             self._configure(self.state if foreign else self.path, template, protection)
             protection.write(marker)
+        heal_opened(self.path, self.state)
 
     def _configure(self, target: Path, template: Path, protection: Protection) -> None:
         """Write the agent's configuration: into the home, or aside where it is somebody's own."""

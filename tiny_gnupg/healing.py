@@ -1,0 +1,187 @@
+"""What a crash leaves in a home, put right before the next gpg meets it.
+
+gpg and gpg-agent may be killed at any moment, and so may this process. What they leave then:
+
+1. No ``pubring.kbx``, but its backup ``pubring.kbx~``: gpg was between its two renames. The next
+   gpg would make an empty keyring, and the one after that overwrite the backup. The backup is the
+   keyring as it was before the command that failed: it is put back. Likewise where an empty
+   keyring was made already and the half-done ``pubring.kbx.tmp`` still tells of the crash.
+2. A keyring or trust database whose structure is broken (the power failed): the keyring's backup
+   takes its place; a broken trust database goes, gpg makes a new one. Nothing is deleted: what was
+   there is kept beside it, with ``.damaged`` behind its name.
+3. Lock files. gpg removes those of processes that are gone, and waits for ever where the number
+   of its process was given to another one since; such a lock is removed here.
+4. Drafts of files that this library replaces whole.
+
+The keyring's lock is held alone by whoever calls, so no command of this library runs in the home.
+Another program's gpg may: where it holds gpg's own lock, nothing is touched. A home in which all
+is well costs one look into its directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from .locks import close_lock, open_lock, try_lock
+
+log = logging.getLogger("tiny_gnupg")
+
+KEYRINGS = ("pubring.kbx", "pubring.gpg")
+#: gpg's lock files, and the drafts of them that it links to their name (common/dotlock.c).
+LOCKS = re.compile(r".*\.lock|\.#lk0x[0-9a-f]+\..*")
+#: The programs that make them; an agent, which lives long, makes none.
+HOLDERS = re.compile(r"(lt-)?(gpg(?!-agent)|keyboxd|kbxutil)")
+#: This library's drafts, of key files and of the marker.
+DRAFTS = (("private-keys-v1.d", ".*.key.*"), ("tiny_gnupg.d", "protection.json.*"))
+#: Seconds after which a draft is nobody's.
+ABANDONED = 60.0
+
+
+def heal(home: Path) -> None:
+    """Put right what a killed gpg left; the caller holds the keyring's lock alone.
+
+    Args:
+        home: the homedir.
+    """
+    try:
+        names = frozenset(os.listdir(home))
+        for keyring in KEYRINGS:
+            if f"{keyring}~" in names and (keyring not in names or f"{keyring}.tmp" in names):
+                _finish_renames(home / keyring)
+        for name in names:
+            if LOCKS.fullmatch(name) and not _held(home / name):
+                _remove(home / name)
+    except OSError as error:
+        # gpg itself will say what is wrong, where that matters.
+        log.warning("cannot look after %s: %s", home, error)
+
+
+def heal_opened(home: Path, state: Path) -> None:
+    """Put right what may be wrong in a home that is opened, unless somebody uses it right now.
+
+    Args:
+        home: the homedir.
+        state: the directory with this library's locks.
+    """
+    lock = state / "keyring.lock"
+    fd = open_lock(lock)
+    try:
+        # Where it is taken, somebody uses the home who has looked after it already.
+        if try_lock(fd, fcntl.LOCK_EX, lock):
+            heal(home)
+            _replace_damaged(home)
+            _clear_drafts(home)
+    finally:
+        close_lock(fd)
+
+
+# -- the keyring ---------------------------------------------------------------------------
+
+
+def _finish_renames(keyring: Path) -> None:
+    backup, draft = _beside(keyring, "~"), _beside(keyring, ".tmp")
+    if _held(_beside(keyring, ".lock")):
+        return
+    if not keyring.exists() or (_keys_in(keyring) == 0 and _keys_in(backup)):
+        log.warning("%s was lost by a gpg that was stopped; its backup takes its place", keyring)
+        os.replace(backup, keyring)
+    draft.unlink(missing_ok=True)
+
+
+def _replace_damaged(home: Path) -> None:
+    keyring, trust = home / "pubring.kbx", home / "trustdb.gpg"
+    backup = _beside(keyring, "~")
+    if keyring.exists() and _keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
+        if _keys_in(backup):
+            _set_aside(keyring)
+            shutil.copyfile(backup, keyring)
+        else:
+            log.warning("%s is damaged, and there is no backup beside it", keyring)
+    if trust.exists() and not _is_trustdb(trust) and not _held(_beside(trust, ".lock")):
+        _set_aside(trust)
+
+
+def _set_aside(path: Path) -> None:
+    aside = _beside(path, f".damaged.{int(time.time())}")
+    log.warning("%s is damaged; it is kept as %s", path, aside.name)
+    os.replace(path, aside)
+
+
+def _keys_in(keyring: Path) -> int | None:
+    """Count the keys of a keybox, going by its blobs (kbx/keybox-blob.c); None: it is broken."""
+    if keyring.suffix == ".gpg":
+        return 1 if keyring.stat().st_size else 0
+    found = place = 0
+    try:
+        with open(keyring, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while place < size:
+                file.seek(place)
+                head = file.read(12)
+                length = int.from_bytes(head[:4])
+                if length < 5 or place + length > size or (not place and head[8:] != b"KBXf"):
+                    return None
+                found += head[4] == 2
+                place += length
+    except FileNotFoundError:
+        return 0
+    return found if size else None
+
+
+def _is_trustdb(trust: Path) -> bool:
+    """Tell whether a trust database has whole records, and its first one (g10/tdbio.h)."""
+    with open(trust, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size >= 40 and size % 40 == 0 and file.read(4) == b"\x01gpg"
+
+
+# -- locks ---------------------------------------------------------------------------------
+
+
+def _held(lock: Path) -> bool:
+    """Tell whether a lock file is that of a GnuPG program that runs, or of another machine."""
+    try:
+        made = lock.stat().st_mtime
+        number, _, machine = lock.read_text(errors="replace").strip().partition("\n")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    if machine.strip() != os.uname().nodename:
+        # One that is still being written tells of no machine yet.
+        return bool(machine.strip()) or time.time() - made < ABANDONED
+    process = Path("/proc", number.strip())
+    try:
+        stat = (process / "stat").read_text(errors="replace")
+    except OSError:
+        return not Path("/proc/self").exists()
+    # Its number may have been given to another program since.
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return rest.split()[0] != "Z" and bool(HOLDERS.match(name))
+
+
+def _remove(lock: Path) -> None:
+    log.warning("removing the lock %s: its process is gone", lock)
+    lock.unlink(missing_ok=True)
+
+
+# -- this library's own --------------------------------------------------------------------
+
+
+def _clear_drafts(home: Path) -> None:
+    for directory, pattern in DRAFTS:
+        for draft in (home / directory).glob(pattern):
+            with suppress(OSError):
+                if time.time() - draft.stat().st_mtime > ABANDONED:
+                    draft.unlink()
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
