@@ -48,7 +48,6 @@ from .errors import (
     CommandFailed,
     GnuPGError,
     KeyNotFound,
-    KeyserverMismatch,
     NoSecretKey,
     NotOnKeyserver,
     NotOpenPGP,
@@ -69,7 +68,7 @@ from .selection import Kind as TermKind
 from .selection import classify, matching, search_term
 from .text import as_text, like
 from .tor import Network, NetworkSettings
-from .uidless import encryption_key, insert_placeholder, is_bare, normalise, split_keys
+from .uidless import encryption_key, insert_placeholder, is_bare, with_stand_ins
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -324,20 +323,26 @@ class GnuPG:
         user_id = user_id_of(self.username, self.email)
         checked_expiry(expires)
         passphrase = await self._secret()
+        made: list[str] = []
+
+        async def make() -> None:
+            options = command.generate(user_id, expires)
+            reply = await self._engine.run_locked(options, passphrase=passphrase)
+            made.append(outcome.created_key(reply, "make a key"))
+            await self._add_trio(made[0], expires, passphrase)
+
         async with self._engine.locked(writing=True):
-            made = await self._engine.run_locked(
-                command.generate(user_id, expires), passphrase=passphrase
-            )
-            fingerprint = outcome.created_key(made, "make a key")
             try:
-                await self._add_trio(fingerprint, expires, passphrase)
+                # A gpg stopped half-way leaves secret keys in the agent that no public key names.
+                await uninterrupted(make())
             except BaseException:
                 # Half a key is none: not even a cancellation leaves one behind.
-                await uninterrupted(self._remove(fingerprint))
+                for fingerprint in made:
+                    await uninterrupted(self._remove(fingerprint))
                 raise
         self._table.forget()
-        self.fingerprint = fingerprint
-        return fingerprint
+        self.fingerprint = made[0]
+        return made[0]
 
     async def _remove(self, fingerprint: str) -> None:
         await self._engine.run_locked(command.delete(fingerprint))
@@ -375,7 +380,7 @@ class GnuPG:
         Raises:
             KeyNotFound: there is none.
         """
-        fingerprint = await self._named(uid)
+        fingerprint = (await self._key(uid)).fingerprint
         reply = await self._write(command.delete(fingerprint))
         outcome.require_success(reply, "delete", fingerprint)
         if fingerprint == self.fingerprint:
@@ -641,8 +646,7 @@ class GnuPG:
             known = self._table.known(uid)
             for key in await self._table.find(uid) if uid else ():
                 if not key.usable_for(Capability.ENCRYPT):
-                    why = why_unusable(key)
-                    raise UnusableKey(f"the key {key.fingerprint} {why}", status=error.status)
+                    raise _unusable(key, error)
                 if is_bare(key) and known is None:
                     return True
         return False
@@ -770,15 +774,18 @@ class GnuPG:
         return await like(target, reply.stdout)
 
     async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
-        fingerprint = await self._named(str(target))
+        # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
+        key = await self._key(target)  # type: ignore[arg-type]
+        if is_bare(key):
+            raise UnusableKey(
+                f"{key.fingerprint} has no user id that could be certified",
+                hint="import it with its user ids first",
+            )
+        fingerprint = key.fingerprint
         signer = await self._signer(local_user)
         options = command.certify(fingerprint, signer, local=local)
         judge = _succeeds("certify", fingerprint)
-        try:
-            await self._with_key(options, judge, writing=True)
-        except CommandFailed:
-            await self._table.one(fingerprint)  # of a key that is not there gpg says nothing
-            raise
+        await self._with_key(options, judge, writing=True)
         return await like(target, await self._export(fingerprint, secret=False))
 
     async def verify(
@@ -1159,12 +1166,13 @@ class GnuPG:
         reply = await self._write(command.import_keys(found=found), stdin=key)
         replies = [reply]
         if outcome.import_counts(reply).get("no_user_id"):
-            bare = await asyncio.to_thread(_with_stand_ins, _octets(key))
+            held = outcome.taken_keys(reply)
+            bare = await asyncio.to_thread(with_stand_ins, _octets(key), held)
             if bare:
                 options = command.import_keys(found=found, bare=True)
                 replies.append(await self._write(options, stdin=bare))
         result = outcome.imported(*replies)
-        for fingerprint in outcome.gained_user_ids(reply):
+        for fingerprint in (one for reply in replies for one in outcome.gained_user_ids(reply)):
             await self._drop_stand_in(fingerprint)
         return result
 
@@ -1250,7 +1258,7 @@ class GnuPG:
         if mode not in ("w", "w+", "x", "x+"):
             raise ValueError(f"mode is 'w' to replace a file, or 'x', not {mode!r}")
         checked_secret(secret)
-        fingerprint = await self._named(uid)
+        fingerprint = (await self._key(uid)).fingerprint
         target = Path(path) / f"{fingerprint}.asc"
         refuse(target, replace="w" in mode)
         block = await self._export(fingerprint, secret)
@@ -1260,14 +1268,29 @@ class GnuPG:
         return target
 
     async def scan(self, key: str | bytes) -> tuple[Key, ...]:
-        """Give the keys in a key block, without importing it."""
+        """Give the keys in a key block, without importing it.
+
+        What is not signed as it must be (a subkey, a user id) is not shown. A key that has no user
+        id is shown with the stand-in that it would get; one whose user ids are all forged has none,
+        and is invalid.
+
+        Raises:
+            NotOpenPGP: there is no key in it.
+        """
         reply = await self._engine.run(command.show_keys(), stdin=key)
         if not reply.stdout:
             raise outcome.unreadable(reply, "read keys")
         found = await keys_of(reply)
         if not found:
             raise NotOpenPGP("there is no key in this", **reply.details())
-        return found
+        if all(one.user_ids for one in found):
+            return found
+        bare = await asyncio.to_thread(with_stand_ins, _octets(key))
+        if not bare:
+            return found
+        reply = await self._engine.run(command.show_keys(bare=True), stdin=bare)
+        shown = {one.fingerprint: one for one in await keys_of(reply)}
+        return tuple(shown.get(one.fingerprint, one) for one in found)
 
     async def backup(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole home into a new directory that any OpenPGP program can read.
@@ -1729,7 +1752,12 @@ class GnuPG:
         else:
             key = await self._table.usable(uid, Capability.ENCRYPT)
             value = key.fingerprint
-        return f"{encryption_key(key)}!" if key is not None and is_bare(key) else value
+        if key is None or not is_bare(key):
+            return value
+        subkey = encryption_key(key)
+        if not subkey:
+            raise _unusable(key)
+        return f"{subkey}!"
 
 
 #: What is checked whenever it is set.
@@ -1780,14 +1808,18 @@ def _yes(line: str) -> bytes | None:
     return b"y\n" if line.startswith("GET_BOOL") else None
 
 
-def _with_stand_ins(block: bytes) -> bytes:
-    """Give those keys of a block that have no user id, with our stand-in for one."""
-    try:
-        keys = [normalise(key) for key in split_keys(block)]
-    except (NotOpenPGP, KeyserverMismatch):
-        return b""
-    return b"".join(insert_placeholder(key.data) for key in keys if not key.has_user_id)
+def _unusable(key: Key, error: GnuPGError | None = None) -> UnusableKey:
+    """Name the error of a recipient's key that cannot be used, as gpg refused it or before that."""
+    said = {} if error is None else {name: getattr(error, name) for name in _DETAILS}
+    return UnusableKey(
+        f"cannot encrypt with {key.fingerprint}: it {why_unusable(key)}",
+        hint="ask its owner for a newer one, or refresh it",
+        **said,
+    )
 
+
+#: What each error from a gpg run carries.
+_DETAILS = ("status", "returncode", "stderr", "command")
 
 #: Characters that are enough to tell what a message is; bytes at which that is done in a thread.
 _HEAD, _LONG = 2**20, 2**16

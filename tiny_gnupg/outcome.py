@@ -585,6 +585,11 @@ def imported(*replies: Reply) -> ImportResult:
     )
 
 
+def taken_keys(reply: Reply) -> list[str]:
+    """Give the fingerprints of the keys that an import took."""
+    return list(_accepted(reply))
+
+
 def gained_user_ids(reply: Reply) -> list[str]:
     """Give the fingerprints of keys that were there and gained a user id by an import."""
     found = _accepted(reply).items()

@@ -17,7 +17,8 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from .armor import dearmor
@@ -203,3 +204,23 @@ def insert_placeholder(block: bytes, user_ids: Iterable[str] = ()) -> bytes:
         place = packet.offset + packet.length
     written = b"".join(write(USER_ID, text.encode(errors="surrogateescape")) for text in texts)
     return block[:place] + written + block[place:]
+
+
+def with_stand_ins(block: bytes, without: Container[str] = ()) -> bytes:
+    """Give those keys of a block that have no user id, with our stand-in for one.
+
+    Args:
+        block: armored or binary keys.
+        without: the fingerprints of keys to leave out.
+
+    Returns:
+        The binary form of the keys, ``b""`` where there is none such.
+    """
+    keys: list[NormalisedKey] = []
+    with suppress(NotOpenPGP):
+        for single in split_keys(block):
+            # A secret key, or one of another version, keeps no other from coming in.
+            with suppress(NotOpenPGP, KeyserverMismatch):
+                keys.append(normalise(single))
+    bare = (key for key in keys if not key.has_user_id and key.fingerprint not in without)
+    return b"".join(insert_placeholder(key.data) for key in bare)
