@@ -32,9 +32,12 @@ class Finding:
     found: str
     advice: str = ""
 
-    def __str__(self) -> str:
-        line = f"{'ok   ' if not self.advice else 'FIX  '}{self.subject:<10} {self.found}"
-        return f"{line}\n     {'':<10} -> {self.advice}" if self.advice else line
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a person reads: what was found, and what to do."""
+        if not self.advice:
+            return (f"ok   {self.subject:<10} {self.found}",)
+        return f"FIX  {self.subject:<10} {self.found}", f"{'':<15} -> {self.advice}"
 
 
 async def examine(arguments: argparse.Namespace) -> Report:
@@ -45,13 +48,18 @@ async def examine(arguments: argparse.Namespace) -> Report:
     """
     findings = [await _checked("gpg", lambda: _gpg(arguments))]
     if not findings[0].advice:
-        async with instance(arguments) as gpg:
+        gpg = instance(arguments)
+        try:
             findings.append(await _checked("home", lambda: _home(gpg)))
-            findings.append(await _checked("agent", lambda: _agent(gpg)))
+            if not findings[-1].advice:
+                findings.append(await _checked("agent", lambda: _agent(gpg)))
+        finally:
+            await gpg.aclose()
     if not arguments.offline:
         findings += await _network(arguments)
     facts = {"findings": findings, "ok": not any(one.advice for one in findings)}
-    return Report(facts, tuple(map(str, findings)), code=0 if facts["ok"] else 1)
+    lines = tuple(line for one in findings for line in one.lines)
+    return Report(facts, lines, code=0 if facts["ok"] else 1)
 
 
 async def _checked(subject: str, check: Callable[[], Awaitable[Finding]]) -> Finding:

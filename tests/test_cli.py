@@ -1,0 +1,259 @@
+"""The command line, as scripts and people use it: real processes, pipes and a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tor.network import free_ports
+from tests.tor.processes import keyserver_server
+from tests.tor.socks import RecordingProxy
+from tiny_gnupg.cli import parser
+
+CHECKOUT = Path(__file__).parents[1]
+COMMANDS = (
+    *("doctor", "demo", "keys", "gen-key", "encrypt", "decrypt", "sign", "verify", "import"),
+    *("export", "publish", "find"),
+)
+SECRET = "correct horse"
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def cli(home: Path) -> Run:
+    """Run a command in a home, with a passphrase from the environment where it takes one."""
+
+    def run(
+        name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str | None = SECRET
+    ) -> subprocess.CompletedProcess[bytes]:
+        takes = name not in ("keys", "verify", "doctor", "publish", "find")
+        asked = ["--passphrase-env", "TEST_SECRET"] if takes and secret is not None else []
+        return subprocess.run(
+            [sys.executable, "-m", "tiny_gnupg", name, "--home", str(at), *asked, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=CHECKOUT,
+            env=os.environ | {"TEST_SECRET": secret or ""},
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def done(result: subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
+    """Require an exit code; give the output."""
+    assert result.returncode == code, (result.stdout, result.stderr)
+    return result.stdout
+
+
+@pytest.fixture
+def fingerprint(cli: Run) -> str:
+    """Alice's key, made on the command line."""
+    made = done(cli("gen-key", "--name", "Alice", "--email", "alice@example.org"))
+    return made.decode().strip()
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_is_there_for_all_and_offers_no_passphrase_argument(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*command, "--help"])
+
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert len(text) > 200
+    assert "--passphrase " not in text
+
+
+def test_a_message_goes_through_pipes_and_comes_back(cli: Run, fingerprint: str) -> None:
+    message = bytes(range(256))
+
+    secret = done(cli("encrypt", "-r", "alice@example.org", stdin=message))
+    result = cli("decrypt", stdin=secret)
+
+    assert secret.startswith(b"-----BEGIN PGP MESSAGE-----")
+    assert done(result) == message
+    assert b"GOODSIG " + fingerprint.encode() in result.stderr
+
+
+def test_files_are_encrypted_and_never_written_over(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    plain, back = tmp_path / "plain", tmp_path / "back"
+    plain.write_bytes(b"data" * 1000)
+
+    assert done(cli("encrypt", "-r", fingerprint, str(plain))).decode() == f"{plain}.gpg\n"
+    done(cli("decrypt", "-o", str(back), f"{plain}.gpg"))
+    refused = cli("decrypt", "-o", str(back), f"{plain}.gpg")
+
+    assert back.read_bytes() == plain.read_bytes()
+    assert back.stat().st_mode & 0o777 == 0o600
+    assert done(refused, 1) == b""
+    assert b"there is such a file already" in refused.stderr
+    done(cli("decrypt", "--force", "-o", str(back), f"{plain}.gpg"))
+
+
+def test_signatures_are_told_by_exit_code(cli: Run, fingerprint: str, tmp_path: Path) -> None:
+    data, signature = tmp_path / "data", tmp_path / "data.asc"
+    data.write_text("I owe you ten.")
+    done(cli("sign", str(data)))
+
+    facts = json.loads(done(cli("verify", "--json", str(data), str(signature))))
+    assert facts["signatures"][0]["primary_fingerprint"] == fingerprint
+    assert facts["signatures"][0]["hash"] == "SHA512"
+    data.write_text("I owe you a hundred.")
+    error = json.loads(done(cli("verify", "--json", str(data), str(signature)), 3))
+    assert error["error"] == "BadSignature"
+
+
+@pytest.mark.parametrize("form", ["--inline", "--clear"])
+def test_a_signed_text_is_verified_from_a_pipe(cli: Run, fingerprint: str, form: str) -> None:
+    signed = done(cli("sign", form, stdin=b"hello\n"))
+
+    assert fingerprint.encode() in done(cli("verify", "-", stdin=signed))
+
+
+def test_a_key_goes_to_another_home(cli: Run, fingerprint: str, other_home: Path) -> None:
+    secret = done(cli("export", "--secret", fingerprint))
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"to my other computer"))
+
+    assert done(cli("import", stdin=secret, at=other_home)).decode().strip() == fingerprint
+    assert done(cli("decrypt", stdin=message, at=other_home)) == b"to my other computer"
+    listed = json.loads(done(cli("keys", "--json", "--secret", at=other_home)))
+    assert [key["fingerprint"] for key in listed["keys"]] == [fingerprint]
+
+
+def test_errors_have_codes_and_say_what_to_do(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"x"))
+    missing = cli("encrypt", "-r", "nobody@example.org", stdin=b"x")
+    wrong = cli("decrypt", stdin=message, secret="a guess")
+
+    assert done(missing, 4) == b""
+    assert b"import the key first" in missing.stderr
+    assert done(wrong, 5) == b""
+    assert b"Traceback" not in missing.stderr + wrong.stderr
+    assert done(cli("keys", "nobody@example.org"), 4) == b"no keys\n"
+    assert done(cli("encrypt", stdin=b"x"), 2) == b""
+    assert done(cli("keys", "--gpg", "/nonexistent"), 7) == b""
+
+
+def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"hello"))
+    reader, writer = os.pipe()
+    os.write(writer, SECRET.encode() + b"\n")
+    os.close(writer)
+    command = [sys.executable, "-m", "tiny_gnupg", "decrypt", "--passphrase-fd", str(reader)]
+    home = cli("doctor", "--offline", "--json")
+    where = json.loads(done(home))["findings"][1]["found"].split(",")[0]
+    try:
+        plain = subprocess.run(
+            [*command, "--home", where],
+            input=message,
+            capture_output=True,
+            cwd=CHECKOUT,
+            pass_fds=[reader],
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(reader)
+
+    assert done(plain) == b"hello"
+
+
+def test_without_a_terminal_nobody_is_asked(cli: Run, fingerprint: str) -> None:
+    # A session of its own has no terminal; the message on standard input stays a message.
+    command = [sys.executable, "-m", "tiny_gnupg", "sign"]
+    result = subprocess.run(
+        command,
+        input=b"not a passphrase\n",
+        capture_output=True,
+        cwd=CHECKOUT,
+        start_new_session=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done(result, 2) == b""
+    assert b"--passphrase-fd" in result.stderr
+
+
+def test_on_a_terminal_a_person_is_asked_and_sees_progress(home: Path, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        for _ in range(48):
+            file.write(os.urandom(2**20))
+    where = ["--home", str(home)]
+
+    made = at_a_terminal("gen-key", *where, "--name", "Alice", answers=2)
+    sealed = at_a_terminal("encrypt", *where, "-r", "Alice", str(big), answers=1)
+
+    assert SECRET not in made + sealed
+    assert "Once more" in made
+    assert "encrypting [" in sealed
+    assert (tmp_path / "big.gpg").stat().st_size > big.stat().st_size // 2
+
+
+def at_a_terminal(*arguments: str, answers: int) -> str:
+    """Run a command on a terminal of its own, and type the passphrase as often as asked."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(CHECKOUT)
+        os.execv(sys.executable, [sys.executable, "-m", "tiny_gnupg", *arguments])  # noqa: S606
+    shown, asked = "", 0
+    deadline = time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.1)[0]:
+                try:
+                    shown += os.read(terminal, 65536).decode(errors="replace")
+                except OSError:
+                    break
+            if shown.count(": ") > asked and asked < answers:
+                asked += 1
+                os.write(terminal, SECRET.encode() + b"\n")
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, shown
+    return shown
+
+
+async def test_a_key_is_published_and_found(cli: Run, fingerprint: str, other_home: Path) -> None:
+    import asyncio
+
+    with keyserver_server() as keyserver:
+        async with RecordingProxy({"keys.example": keyserver.port}) as proxy:
+            network = ("--tor-port", str(proxy.port), "--keyserver", "http://keys.example")
+
+            async def run(name: str, *arguments: str, **more: object) -> bytes:
+                code = int(more.pop("code", 0))  # type: ignore[call-overload]
+                result = await asyncio.to_thread(cli, name, *network, *arguments, **more)
+                return done(result, code)
+
+            assert b"pending" in await run("publish", fingerprint)
+            assert await run("find", "alice@example.org", code=4)
+            assert keyserver.confirm_all() == ["alice@example.org"]
+            assert fingerprint.encode() in await run("find", "alice@example.org")
+            imported = await run("find", "--import", "alice@example.org", at=other_home)
+            assert imported.decode().strip() == fingerprint
+
+
+def test_without_tor_the_code_says_network(cli: Run, home: Path) -> None:
+    (port,) = free_ports(1)
+    result = cli("find", "--tor-port", str(port), "alice@example.org")
+
+    assert done(result, 6) == b""
+    assert b"start Tor" in result.stderr

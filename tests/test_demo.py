@@ -1,0 +1,83 @@
+"""The demonstration does what it tells, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.leftovers import clean_home
+from tests.tor.network import missing_programs
+from tiny_gnupg import demo_network
+from tiny_gnupg.demo import DemoFailed, Steps, demo
+
+CHECKOUT = Path(__file__).parents[1]
+STEP = re.compile(r"^ *(\d+)\. .* +([\d.]+ m?s)\b", re.MULTILINE)
+#: What a person has to see happen.
+SHOWN = (
+    *("makes a key", "public key", "encrypts to Bob", "decrypts and verifies"),
+    *("DecryptionFailed", "BadSignature", "NoSecretKey", "BadPassphrase", "UnusableKey"),
+    *("exports her secret key", "revokes", "deletes"),
+)
+THROUGH_TOR = ("publishes her key", "by fingerprint", "by its address", "NotOnKeyserver")
+
+
+def test_the_demonstration_shows_the_whole_life_of_two_keys() -> None:
+    """With tor installed, all of it; without, it says what is left out."""
+    with clean_home() as folder:
+        folder.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tiny_gnupg", "demo"],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            cwd=CHECKOUT,
+            env=os.environ | {"TMPDIR": str(folder)},
+            check=False,
+        )
+        left = list(folder.iterdir())
+
+    assert (done.returncode, done.stderr, left) == (0, "", [])
+    expected = (*SHOWN, "not installed: tor") if missing_programs() else (*SHOWN, *THROUGH_TOR)
+    assert [words for words in expected if words not in done.stdout] == []
+    numbers = [int(number) for number, _ in STEP.findall(done.stdout)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 19
+
+
+async def test_an_installed_package_says_that_the_private_network_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(demo_network, "CHECKOUT", tmp_path)
+
+    assert "scripts/demo" in demo_network.why_not()
+
+
+def test_what_should_be_refused_and_is_not_fails() -> None:
+    steps = Steps([].append)
+
+    with pytest.raises(DemoFailed, match="should have been refused"), steps.refused("a forgery"):
+        pass
+
+
+async def test_a_failing_demonstration_leaves_no_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lines: list[str] = []
+
+    def stop_at_the_message(line: str) -> None:
+        lines.append(line)
+        if "A message" in line:
+            raise DemoFailed("enough")
+
+    with pytest.raises(DemoFailed, match="enough"):
+        await demo(stop_at_the_message, network=False)
+
+    assert lines
+    assert list(tmp_path.iterdir()) == []
