@@ -1,0 +1,102 @@
+"""What the measurements work on: homes, keys and messages, gone when they are done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiny_gnupg import GnuPG
+from tiny_gnupg.protection import Kind
+
+EMAIL, PASSPHRASE = "bench@example.org", "a passphrase of some length"
+#: A kibibyte of text that compresses as letters do.
+MESSAGE = "".join(f"{number:>5} lines of a letter.\n" for number in range(40))[:1024].encode()
+
+
+@dataclass
+class Scene:
+    """Two homes with a key each, and messages.
+
+    ``ours`` is protected the way that this library does it by default, ``plain`` the way that gpg
+    does it by itself; the messages and the key of ``setting`` are those of ``plain``.
+    """
+
+    ours: GnuPG
+    plain: GnuPG
+    messages: dict[GnuPG, dict[str, bytes]]
+    setting: dict[str, str]
+    folder: Path
+
+
+@asynccontextmanager
+async def a_scene() -> AsyncIterator[Scene]:
+    """Make the scene, and take it away."""
+    async with AsyncExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="tgb", dir="/tmp"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        ours = await stack.enter_async_context(_identity(folder / "ours", "scrypt"))
+        plain = await stack.enter_async_context(_identity(folder / "plain", "gnupg"))
+        messages = {gpg: await _messages(gpg) for gpg in (ours, plain)}
+        setting = {
+            "home": plain.home,
+            "gpg": plain.executable,
+            "passphrase": PASSPHRASE,
+            "fingerprint": plain.fingerprint,
+            "email": EMAIL,
+        }
+        for name, data in messages[plain].items():
+            (folder / name).write_bytes(data)
+            setting[name] = str(folder / name)
+        _for_0_5_2(Path(plain.home), plain.executable)
+        yield Scene(ours, plain, messages, setting, folder)
+
+
+@asynccontextmanager
+async def _identity(home: Path, protection: Kind) -> AsyncIterator[GnuPG]:
+    async with GnuPG("Bench", EMAIL, PASSPHRASE, homedir=home, protection=protection) as gpg:
+        await gpg.gen_key()
+        yield gpg
+
+
+async def _messages(gpg: GnuPG) -> dict[str, bytes]:
+    return {
+        "message": MESSAGE,
+        "encrypted": await gpg.encrypt(MESSAGE, gpg.fingerprint, sign=False),
+        "signed": await gpg.sign(MESSAGE),
+        "public_key": (await gpg.text_export()).encode(),
+        "secret_key": (await gpg.text_export(secret=True)).encode(),
+    }
+
+
+def _for_0_5_2(home: Path, executable: str) -> None:
+    """Put into a home what tiny_gnupg 0.5.2 looks for in it."""
+    (home / "gpg2").symlink_to(executable)
+    (home / "gpg2.conf").write_text("no-random-seed-file\n")
+
+
+def raw(gpg: GnuPG, options: Sequence[str], data: bytes = b"", passphrase: bytes = b"") -> bytes:
+    """Run the bare gpg command line with the same options as ours, by subprocess alone."""
+    argv = gpg.command(*options)
+    inherited: tuple[int, ...] = ()
+    if passphrase:
+        reader, writer = os.pipe()
+        os.write(writer, passphrase + b"\n")
+        os.close(writer)
+        argv[1:1] = ["--passphrase-fd", str(reader)]
+        inherited = (reader,)
+    try:
+        done = subprocess.run(
+            argv, input=data, capture_output=True, pass_fds=inherited, check=False
+        )
+    finally:
+        for fd in inherited:
+            os.close(fd)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode(errors="replace")[-300:])
+    return done.stdout

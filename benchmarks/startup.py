@@ -1,0 +1,116 @@
+"""What it costs to begin: importing the package, and one encryption looked at from inside."""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pstats
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from .scene import Scene, raw
+from .timing import interleaved, timed, timed_plain
+
+#: Modules that only the network needs, or that are slow to import.
+WATCHED = ("aiohttp", "aiohttp_socks", "python_socks", "platformdirs", "ssl", "asyncio", "aiofiles")
+_LOADED = "import sys, tiny_gnupg; print(*sys.modules)"
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What importing the package costs, beyond what the interpreter does by itself."""
+
+    seconds: float
+    loaded: tuple[str, ...]
+    count: int
+    slowest: tuple[tuple[str, float], ...]
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
+async def import_costs(rounds: int) -> Imports:
+    """Import the package in fresh interpreters, and see what came with it."""
+    found = await interleaved(
+        {
+            "with": timed_plain(lambda: _run("-c", "import tiny_gnupg")),
+            "without": timed_plain(lambda: _run("-c", "pass")),
+        },
+        rounds,
+    )
+    loaded = _run("-c", _LOADED).stdout.split()
+    bare = _run("-c", "import sys; print(*sys.modules)").stdout.split()
+    lines = _run("-X", "importtime", "-c", "import tiny_gnupg").stderr.splitlines()
+    times = [line.removeprefix("import time:").split("|") for line in lines[1:]]
+    slowest = sorted(((parts[2].strip(), int(parts[0]) / 1e6) for parts in times), key=_by_time)
+    return Imports(
+        seconds=found["with"] - found["without"],
+        loaded=tuple(name for name in WATCHED if name in loaded),
+        count=len(set(loaded) - set(bare)),
+        slowest=tuple(slowest[:8]),
+    )
+
+
+def _by_time(entry: tuple[str, float]) -> float:
+    return -entry[1]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of one encryption goes, in seconds."""
+
+    whole: float
+    bare: float
+    start: float
+    processor: float
+    busiest: tuple[tuple[str, float], ...]
+
+
+async def profile_encrypt(scene: Scene, rounds: int) -> Profile:
+    """Take one encryption apart: Python, starting a gpg, and gpg's own work.
+
+    ``whole`` is ours, ``bare`` the same by the command line, ``start`` a gpg that does nothing,
+    and ``processor`` the processor time that this process spends on one of ours.
+    """
+    gpg, message = scene.ours, scene.messages[scene.ours]["message"]
+    options = ["--armor", "--trust-model", "always", "-r", gpg.fingerprint, "--encrypt"]
+
+    async def encrypt() -> None:
+        await gpg.encrypt(message, gpg.fingerprint, sign=False)
+
+    found = await interleaved(
+        {
+            "whole": timed(encrypt),
+            "bare": timed_plain(lambda: raw(gpg, options, message)),
+            "start": timed_plain(lambda: raw(gpg, ["--version"])),
+        },
+        rounds,
+    )
+    used = []
+    for _ in range(rounds):
+        before = os.times()
+        for _ in range(5):
+            await encrypt()
+        after = os.times()
+        used.append((after.user + after.system - before.user - before.system) / 5)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for _ in range(20):
+        await encrypt()
+    profiler.disable()
+    return Profile(**found, processor=statistics.median(used), busiest=_busiest(profiler, 20))
+
+
+def _busiest(profiler: cProfile.Profile, runs: int) -> tuple[tuple[str, float], ...]:
+    stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]]
+    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    waiting = ("select.epoll", "select.poll")
+    rows = [
+        (f"{os.path.basename(file)}:{name}" if line else name, own / runs)
+        for (file, line, name), (_, _, own, _, _) in stats.items()
+        if not any(word in name for word in waiting)
+    ]
+    return tuple(sorted(rows, key=_by_time)[:8])
