@@ -3,7 +3,7 @@
 1. A home belongs to one user alone: 0700, made where it is not there.
 2. What this library keeps in it lies in ``tiny_gnupg.d``: the marker that says how passphrases
    guard its keys, and the lock files.
-3. The agent's socket has a path of at most 107 bytes (unix(7)). Where gpg would put it into the
+3. The agent's socket has a path of at most 106 bytes. Where gpg would put it into the
    home, and the home's path is too long for that, gpg is given a short symbolic link to the home.
 4. All processes that use a home share one agent. Each holds a shared lock while it does; the
    last one to leave ends the agent. An agent that was there before any of them is left alone.
@@ -36,8 +36,8 @@ from .protection import Kind, Protection
 
 log = logging.getLogger("tiny_gnupg")
 
-#: The longest path of a socket on Linux, without the closing NUL (unix(7): sun_path).
-LONGEST_SOCKET = 107
+#: The longest path of a socket: Linux takes 107 bytes (unix(7): sun_path), gpg-agent one less.
+LONGEST_SOCKET = 106
 #: The agent's socket with the longest name.
 LONGEST_NAME = "S.gpg-agent.browser"
 #: Seconds that the agent has to go once it was told to.

@@ -28,7 +28,8 @@ def children() -> set[int]:
 async def begun(before: set[int]) -> int:
     """Wait for one more child, and give its process id."""
     async with asyncio.timeout(5):
-        while not children() - before:
+        # No event tells of a process that another task starts.
+        while not children() - before:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     return min(children() - before)
 

@@ -62,7 +62,6 @@ async def test_an_encrypted_and_signed_message(
     bob: GnuPG,
     damage: Callable[[bytes], Iterator[bytes]],
     compress: bool,
-    record_property: Callable[[str, object], None],
 ) -> None:
     message = await bob.encrypt(PLAINTEXT, alice.fingerprint, armor=False, compress=compress)
 
@@ -71,7 +70,7 @@ async def test_an_encrypted_and_signed_message(
         return (await alice.decrypt_verify(damaged)).data
 
     counts = await outcomes(damage(message), plaintext)
-    record_property("outcomes", counts)
+    print(len(message), "bytes:", counts)
     assert counts["error"] > 0.9 * len(message)
 
 

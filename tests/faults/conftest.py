@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.rounds import Rounds
 from tests.instances import PlainGpg
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG
-
-from .rounds import Rounds
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +21,7 @@ def strangers() -> dict[str, str]:
         try:
             names = (f"Stranger {number} <s{number}@example.org>" for number in range(4))
             made = [plain.new_key(name, algorithm="ed25519", usage="sign") for name in names]
-            return {
-                key: plain.run("--armor", "--export", key).stdout.decode() for key in made
-            }
+            return {key: plain.run("--armor", "--export", key).stdout.decode() for key in made}
         finally:
             plain.end_agent()
 

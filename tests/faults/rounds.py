@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.instances import PASSPHRASE
+from tests.instances import PASSPHRASE, alice_at
 from tiny_gnupg import GnuPG
 
 ROUNDS = int(os.environ.get("TINY_GNUPG_ROUNDS", "25"))
@@ -115,3 +116,13 @@ def agent_of(home: Path) -> int:
             if line[0].endswith(b"gpg-agent") and os.fsencode(home) in line:
                 return int(entry.name)
     return 0
+
+
+def in_worker(home: str) -> str:
+    """Use a home in a worker process, which finds this function by its name."""
+
+    async def use() -> str:
+        async with alice_at(Path(home)) as gpg:
+            return await gpg.decrypt(await gpg.encrypt("from a worker"))
+
+    return asyncio.run(use())

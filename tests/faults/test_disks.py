@@ -1,0 +1,106 @@
+"""A disk that is full, and one that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.instances import alice_at, copied
+from tiny_gnupg import GnuPG, GnuPGError, HomeUnusable
+
+
+@contextmanager
+def mounted(directory: Path, *options: str) -> Iterator[Path]:
+    """Mount a file system of memory, for the block."""
+    mount = ["mount", "-t", "tmpfs", "-o", ",".join(["mode=700", *options]), "tmpfs"]
+    if subprocess.run([*mount, str(directory)], capture_output=True, check=False).returncode:
+        pytest.skip("NOT TESTED: mounting a small file system needs root")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def fill(directory: Path) -> Path:
+    """Use up a disk."""
+    filler = directory / "filler"
+    with open(filler, "wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    assert os.statvfs(directory).f_bavail == 0
+    return filler
+
+
+async def test_a_full_disk(keys: Path, home: Path, strangers: dict[str, str]) -> None:
+    """Each operation says what is wrong, or works; with room again, all is there."""
+    with mounted(home, "size=512k"):
+        copied(keys / "alice", home)
+        async with alice_at(home, timeout=20) as gpg:
+            await gpg.set_fingerprint(gpg.email)
+            held = await gpg.list_keys(secret=True)
+            message = await gpg.encrypt("text")
+            filler = fill(home)
+            for block in strangers.values():
+                with pytest.raises(GnuPGError):
+                    await gpg.text_import(block)
+            with pytest.raises(GnuPGError):
+                await gpg.gen_key()
+            with pytest.raises((GnuPGError, OSError)):
+                await gpg.change_passphrase("", "another")
+            # gpg makes a lock file even to read, and stops where it cannot.
+            for reading in (gpg.list_keys(secret=True), gpg.decrypt(message)):
+                with suppress(GnuPGError):
+                    assert await reading in (held, "text")
+            filler.unlink()
+            for fingerprint, block in strangers.items():
+                assert (await gpg.text_import(block)).fingerprints == (fingerprint,)
+            assert await gpg.list_keys(secret=True) == held
+            assert await gpg.decrypt(message) == "text"
+            assert not list(home.rglob("*.tmp"))
+
+
+async def test_a_disk_that_is_full_from_the_start(home: Path) -> None:
+    with mounted(home, "size=64k"):
+        fill(home)
+        gpg = alice_at(home)
+        with pytest.raises(HomeUnusable):
+            await gpg.gen_key()
+        await gpg.aclose()
+        (home / "filler").unlink()
+        assert {path.name for path in home.rglob("*") if path.is_file()} <= {
+            "common.conf",
+            "gpg-agent.conf",
+        }
+
+
+async def test_a_home_that_cannot_be_written(keys: Path, home: Path) -> None:
+    with mounted(home, "size=4m"):
+        copied(keys / "alice", home)
+        remount(home, "ro")
+        gpg = alice_at(home)
+        with pytest.raises(HomeUnusable) as caught:
+            await gpg.list_keys()
+        assert str(home) in str(caught.value)
+        remount(home, "rw")
+        assert len(await gpg.list_keys()) == 2
+        await gpg.aclose()
+
+
+async def test_a_home_of_somebody_else(tmp_path: Path) -> None:
+    """A file where the directory should be, a directory that may not be made."""
+    file = tmp_path / "file"
+    file.write_text("no directory")
+    for path in (file, file / "home", Path("/proc/home")):
+        gpg = GnuPG(homedir=path)
+        with pytest.raises(HomeUnusable):
+            await gpg.list_keys()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def remount(home: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(home)], check=True)

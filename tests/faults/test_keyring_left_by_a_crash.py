@@ -1,0 +1,208 @@
+"""What gpg leaves when it is killed between two steps, and a disk when the power fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.instances import PlainGpg, alice_at
+from tiny_gnupg import GnuPG
+from tiny_gnupg.healing import heal
+
+Break = Callable[[Path], None]
+
+
+def between_the_renames(home: Path) -> None:
+    """The old keyring is renamed away, the new one not yet in."""
+    shutil.copyfile(home / "pubring.kbx", home / "pubring.kbx.tmp")
+    os.replace(home / "pubring.kbx", home / "pubring.kbx~")
+
+
+def after_a_reader_came(home: Path) -> None:
+    """And then a gpg found no keyring, and made an empty one."""
+    between_the_renames(home)
+    header = 32
+    (home / "pubring.kbx").write_bytes((home / "pubring.kbx~").read_bytes()[:header])
+
+
+def while_writing(home: Path) -> None:
+    """The new keyring is written half."""
+    whole = (home / "pubring.kbx").read_bytes()
+    (home / "pubring.kbx.tmp").write_bytes(whole[: len(whole) // 2])
+
+
+def backed_up(home: Path) -> None:
+    shutil.copyfile(home / "pubring.kbx", home / "pubring.kbx~")
+
+
+def cut_off(home: Path) -> None:
+    """The power failed: the file has its name, and half of its data."""
+    backed_up(home)
+    os.truncate(home / "pubring.kbx", (home / "pubring.kbx").stat().st_size // 2)
+
+
+def zeroed(home: Path) -> None:
+    """The power failed: the file has its name and its size, and no data."""
+    backed_up(home)
+    (home / "pubring.kbx").write_bytes(bytes((home / "pubring.kbx").stat().st_size))
+
+
+def emptied(home: Path) -> None:
+    """The power failed: the file has its name alone."""
+    backed_up(home)
+    (home / "pubring.kbx").write_bytes(b"")
+
+
+def trust_cut_off(home: Path) -> None:
+    os.truncate(home / "trustdb.gpg", 100)
+
+
+def trust_emptied(home: Path) -> None:
+    (home / "trustdb.gpg").write_bytes(b"")
+
+
+def stale_lock(home: Path, name: str, pid: int) -> None:
+    (home / name).write_text(f"{pid:10d}\n{os.uname().nodename}\n")
+
+
+def lock_of_the_dead(home: Path) -> None:
+    """gpg removes such a lock itself."""
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    stale_lock(home, "pubring.kbx.lock", gone.pid)
+    stale_lock(home, f".#lk0x00005581c0ffee00.{os.uname().nodename}.{gone.pid}", gone.pid)
+
+
+def lock_of_another_program(home: Path) -> None:
+    """The number was given to another program since, and gpg would wait for it."""
+    for name in ("pubring.kbx.lock", "trustdb.gpg.lock", "gnupg_spawn_agent_sentinel.lock"):
+        stale_lock(home, name, os.getpid())
+
+
+BREAKS = (
+    between_the_renames,
+    after_a_reader_came,
+    while_writing,
+    cut_off,
+    zeroed,
+    emptied,
+    trust_cut_off,
+    trust_emptied,
+    lock_of_the_dead,
+    lock_of_another_program,
+)
+
+
+async def everything(home: Path, strangers: dict[str, str]) -> dict[str, str]:
+    """Use a home, read and write, without any help; give the keys in it."""
+    async with alice_at(home, timeout=10) as gpg:
+        found = await gpg.list_keys()
+        assert await gpg.decrypt(await gpg.encrypt("text")) == "text"
+        await gpg.text_import(next(iter(strangers.values())))
+        await gpg.trust(gpg.fingerprint, 5)
+        return found
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+async def test_it_is_found_at_opening(
+    alices_home: Path, strangers: dict[str, str], broken: Break
+) -> None:
+    async with alice_at(alices_home) as gpg:
+        held = await gpg.list_keys()
+    broken(alices_home)
+    assert await everything(alices_home, strangers) == held
+    left = {path.name for path in alices_home.iterdir()}
+    assert "pubring.kbx.tmp" not in left
+    assert not any(name.endswith(".lock") or name.startswith(".#lk") for name in left)
+
+
+@pytest.mark.parametrize("broken", [between_the_renames, after_a_reader_came])
+async def test_it_is_found_by_the_next_writer(
+    alice: GnuPG, strangers: dict[str, str], broken: Break
+) -> None:
+    held = await alice.list_keys()
+    broken(Path(alice.home))
+    await alice.text_import(next(iter(strangers.values())))
+    assert held.items() <= (await alice.list_keys()).items()
+
+
+async def test_it_is_found_before_the_next_reader(
+    alice: GnuPG, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gpg that loses the keyring and dies is looked after before its lock is given back."""
+    held = await alice.list_keys()
+    async with alice._engine.locked(writing=True):
+        between_the_renames(Path(alice.home))
+    assert (Path(alice.home) / "pubring.kbx").exists()
+    assert await alice.list_keys() == held
+
+
+async def test_what_was_damaged_is_kept(
+    alices_home: Path, strangers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_off(alices_home)
+    damaged = (alices_home / "pubring.kbx").read_bytes()
+    await everything(alices_home, strangers)
+    (aside,) = alices_home.glob("pubring.kbx.damaged.*")
+    assert aside.read_bytes() == damaged
+    assert any("damaged" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("name", ["pubring.kbx.lock", "trustdb.gpg.lock"])
+async def test_a_lock_that_is_held_is_left_alone(
+    alices_home: Path, plain_gpg: Callable[..., PlainGpg], name: str
+) -> None:
+    """Another program's gpg may be at work: one that waits for its data is one that runs."""
+    plain = plain_gpg()
+    from tiny_gnupg.binary import find_executable
+
+    command = [str(find_executable()), "--homedir", str(plain.home), "--batch", "--dearmor"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        time.sleep(0.1)
+        stale_lock(alices_home, name, running.pid)
+        between_the_renames(alices_home)
+        heal(alices_home)
+        assert (alices_home / name).exists()
+        assert (alices_home / "pubring.kbx").exists() == (name != "pubring.kbx.lock")
+        assert running.stdin is not None
+        running.stdin.close()
+    heal(alices_home)
+    assert not (alices_home / name).exists()
+    assert (alices_home / "pubring.kbx").exists()
+
+
+async def test_a_lock_of_another_machine_is_left_alone(alices_home: Path) -> None:
+    lock = alices_home / "pubring.kbx.lock"
+    lock.write_text(f"{os.getpid():10d}\nanother.machine.example\n")
+    heal(alices_home)
+    assert lock.exists()
+    lock.unlink()
+
+
+def test_a_good_home_costs_next_to_nothing(
+    alices_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    before = time.perf_counter()
+    for _ in range(100):
+        heal(alices_home)
+    assert time.perf_counter() - before < 0.1
+    assert caplog.messages == []
+
+
+async def test_drafts_of_a_killed_process_go(alices_home: Path, strangers: dict[str, str]) -> None:
+    keys = alices_home / "private-keys-v1.d"
+    old, new = keys / ".0123.key.abcd", keys / ".4567.key.abcd"
+    for draft in (old, new):
+        draft.write_bytes(b"half a key")
+    os.utime(old, (0, 0))
+    await everything(alices_home, strangers)
+    assert not old.exists()
+    assert new.exists()

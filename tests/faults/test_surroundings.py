@@ -1,0 +1,182 @@
+"""What a process may meet: a clock that jumps, no /run/user, a long path, low limits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.instances import ALICE, alice_at, copied
+from tests.leftovers import clean_home
+from tiny_gnupg import GnuPG, GnuPGError, UnusableKey
+from tiny_gnupg.binary import package_home
+
+LIFE = """
+import asyncio, sys
+from pathlib import Path
+from tests.instances import alice_at
+from tiny_gnupg import GnuPGError
+
+if len(sys.argv) > 3:
+    import concurrent.futures.thread, os, resource
+    resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[4]),) * 2)
+    os.setgroups([])
+    os.setgid(int(sys.argv[3]))
+    os.setuid(int(sys.argv[3]))
+
+async def main():
+    async with alice_at(Path(sys.argv[1]), timeout=30) as gpg:
+        await gpg.set_fingerprint(gpg.email)
+        for attempt in range(int(sys.argv[2])):
+            message = await gpg.encrypt("text")
+            assert await gpg.decrypt(message) == "text"
+        found = await asyncio.gather(
+            *(gpg.decrypt(message) for _ in range(40)), return_exceptions=True)
+        bad = [end for end in found if end != "text"]
+        assert all(isinstance(end, GnuPGError) for end in bad), bad
+        assert await gpg.decrypt(message) == "text"
+        print("ends:", len(found) - len(bad), len(bad))
+
+asyncio.run(main())
+"""
+
+
+def run_life(home: Path, *before: str, user: tuple[int, int] | None = None, **more: object) -> str:
+    """Use a home in a process of its own; ``user``: as whom, and with how many processes."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", LIFE, str(home), "1", *map(str, user or ())],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **more,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+def at_time(folder: Path, moment: str) -> Path:
+    """Make options with which gpg takes another moment for now."""
+    options = folder / f"{moment}.conf"
+    text = (package_home() / "gpg2.conf").read_text()
+    options.write_text(f"{text}\nfaked-system-time {moment}\n")
+    return options
+
+
+@pytest.mark.parametrize("moment", ["20200101T000000", "20271001T000000"])
+async def test_the_clock_jumps(alice: GnuPG, tmp_path: Path, moment: str) -> None:
+    """Years back, before the key was made, and forth: old messages open, and nothing is lost."""
+    message, held = await alice.encrypt("text", sign=False), await alice.list_keys()
+    async with alice_at(Path(alice.home), options=at_time(tmp_path, moment)) as jumped:
+        assert await jumped.decrypt_verify(message)
+        assert await jumped.list_keys() == held
+        try:
+            await jumped.encrypt("text", alice.fingerprint)
+        except GnuPGError:
+            assert moment.startswith("2020")
+        await jumped.trust(alice.fingerprint, 4)
+    assert await alice.list_keys() == held
+    assert await alice.decrypt(await alice.encrypt("now")) == "now"
+
+
+async def test_the_clock_jumps_over_the_end_of_a_key(alice: GnuPG, tmp_path: Path) -> None:
+    options = at_time(tmp_path, "20400101T000000")
+    async with alice_at(Path(alice.home), options=options) as jumped:
+        with pytest.raises(UnusableKey):
+            await jumped.encrypt("text", alice.fingerprint, sign=False)
+        assert len(await jumped.list_keys()) == 2
+    assert await alice.decrypt(await alice.encrypt("now")) == "now"
+
+
+@pytest.mark.parametrize("offset", ["-20d", "+200d"])
+def test_every_programs_clock_jumps(alices_home: Path, offset: str) -> None:
+    """libfaketime moves the clock of Python, gpg and the agent alike."""
+    if shutil.which("faketime") is None:
+        pytest.skip("NOT TESTED: apt install faketime")
+    run_life(alices_home, "faketime", "-f", offset)
+    run_life(alices_home)
+
+
+@pytest.mark.parametrize("length", [86, 87, 107, 108, 200, 250])
+def test_a_long_path(keys: Path, length: int) -> None:
+    """A socket's path has 107 bytes; below a home with a longer one it could not be made."""
+    with clean_home(long_path(length)) as home:
+        home.mkdir(parents=True)
+        copied(keys / "alice", home)
+        assert len(str(home)) == length
+        run_life(home)
+
+
+def long_path(length: int) -> Path:
+    """Give a path that, below a directory like ``/tmp/tgabcdefgh``, has a length in all."""
+    rest = length - len("/tmp/tgabcdefgh/")
+    parts = []
+    while rest > 120:
+        parts.append("d" * 99)
+        rest -= 100
+    return Path(*parts, "d" * rest)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_with_and_without_a_run_directory(alices_home: Path, there: bool) -> None:
+    """GnuPG puts its sockets below ``/run/user/<uid>`` where that is, and else into the home."""
+    if shutil.which("unshare") is None or os.getuid() != 0:
+        pytest.skip("NOT TESTED: to hide or show /run/user/<uid> alone needs root")
+    base = "/run/user"
+    mine = f"mkdir -m 700 {base}/0" if there else "true"
+    script = f'mkdir -p {base}; mount -t tmpfs tmpfs {base} && {mine} && exec "$@"'
+    run_life(alices_home, "unshare", "--mount", "sh", "-c", script, "sh")
+
+
+@pytest.mark.parametrize("descriptors", [20, 32, 64, 256])
+def test_few_descriptors(alices_home: Path, descriptors: int) -> None:
+    """What finds no room says so; the next one works."""
+    told = run_life(alices_home, preexec_fn=limited("RLIMIT_NOFILE", descriptors))
+    assert int(told.split()[1]) > 0 or descriptors < 32
+
+
+def test_few_processes(keys: Path) -> None:
+    """Processes are limited for each user, and not for root: this runs as another one."""
+    if os.getuid() != 0:
+        pytest.skip("NOT TESTED: to run as a user with no other processes needs root")
+    nobody = 31337
+    with clean_home() as home:
+        copied(keys / "alice", home)
+        for path in (home, *home.rglob("*")):
+            os.chown(path, nobody, nobody)
+        told = run_life(home, user=(nobody, 8))
+        assert int(told.split()[1]) > 0
+
+
+def limited(name: str, value: int) -> Callable[[], None]:
+    """Set a limit in the child, before its program starts."""
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(getattr(resource, name), (value, value))
+
+    return limit
+
+
+async def test_an_environment_of_nothing(alice: GnuPG, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cron starts programs with next to no environment."""
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    assert await alice.decrypt(await alice.encrypt("é")) == "é"
+    assert list(await alice.list_keys(ALICE)) == [alice.fingerprint]
+
+
+async def test_a_working_directory_that_is_gone(
+    alice: GnuPG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert await alice.decrypt(await alice.encrypt("text")) == "text"
+    monkeypatch.chdir("/")
