@@ -101,9 +101,12 @@ def reads_only(command: Sequence[str]) -> bool:
 # -- keys ----------------------------------------------------------------------------------
 
 
-def list_keys(terms: Sequence[str] = (), *, secret: bool = False, colons: bool = True) -> list[str]:
-    """List keys, with a mark on those whose secret part is there."""
+def list_keys(
+    terms: Sequence[str] = (), *, secret: bool = False, colons: bool = True, bare: bool = False
+) -> list[str]:
+    """List keys, with a mark on those whose secret part is there; ``bare`` ones as they are."""
     shown = [*COLONS, "--with-secret"] if colons else []
+    shown += UNSIGNED_USER_IDS if bare else ()
     return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
 
 

@@ -58,7 +58,15 @@ from .errors import (
 from .files import Progress, plain_name, reading, refuse, rewind, whole_file, write_all
 from .home import Home, default_homedir
 from .keyserver import DEFAULT_KEYSERVER, DEFAULT_SEARCH, Keyserver
-from .keytable import KeyTable, check_uid, keys_of, require_listing, the_one, why_unusable
+from .keytable import (
+    KeyTable,
+    check_uid,
+    keys_of,
+    list_keys,
+    require_listing,
+    the_one,
+    why_unusable,
+)
 from .listing import format_list_keys
 from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
 from .process import SECOND, Data, uninterrupted
@@ -520,8 +528,7 @@ class GnuPG:
             The keys; none where nothing fits.
         """
         terms = [search_term(check_uid(uid))] if uid else []
-        reply = await self._engine.run(command.list_keys(terms, secret=secret))
-        found = await keys_of(reply)
+        found = await list_keys(self._engine, terms, secret=secret)
         return matching(found, uid) if uid else found
 
     async def list_keys(self, uid: str = "", secret: bool = False) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import command, outcome
 from .engine import Engine
@@ -17,7 +17,7 @@ from .errors import AmbiguousKey, KeyNotFound, UnusableKey
 from .listing import parse_colons
 from .results import Capability, Key
 from .selection import matching, search_term
-from .uidless import lifted
+from .uidless import is_bare
 
 #: Bytes of a listing that are read in a thread.
 LARGE = 2**16
@@ -73,7 +73,7 @@ class KeyTable:
             return self._found[term]
 
     async def _list(self, term: str) -> tuple[Key, ...]:
-        return await keys_of(await self._engine.run(command.list_keys([term])))
+        return await list_keys(self._engine, [term])
 
     def known(self, uid: str) -> Key | None:
         """Give the one key that a uid names, where that was looked up already."""
@@ -112,6 +112,31 @@ class KeyTable:
         return the_one(usable, uid)
 
 
+async def list_keys(
+    engine: Engine, terms: Sequence[str] = (), *, secret: bool = False
+) -> tuple[Key, ...]:
+    """List keys of the keyring.
+
+    Of a key that has no user id but our stand-in, gpg says that it is invalid in all its parts, and
+    so not that it is revoked or has expired. Those are listed once more, as what they are.
+
+    Args:
+        engine: whose keyring.
+        terms: which keys, as ``selection.search_term`` writes it; none means all.
+        secret: only those whose secret part is there.
+
+    Raises:
+        GnuPGError: gpg cannot list keys.
+    """
+    found = await keys_of(await engine.run(command.list_keys(terms, secret=secret)))
+    bare = [key.fingerprint for key in found if is_bare(key)]
+    if not bare:
+        return found
+    reply = await engine.run(command.list_keys(bare, secret=secret, bare=True))
+    known = {key.fingerprint: key for key in await keys_of(reply)}
+    return tuple(known.get(key.fingerprint, key) for key in found)
+
+
 async def keys_of(reply: outcome.Reply) -> tuple[Key, ...]:
     """Read a listing; that there is no such key is an empty one.
 
@@ -124,7 +149,7 @@ async def keys_of(reply: outcome.Reply) -> tuple[Key, ...]:
         await asyncio.to_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
     )
     require_listing(reply)
-    return tuple(map(lifted, keys))
+    return keys
 
 
 def require_listing(reply: outcome.Reply) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .armor import dearmor
 from .errors import KeyserverMismatch, NotOpenPGP
@@ -39,7 +39,7 @@ from .framing import (
     write,
 )
 from .identity import key_fingerprint
-from .results import Capability, Key, Subkey, Validity
+from .results import Capability, Key, Subkey
 
 PLACEHOLDER = "[no user id published] {fingerprint}"
 """The user id that stands in where a keyserver withholds a key's own."""
@@ -68,22 +68,6 @@ def is_placeholder(text: str, fingerprint: str = "") -> bool:
 def is_bare(key: Key) -> bool:
     """Tell whether a key of the keyring has no user id but our stand-in."""
     return bool(key.user_ids) and all(user_id.placeholder for user_id in key.user_ids)
-
-
-def lifted(key: Key) -> Key:
-    """Give a listed key with what gpg says of its stand-in taken back.
-
-    gpg lists a key without a user id that it signed itself as invalid, in all its parts. It is no
-    more than of unknown validity: gpg checked the rest of its signatures when it was imported.
-    """
-    if not is_bare(key):
-        return key
-    subkeys = tuple(replace(one, validity=_lifted(one.validity)) for one in key.subkeys)
-    return replace(key, validity=_lifted(key.validity), subkeys=subkeys)
-
-
-def _lifted(validity: Validity) -> Validity:
-    return Validity.UNKNOWN if validity is Validity.INVALID else validity
 
 
 def encryption_key(key: Key) -> str:
