@@ -26,6 +26,7 @@ import importlib
 import secrets
 import sys
 import time
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -89,10 +90,11 @@ class NetworkSettings:
 
 
 class _Open(NamedTuple):
-    """A session and the generator that closes it; see ``_lifetime``."""
+    """A session, the generator that closes it, and what begins that where nobody else does."""
 
     session: aiohttp.ClientSession
     lifetime: AsyncGenerator[None, None]
+    forgotten: weakref.finalize[..., Network]
 
 
 class Network:
@@ -121,6 +123,7 @@ class Network:
         """Close this event loop's session and its connections; requests under way fail."""
         entry = self._open.pop(asyncio.get_running_loop(), None)
         if entry is not None:
+            entry.forgotten.detach()
             await entry.lifetime.aclose()
 
     @property
@@ -133,10 +136,13 @@ class Network:
         loop = asyncio.get_running_loop()
         entry = self._open.get(loop)
         if entry is None or entry.session.closed:
-            for ended in [other for other in self._open if other.is_closed()]:
-                del self._open[ended]
+            for ended in [other for other in self._open if other is loop or other.is_closed()]:
+                self._open.pop(ended).forgotten.detach()
             session = self._new_session()
-            entry = self._open[loop] = _Open(session, _lifetime(session))
+            lifetime = _lifetime(session)
+            # The finalizer holds the session, which so is closed before it can be garbage itself.
+            forgotten = weakref.finalize(self, _close_soon, loop, lifetime)
+            entry = self._open[loop] = _Open(session, lifetime, forgotten)
         return entry.session
 
     @property
@@ -302,7 +308,7 @@ def _lifetime(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
 
     An event loop that ends closes the generators begun in it before it closes itself
     (loop.shutdown_asyncgens): the one hook to close connections in time where nobody called
-    ``Network.aclose``. Python closes the session of a ``Network`` that was forgotten likewise.
+    ``Network.aclose``.
     """
 
     async def lifetime() -> AsyncGenerator[None, None]:
@@ -317,6 +323,12 @@ def _lifetime(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     with suppress(StopIteration):
         begun.__anext__().send(None)
     return begun
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, lifetime: AsyncGenerator[None, None]) -> None:
+    """Close the session of a ``Network`` that was dropped while its event loop goes on."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(lifetime.aclose()))
 
 
 def _repeatable(options: Mapping[str, Any]) -> bool:

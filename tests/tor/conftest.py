@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.homes import temporary_home
-from tests.tor.material import MadeKey, lies, make_key
+from tests.tor.material import MadeKey, forgeries, lies, make_key
 from tests.tor.network import PrivateNetwork, missing_programs
 from tests.tor.processes import (
     KeyserverProcess,
@@ -99,7 +99,8 @@ def liar_port(
 ) -> Iterator[int]:
     """A keyserver that lies about the first of the made keys."""
     folder: Path = tmp_path_factory.mktemp("lies")
-    for name, body in lies(*made_keys).items():
+    forged = {name: body for name, (body, _) in forgeries(*made_keys).items()}
+    for name, body in (lies(*made_keys) | forged).items():
         (folder / name).write_bytes(body)
     with server("tests.tor.liar", str(folder)) as port:
         yield port

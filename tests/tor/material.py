@@ -108,7 +108,36 @@ def lies(honest: MadeKey, other: MadeKey) -> dict[str, bytes]:
     }
 
 
-#: Which of them are lies about the key; the others are no key at all.
+def forgeries(honest: MadeKey, other: MadeKey) -> dict[str, tuple[bytes, str]]:
+    """Give bodies whose structure is right and whose signatures are not, with what to look up.
+
+    The signatures are those of ``honest`` over something else, so they name the right issuer.
+    """
+    certification, binding = (
+        next(each for each in honest.packets[place:] if each.tag == openpgp.SIGNATURE).raw
+        for place in (1, 3)
+    )
+    stolen = next(each for each in other.packets if each.tag == openpgp.PUBLIC_SUBKEY)
+    name = b"Mallory <mallory@example.net>"
+    bodies = {
+        "forged-binding": (honest.public + stolen.raw + binding, openpgp.fingerprint(stolen)),
+        "forged-certification": (
+            honest.bare + openpgp.packet(openpgp.USER_ID, name) + certification,
+            "mallory@example.net",
+        ),
+        "forged-certification-beside-a-good-one": (
+            honest.public + openpgp.packet(openpgp.USER_ID, name) + certification,
+            "mallory@example.net",
+        ),
+        "forged-binding-on-a-bare-key": (
+            honest.bare + stolen.raw + binding,
+            openpgp.fingerprint(stolen)[-16:],
+        ),
+    }
+    return {lie: (openpgp.armor(body).encode(), asked) for lie, (body, asked) in bodies.items()}
+
+
+#: Which of the lies are about the key; the others are no key at all.
 MISMATCHES = frozenset(
     {
         "another-key",

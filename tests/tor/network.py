@@ -9,7 +9,8 @@ program that started them. An onion service needs no exit, so there is none. ::
 
 The order is what makes it reliable: a relay that misses the first vote waits for the next one, so
 the vote is timed to come after all have started; the client starts when the first consensus lists
-every relay; and the network is handed out only after a connection through it succeeded.
+every relay, and enters by the relays alone; and the network is handed out only after a connection
+through it succeeded.
 """
 
 from __future__ import annotations
@@ -232,7 +233,10 @@ class PrivateNetwork:
 
     def _start_client(self, authority: str, ports: Iterator[int]) -> None:
         self.socks_port = next(ports)
-        lines = f"SocksPort 127.0.0.1:{self.socks_port} IsolateSOCKSAuth ExtendedErrors\n"
+        # The authority often is the only one whose bandwidth was seen when it voted, and then the
+        # last hop of every circuit. As the first hop too it would refuse each of them, for ever.
+        lines = f"EntryNodes {','.join(self._relay_identities())}\n"
+        lines += f"SocksPort 127.0.0.1:{self.socks_port} IsolateSOCKSAuth ExtendedErrors\n"
         lines += f"HiddenServiceDir {self._directory('client') / 'onion'}\nHiddenServiceVersion 3\n"
         for port, target in self.services.items():
             lines += f"HiddenServicePort {port} 127.0.0.1:{target}\n"
@@ -251,6 +255,10 @@ class PrivateNetwork:
         self.onion = (self._directory("client") / "onion" / "hostname").read_text().strip()
         self._wait("published", self._published)
         self._wait("reached", self._reached)
+
+    def _relay_identities(self) -> list[str]:
+        files = [self._directory(f"relay{number}") / "fingerprint" for number in range(RELAYS)]
+        return [_only(r"^\S+ ([0-9A-F]{40})$", file.read_text()) for file in files]
 
     def _published(self) -> bool:
         events = " ".join(self.control.events(0.1))
