@@ -183,9 +183,10 @@ async def test_a_mail_that_was_changed_on_its_way_is_refused(person: GnuPG) -> N
     signer = module("mail_signer")
     mail = await signer.sign_mail(person, MAIL)
 
+    assert b"U2luY2VyZWx5" in mail  # "Sincerely" in base64; the other is "Cordially"
     assert (await signer.verify_mail(person, mail)).signatures[0].good
     with pytest.raises(BadSignature):
-        await signer.verify_mail(person, mail.replace(b"Sincerely", b"Cordially"))
+        await signer.verify_mail(person, mail.replace(b"U2luY2VyZWx5", b"Q29yZGlhbGx5"))
     with pytest.raises(ValueError, match="not multipart/signed"):
         await signer.verify_mail(person, MAIL)
 
