@@ -207,7 +207,7 @@ def process_row(counted: dict[str, int]) -> Row:
 async def keyring_rows(scene: Scene, peers: list[Peer], rounds: int) -> list[Row]:
     """List Debian's keyring, beside gpg and tiny_gnupg 0.5.2."""
     over, under = "list_keys of debian-keyring over gpg", "the same by tiny_gnupg 0.5.2 over ours"
-    if not os.path.exists(DEBIAN_KEYRING):
+    if not DEBIAN_KEYRING.exists():
         note = "debian-keyring is not installed"
         return [Row(over, None, 1.15, note=note), Row(under, None, 15, at_most=False, note=note)]
     gpg = scene.plain

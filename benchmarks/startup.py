@@ -8,6 +8,7 @@ import pstats
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 from .scene import Scene, raw
@@ -91,11 +92,11 @@ async def profile_encrypt(scene: Scene, rounds: int) -> Profile:
     )
     used = []
     for _ in range(rounds):
-        before = os.times()
+        before = time.process_time()
         for _ in range(5):
             await encrypt()
-        after = os.times()
-        used.append((after.user + after.system - before.user - before.system) / 5)
+        after = time.process_time()
+        used.append((after - before) / 5)
     profiler = cProfile.Profile()
     profiler.enable()
     for _ in range(20):
