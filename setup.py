@@ -134,8 +134,6 @@ setup(
     extras_require={
         # The Stateless OpenPGP program, tiny-gnupg-sop.
         "sop": ["sop>=0.5.1"],
-        # What scripts/docs builds the reference with.
-        "docs": ["sphinx>=8.1"],
         # All that scripts/test and scripts/check run with.
         "test": [
             "build>=1.2",
@@ -153,6 +151,7 @@ setup(
             "pytest-cov>=5.0",
             "ruff>=0.12",
             "setuptools>=77.0.3",
+            "sphinx>=8.1",
             "sop>=0.5.1",
             "types-aiofiles",
         ],

@@ -14,7 +14,8 @@ import pytest
 from tests.leftovers import clean_home
 from tests.tor.network import missing_programs
 from tiny_gnupg import demo_network
-from tiny_gnupg.demo import DemoFailed, Steps, demo
+from tiny_gnupg.demo import demo
+from tiny_gnupg.demo_steps import DemoFailed, Steps
 
 CHECKOUT = Path(__file__).parents[1]
 STEP = re.compile(r"^ *(\d+)\. .* +([\d.]+ m?s)\b", re.MULTILINE)

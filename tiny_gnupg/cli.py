@@ -239,7 +239,8 @@ async def _doctor(arguments: argparse.Namespace) -> Report:
 
 
 async def _demo(arguments: argparse.Namespace) -> Report:
-    from .demo import DemoFailed, demo
+    from .demo import demo
+    from .demo_steps import DemoFailed
 
     lines: list[str] = []
     say = lines.append if arguments.json else print

@@ -13,78 +13,14 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from .binary import package_home, probe
-from .errors import GnuPGError
+from .demo_network import through_tor
+from .demo_steps import MESSAGE, Say, Steps, duration, expect
 from .gnupg import GnuPG
 from .version import __version__
-
-Say = Callable[[str], object]
-
-MESSAGE = "Meet me at the old mill, 7 pm. ☂"
-
-
-class DemoFailed(Exception):
-    """Something did not happen as it has to."""
-
-
-class Steps:
-    """Tells each step in one line: its number, what is done, how long it took, what came of it.
-
-    Args:
-        say: takes each line.
-    """
-
-    def __init__(self, say: Say = print) -> None:
-        self.say = say
-        self.count = 0
-
-    def chapter(self, title: str) -> None:
-        """Begin a chapter."""
-        self.say(f"\n{title}")
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[list[str]]:
-        """Time a step; what the block puts into the list is shown behind it."""
-        self.count += 1
-        outcome: list[str] = []
-        begun = time.perf_counter()
-        yield outcome
-        took = time.perf_counter() - begun
-        self.say(f"{self.count:3}. {title:<52}{duration(took):>8}   {'; '.join(outcome)}".rstrip())
-
-    @contextmanager
-    def refused(self, title: str) -> Iterator[None]:
-        """Time a step that has to be refused.
-
-        Raises:
-            DemoFailed: it was not.
-        """
-        with self.step(title) as outcome:
-            try:
-                yield
-            except GnuPGError as error:
-                outcome.append(f"refused, {type(error).__name__}: {error.message}")
-                return
-            raise DemoFailed(f"{title}: this should have been refused")
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people read it."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def expect(holds: bool, what: str) -> None:
-    """Require that something holds.
-
-    Raises:
-        DemoFailed: it does not.
-    """
-    if not holds:
-        raise DemoFailed(f"this does not hold: {what}")
 
 
 async def demo(say: Say = print, *, network: bool = True) -> None:
@@ -112,8 +48,6 @@ async def demo(say: Say = print, *, network: bool = True) -> None:
             await _tamper(steps, alice, bob)
             await _files(steps, alice, bob, folder)
             if network:
-                from .demo_network import through_tor
-
                 await through_tor(steps, alice, folder)
             await _end(steps, alice, bob, folder)
     finally:

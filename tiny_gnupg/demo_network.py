@@ -12,13 +12,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from .demo_steps import MESSAGE, Steps, expect
 from .gnupg import GnuPG
 from .keyserver import DEFAULT_KEYSERVER
-
-if TYPE_CHECKING:
-    from .demo import Steps
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PARTS = ("tests/tor/network.py", "tests/tor/keyserver.py", "tests/tor/processes.py")
@@ -90,8 +88,6 @@ def _people(alice: GnuPG, folder: Path, port: int) -> tuple[GnuPG, GnuPG]:
 
 
 async def _round_trip(steps: Steps, running: Running, alice: GnuPG, carol: GnuPG) -> None:
-    from .demo import MESSAGE, expect
-
     with steps.step("Alice publishes her key") as outcome:
         answer = await alice.network_export(alice.email)
         outcome.append(f"the keyserver answers {answer['status']}")
