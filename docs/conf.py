@@ -23,8 +23,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-# The page on security may be left out of a build.
-suppress_warnings = ["toc.empty_glob"]
 
 
 def setup(app: Sphinx) -> None:
