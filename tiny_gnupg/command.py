@@ -146,6 +146,11 @@ def change_passphrase(fingerprint: str) -> list[str]:
     return ["--no-tty", *LOOPBACK, "--change-passphrase", "--", fingerprint]
 
 
+def try_passphrase(fingerprint: str) -> list[str]:
+    """See whether the passphrase opens a secret key; nothing is changed (gpg's manual, --passwd)."""
+    return ["--dry-run", *LOOPBACK, "--change-passphrase", "--", fingerprint]
+
+
 def set_expire(fingerprint: str, expires: str, subkeys: Sequence[str] = ()) -> list[str]:
     """Set the expiry of the primary key, or that of ``subkeys``."""
     return [*LOOPBACK, "--quick-set-expire", "--", fingerprint, expires, *subkeys]
@@ -205,10 +210,16 @@ def _form(*, armor: bool, compress: bool) -> list[str]:
     return [*(["--armor"] if armor else []), *([] if compress else ["--compress-level", "0"])]
 
 
-def decrypt(max_output: int | None = None) -> list[str]:
-    """Decrypt, and verify what is signed; gpg itself stops at ``max_output`` bytes."""
+def decrypt(output: str | None = None, max_output: int | None = None) -> list[str]:
+    """Decrypt, and verify what is signed; gpg itself stops at ``max_output`` bytes.
+
+    With ``output``, a file that is there, nothing but the plaintext goes there: gpg lists a key
+    that stands behind an encrypted message on its standard output, which whoever put it there
+    would so append to the plaintext (measured on 2.2.40 and 2.4.7; exit code 0, no status line).
+    """
+    alone = [] if output is None else ["--yes", "--output", output]
     bound = [] if max_output is None else ["--max-output", str(max_output)]
-    return [*EVERY_SIGNATURE, *LOOPBACK, *bound, "--decrypt"]
+    return [*EVERY_SIGNATURE, *LOOPBACK, *alone, *bound, "--decrypt"]
 
 
 def sign(

@@ -69,7 +69,7 @@ from .keytable import (
 )
 from .listing import format_list_keys
 from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
-from .process import SECOND, Data, uninterrupted
+from .process import OUTPUT, SECOND, Data, uninterrupted
 from .protection import KINDS, Kind
 from .results import Capability, Decryption, ImportResult, Key, Packet, Verification
 from .selection import Kind as TermKind
@@ -374,6 +374,7 @@ class GnuPG:
         """
         checked_expiry(expires)
         fingerprint = await self._own_secret(uid)
+        await self._try_passphrase(fingerprint)
         passphrase = await self._secret()
         async with self._engine.locked(writing=True):
             await self._add_trio(fingerprint, expires, passphrase)
@@ -411,6 +412,7 @@ class GnuPG:
         """
         checked_reason(reason, text)
         fingerprint = await self._own_secret(uid)
+        await self._try_passphrase(fingerprint)
         made = await self._write(
             command.generate_revocation(fingerprint),
             passphrase=await self._secret(),
@@ -481,7 +483,12 @@ class GnuPG:
         fingerprint = await self._own_secret(uid)
         key = await self._table.one(fingerprint)
         old, inner = await self._secret(), await self._secret(new)
-        await custody.replace_passphrase(self._engine, key, old, inner)
+        try:
+            await custody.replace_passphrase(self._engine, key, old, inner)
+        except BadPassphrase:
+            if not await self._take_over():
+                raise
+            await custody.replace_passphrase(self._engine, key, old, inner)
         if fingerprint == self.fingerprint:
             self.passphrase = new
 
@@ -546,6 +553,8 @@ class GnuPG:
         reply = await self._engine.run(command.list_addresses(secret=secret))
         require_listing(reply)
         text = reply.stdout.decode(errors="surrogateescape")
+        if len(text) < _LONG:
+            return format_list_keys(text, secret)
         return await asyncio.to_thread(format_list_keys, text, secret)
 
     async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
@@ -720,7 +729,8 @@ class GnuPG:
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
-        return await self._open(command.decrypt(), outcome.decryption, kind, raw, stdin=message)
+        options = command.decrypt(OUTPUT)
+        return await self._open(options, outcome.decryption, kind, raw, stdin=message)
 
     async def _open(
         self,
@@ -915,7 +925,7 @@ class GnuPG:
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         target = Path(output) if output else plain_name(Path(source))
-        options = command.decrypt(max_output)
+        options = command.decrypt(OUTPUT, max_output)
 
         async with _between(source, target, overwrite, progress, mode=0o600) as pipes:
 
@@ -1680,6 +1690,15 @@ class GnuPG:
             if writing:
                 self._table.forget()
         return await once()
+
+    async def _try_passphrase(self, fingerprint: str) -> None:
+        """See that the passphrase opens a key, before a command that has no status line for that.
+
+        Raises:
+            BadPassphrase: it does not.
+        """
+        judge = _wants("SUCCESS", "use the key", fingerprint)
+        await self._with_key(command.try_passphrase(fingerprint), judge)
 
     async def _take_over(self) -> bool:
         """Take over keys that came in under this instance's passphrase; tell whether any did."""

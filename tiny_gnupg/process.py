@@ -42,8 +42,14 @@ ENVIRONMENT = (
 #: Bytes, or characters, moved at once: large enough that Python is not what a message waits for,
 #: small enough that the event loop is never held up.
 CHUNK = 2**18
+#: Seconds that a child without a long input is left alone, unless it ends before. Most do, and
+#: being woken at each of its lines takes longer than reading them all at its end; one that fills
+#: a pipe waits so long.
+HEAD_START = 0.008
 #: Where gpg's special file name of the second input goes in an argument list.
 SECOND = "-&FD"
+#: Where the name of a file for the output goes in an argument list; no other argument can be this.
+OUTPUT = "\0output"
 #: Bytes of status lines, and of messages for people, that one run may produce.
 MOST_TOLD = 2**26
 #: Seconds between TERM and KILL.
@@ -88,7 +94,9 @@ async def run_program(
     ours; None is an empty input. ``second`` is one more input, which the argument ``SECOND``
     stands for. ``passphrase`` goes through a pipe of its own.
 
-    Output: collected in memory up to ``max_output``, or written by the child to ``stdout``.
+    Output: collected in memory up to ``max_output``, or written by the child to ``stdout``. Where
+    an argument is ``OUTPUT``, that is what goes to the file which it stands for, and what the child
+    writes on its standard output is told to people, with its errors.
 
     Error checking: none; what the exit code means is the caller's to judge.
 
@@ -120,9 +128,14 @@ async def run_program(
     traffic = _Traffic(asyncio.get_running_loop(), max_output)
     try:
         source = stdin if isinstance(stdin, int) else traffic.input(stdin)
-        sink = stdout if stdout is not None else traffic.output(traffic.take_output)
+        named = stdout is None and OUTPUT in argv
+        sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
         errors = traffic.output(traffic.take_errors)
         full = list(argv)
+        if OUTPUT in full:
+            traffic.inherited += [] if stdout is None else [stdout]
+            full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
+            sink = errors
         if second is not None:
             fd = traffic.hand_over(second)
             full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
@@ -216,11 +229,12 @@ class LiveProgram:
         return self._answer
 
     async def end(self) -> None:
-        """End the program, whatever it is doing, and reap it."""
+        """End the program, at once where it is doing something, and reap it."""
+        idle = self._answer is None or self._answer.done()
         self._traffic.close()
         self._ends[1].cancel()
         if self._child.returncode is None:
-            await uninterrupted(_end(self._child))
+            await uninterrupted(_leave(self._child) if idle else _end(self._child))
 
     def _hear(self, piece: bytes) -> None:
         self._heard += piece
@@ -284,6 +298,15 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     # Messages for people come untranslated, and user ids and file names as UTF-8.
     return kept | {"LC_ALL": "C.UTF-8"}
+
+
+async def _leave(child: subprocess.Popen[bytes]) -> None:
+    """Let a child end by itself that was told to by the end of its input: it tidies up then."""
+    try:
+        async with asyncio.timeout(GRACE):
+            await _exit_of(child)
+    except TimeoutError:
+        await _end(child)
 
 
 async def _end(child: subprocess.Popen[bytes]) -> None:
@@ -444,14 +467,25 @@ class _Traffic:
 
     async def until_done(self, child: subprocess.Popen[bytes]) -> None:
         """Serve all pipes until each has ended and the child has exited."""
-        self.serve()
         exiting = asyncio.ensure_future(_exit_of(child))
-        exiting.add_done_callback(self._linger)
         try:
-            await self._done
+            if not self._writers and self._commands is None:
+                self._close_childs_ends()
+                await asyncio.wait([exiting], timeout=HEAD_START)
+            if exiting.done():
+                self._drain()
+            exiting.add_done_callback(self._linger)
+            if not self._done.done():
+                await self.serve()
             await exiting
         finally:
             exiting.cancel()
+
+    def _drain(self) -> None:
+        """Read what a child has left in its pipes."""
+        for fd, sink in list(self._readers.items()):
+            while fd in self._readers and self._on_readable(fd, sink):
+                pass
 
     def close(self) -> None:
         """Close whatever is still open; a second call does nothing."""
@@ -492,15 +526,17 @@ class _Traffic:
                 with suppress(BrokenPipeError):
                     os.write(self._commands, reply)
 
-    def _on_readable(self, fd: int, sink: Callable[[bytes], object]) -> None:
+    def _on_readable(self, fd: int, sink: Callable[[bytes], object]) -> bool:
+        """Take what has come; tell whether anything has."""
         try:
             piece = os.read(fd, CHUNK)
         except BlockingIOError:
-            return
+            return False
         if piece:
             sink(piece)
         else:
             self._drop(fd)
+        return True
 
     def _on_writable(self, fd: int, feed: _Feed) -> None:
         try:
