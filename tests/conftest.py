@@ -117,11 +117,15 @@ async def _ready(gpg: GnuPG) -> GnuPG:
 
 @pytest.fixture
 def plain_gpg() -> Iterator[Callable[..., PlainGpg]]:
-    """A maker of plain gpgs, each in a home of its own."""
+    """A maker of plain gpgs, each in a home of its own; ``quick``: with a low S2K count."""
     with contextlib.ExitStack() as stack:
 
-        def make(passphrase: str = "", home: Path | None = None) -> PlainGpg:
+        def make(
+            passphrase: str = "", home: Path | None = None, *, quick: bool = False
+        ) -> PlainGpg:
             gpg = PlainGpg(home or stack.enter_context(clean_home()), passphrase)
+            if quick:
+                gpg.be_quick()
             stack.callback(gpg.end_agent)
             return gpg
 

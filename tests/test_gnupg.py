@@ -497,18 +497,20 @@ async def test_importing_garbage_is_never_a_silent_success(
 
 
 async def test_an_exported_file_is_whole_and_a_secret_one_is_private(
-    alice: GnuPG, tmp_path: Path
+    make_gnupg: MakeGnuPG, tmp_path: Path
 ) -> None:
-    path = await alice.file_export(tmp_path, ALICE)
-    assert path == tmp_path / f"{alice.fingerprint}.asc"
-    assert path.read_text() == await alice.text_export()
-    path = await alice.file_export(tmp_path, secret=True)
+    gpg = make_gnupg(passphrase="")
+    own = await gpg.gen_key()
+    path = await gpg.file_export(tmp_path, ALICE)
+    assert path == tmp_path / f"{own}.asc"
+    assert path.read_text() == await gpg.text_export()
+    path = await gpg.file_export(tmp_path, secret=True)
     assert path.stat().st_mode & 0o777 == 0o600
     assert "PRIVATE KEY" in path.read_text()
     with pytest.raises(FileExistsError):
-        await alice.file_export(tmp_path, mode="x")
+        await gpg.file_export(tmp_path, mode="x")
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
-    assert (await alice.file_import(path)).fingerprints == (alice.fingerprint,)
+    assert (await gpg.file_import(path)).fingerprints == (own,)
 
 
 async def test_an_export_never_goes_through_a_symbolic_link(alice: GnuPG, tmp_path: Path) -> None:
