@@ -23,7 +23,7 @@ from .engine import Engine
 from .errors import BadPassphrase, GnuPGError
 from .home import Home
 from .listing import parse_colons
-from .process import Data
+from .process import Data, uninterrupted
 from .protection import Kind
 from .results import ImportResult, Key
 
@@ -45,7 +45,7 @@ async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
         await aside.open()
         yield aside
     finally:
-        await asyncio.shield(_clear(aside))
+        await uninterrupted(_clear(aside))
 
 
 async def _clear(aside: Engine) -> None:
