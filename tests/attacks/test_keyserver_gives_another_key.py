@@ -1,0 +1,66 @@
+"""A keyserver that answers with another key than the one that was asked for, or with more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attacks.conftest import Hostile
+from tests.tor.material import MISMATCHES, MadeKey
+from tiny_gnupg import GnuPG, GnuPGError, KeyserverMismatch
+
+
+async def keyring(gpg: GnuPG) -> dict[str, tuple[str, ...]]:
+    """Give each key with its user ids and subkeys."""
+    return {
+        key.fingerprint: (
+            *(one.text for one in key.user_ids),
+            *(one.fingerprint for one in key.subkeys),
+        )
+        for key in await gpg.keys()
+    }
+
+
+@pytest.mark.parametrize("lie", sorted(MISMATCHES))
+async def test_a_lie_is_not_imported(
+    hostile: Hostile, made_keys: tuple[MadeKey, MadeKey], lie: str
+) -> None:
+    alice = await hostile.alice(lie)
+    before = await keyring(alice)
+    with pytest.raises(KeyserverMismatch):
+        await alice.network_import(made_keys[0].fingerprint)
+    with pytest.raises(GnuPGError):
+        await alice.network_import(made_keys[0].email)
+    assert await keyring(alice) == before
+    assert await alice.list_keys(secret=True) == {alice.fingerprint: alice.email}
+
+
+async def test_a_key_without_the_address(
+    hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    """Looked up by address, the key must carry that address."""
+    alice = await hostile.alice("another-key")
+    before = await keyring(alice)
+    with pytest.raises(KeyserverMismatch):
+        await alice.network_import(made_keys[0].email)
+    with pytest.raises(KeyserverMismatch):
+        await alice.auto_encrypt("text", made_keys[0].email)
+    assert await keyring(alice) == before
+
+
+async def test_an_update_brings_no_other_key(
+    hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    """What is held already is no more open to lies than what is new."""
+    alice = await hostile.alice("extra-key")
+    await alice.text_import(made_keys[0].armored)
+    before = await keyring(alice)
+    with pytest.raises(KeyserverMismatch):
+        await alice.refresh(made_keys[0].fingerprint)
+    assert await keyring(alice) == before
+
+
+async def test_the_truth_is_imported(hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]) -> None:
+    """Else the tests above would prove nothing."""
+    alice = await hostile.alice("the-truth")
+    assert (await alice.network_import(made_keys[0].fingerprint)).imported == 1
+    assert made_keys[0].fingerprint in await keyring(alice)
