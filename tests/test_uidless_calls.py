@@ -14,6 +14,7 @@ from tests.instances import ALICE, BOB, PlainGpg, alice_at
 from tests.leftovers import clean_home
 from tests.test_uidless import without_user_ids
 from tiny_gnupg import (
+    Decryption,
     GnuPG,
     ImportFailed,
     KeyNotFound,
@@ -24,6 +25,7 @@ from tiny_gnupg import (
     SymmetricAlgorithm,
     UnusableKey,
     Validity,
+    Verification,
 )
 from tiny_gnupg.armor import dearmor, enarmor
 from tiny_gnupg.framing import PUBLIC_SUBKEY, SIGNATURE, USER_ID, frame, write
@@ -53,13 +55,8 @@ async def bare(gpg: GnuPG, uid: str = "") -> bytes:
     return without_user_ids(await public(gpg, uid))
 
 
-async def shown(gpg: GnuPG) -> str:
-    """What people are shown of the keyring."""
-    return await gpg.raw_list_keys()
-
-
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def others() -> dict[str, bytes]:
     """Public keys of people who are nowhere else, by name; all of them with their user ids."""
     with clean_home() as path:
         gpg = PlainGpg(path)
@@ -103,7 +100,7 @@ async def block(alice: GnuPG, bob: GnuPG) -> bytes:
 
 async def test_it_is_listed(alice: GnuPG, bob: GnuPG, block: bytes) -> None:
     assert await alice.list_keys() == {alice.fingerprint: ALICE, bob.fingerprint: ""}
-    assert alice.format_list_keys(await shown(alice)) == await alice.list_keys()
+    assert alice.format_list_keys(await alice.raw_list_keys()) == await alice.list_keys()
     [key] = await alice.keys(bob.fingerprint)
     [whole] = await bob.keys(bob.fingerprint)
     assert [one.placeholder for one in key.user_ids] == [True]
@@ -237,7 +234,7 @@ async def test_its_signatures_are_good_and_nameless(
     alice: GnuPG, bob: GnuPG, block: bytes, tmp_path: Path
 ) -> None:
     text = "Bob was here\n"
-    found = [
+    found: list[Verification | Decryption] = [
         await alice.verify(await bob.sign(text)),
         await alice.verify(await bob.sign(text, clear=True)),
         await alice.verify(text, await bob.sign(text, detach=True)),
@@ -307,7 +304,7 @@ async def test_the_real_user_id_arrives_and_no_trace_is_left(
     assert [one.text for one in key.user_ids] == ["Bob <bob@example.org>"]
     assert key.email == BOB
     assert await public(alice, BOB) == whole
-    assert PLACEHOLDER.format(fingerprint=bob.fingerprint) not in await shown(alice)
+    assert PLACEHOLDER.format(fingerprint=bob.fingerprint) not in await alice.raw_list_keys()
     assert await bob.decrypt(await alice.encrypt("now by address", BOB)) == "now by address"
     [signature] = (await alice.verify(await bob.sign("x"))).signatures
     assert BOB in signature.user_id

@@ -21,6 +21,7 @@ from .errors import BadPassphrase, HomeUnusable, ImportFailed
 from .keytable import keys_of
 from .protection import Protection
 from .results import ImportResult, Key
+from .uidless import with_stand_ins
 
 PUBLIC, SECRET, TRUST, REVOCATIONS = (
     "public.gpg",
@@ -141,17 +142,31 @@ def _is_backup(path: Path) -> bool:
 
 async def _load(aside: Engine, path: Path) -> None:
     """Import a backup into a scratch home."""
-    await _import(aside, path / PUBLIC, command.import_backup())
+    public = await asyncio.to_thread((path / PUBLIC).read_bytes)
+    async with aside.locked(writing=True):
+        await _import_public(aside, public)
     if SECRET in os.listdir(path):
-        await _import(aside, path / SECRET, command.import_keys())
-    trust = await asyncio.to_thread((path / TRUST).read_bytes)
-    await aside.run(command.import_ownertrust(), stdin=trust, writing=True)
+        await _import(aside, path / SECRET)
+    if TRUST in os.listdir(path):
+        trust = await asyncio.to_thread((path / TRUST).read_bytes)
+        await aside.run(command.import_ownertrust(), stdin=trust, writing=True)
     await asyncio.to_thread(_copy_revocations, path, aside.home.path)
 
 
-async def _import(aside: Engine, source: Path, options: list[str]) -> None:
+async def _import(aside: Engine, source: Path) -> None:
     block = await asyncio.to_thread(source.read_bytes)
-    outcome.imported(await aside.run(options, stdin=block, writing=True))
+    outcome.imported(await aside.run(command.import_keys(), stdin=block, writing=True))
+
+
+async def _import_public(engine: Engine, block: bytes) -> ImportResult:
+    """Import what a backup holds of all public keys, where the home's lock is held."""
+    replies = [await engine.run_locked(command.import_backup(), stdin=block)]
+    if outcome.import_counts(replies[0]).get("no_user_id"):
+        held = outcome.taken_keys(replies[0])
+        bare = await asyncio.to_thread(with_stand_ins, block, held)
+        if bare:
+            replies.append(await engine.run_locked(command.import_keys(bare=True), stdin=bare))
+    return outcome.imported(*replies)
 
 
 async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
@@ -195,9 +210,17 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     trust = await aside.run(command.export_ownertrust())
     files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
     async with engine.locked(writing=True):
-        reply = await engine.run_locked(command.import_backup(), stdin=public.stdout)
-        result = outcome.imported(reply)
+        held = await engine.run_locked(command.export_ownertrust())
+        result = await _import_public(engine, public.stdout)
         copied = await asyncio.to_thread(custody.copy_keys, files, engine.home, replace=False)
-        await engine.run_locked(command.import_ownertrust(), stdin=trust.stdout)
+        new_trust = _without(trust.stdout, held.stdout)
+        await engine.run_locked(command.import_ownertrust(), stdin=new_trust)
         await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)
     return custody.with_secret(result, len(owned), len(owned) if copied else 0)
+
+
+def _without(trust: bytes, held: bytes) -> bytes:
+    """Give the lines of an ownertrust listing about keys that another one says nothing of."""
+    known = {line.partition(b":")[0] for line in held.splitlines()}
+    lines = trust.splitlines(keepends=True)
+    return b"".join(line for line in lines if line.partition(b":")[0] not in known)
