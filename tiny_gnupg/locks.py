@@ -50,7 +50,9 @@ class KeyringLock:
             HomeUnusable: the files cannot be opened or locked.
         """
         loop = asyncio.get_running_loop()
-        line = self._lines.setdefault(loop, _Line(self._directory))
+        line = self._lines.get(loop)
+        if line is None:
+            line = self._lines.setdefault(loop, _Line(self._directory))
         async with line.writer() if writing else line.reader():
             yield
 

@@ -26,6 +26,7 @@ import subprocess
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge, printable
 
@@ -73,7 +74,12 @@ class Completed:
     @property
     def line(self) -> str:
         """The command as one shlex-quoted line."""
-        return shlex.join(self.argv)
+        return _shown(self.argv)
+
+
+@lru_cache(64)  # most commands repeat, and to quote one takes as long as to start it
+def _shown(argv: tuple[str, ...]) -> str:
+    return shlex.join(argv)
 
 
 async def run_program(
@@ -141,7 +147,8 @@ async def run_program(
             full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
         if slot is not None:
             full[slot:slot] = _gpg_channels(traffic, passphrase, answer)
-        log.debug("running %s", printable(shlex.join(full)))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("running %s", printable(shlex.join(full)))
         child = _spawn(full, (source, sink, errors), traffic.inherited)
         try:
             async with asyncio.timeout(timeout):
