@@ -77,7 +77,7 @@ class Completed:
         return _shown(self.argv)
 
 
-@lru_cache(64)  # most commands repeat, and to quote one takes as long as to start it
+@lru_cache(64)  # most commands repeat, and quoting one is much of what Python does for it
 def _shown(argv: tuple[str, ...]) -> str:
     return shlex.join(argv)
 
