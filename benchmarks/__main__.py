@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 async def _measure(options: argparse.Namespace) -> int:
     print("making keys and messages ...", file=sys.stderr)
-    async with a_scene() as scene:
+    async with a_scene(for_peers=options.what == "table") as scene:
         where = machine(scene.ours)
         print("\n".join(f"{name + ':':<12}{value}" for name, value in where.items()), "\n")
         start = time.monotonic()
@@ -184,7 +184,8 @@ def _show_load(outcome: Outcome) -> tuple[dict[str, Any], bool]:
     for error in sorted(set(outcome.errors))[:10]:
         print(f"  {error}")
     print(f"left behind: {', '.join(outcome.left) or 'nothing'}")
-    return {"load": asdict(outcome)}, outcome.clean
+    figures = asdict(replace(outcome, kinds=dict(outcome.kinds)))
+    return {"load": figures}, outcome.clean
 
 
 _COMMANDS = {

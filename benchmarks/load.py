@@ -29,7 +29,7 @@ class Outcome:
 
     operations: int = 0
     seconds: float = 0.0
-    kinds: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, int] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     longest_pause: float = 0.0
     left: list[str] = field(default_factory=list)

@@ -35,26 +35,40 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene() -> AsyncIterator[Scene]:
-    """Make the scene, and take it away."""
+async def a_scene(*, for_peers: bool) -> AsyncIterator[Scene]:
+    """Make the scene, and take it away.
+
+    Args:
+        for_peers: make the home with gpg's protection, and what peers need; that takes a while.
+            Without it ``plain`` is ``ours``.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="tgb", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         ours = await stack.enter_async_context(_identity(folder / "ours", "scrypt"))
-        plain = await stack.enter_async_context(_identity(folder / "plain", "gnupg"))
-        messages = {gpg: await _messages(gpg) for gpg in (ours, plain)}
-        setting = {
-            "home": plain.home,
-            "gpg": plain.executable,
-            "passphrase": PASSPHRASE,
-            "fingerprint": plain.fingerprint,
-            "email": EMAIL,
-        }
-        for name, data in messages[plain].items():
-            (folder / name).write_bytes(data)
-            setting[name] = str(folder / name)
-        _for_0_5_2(Path(plain.home), plain.executable)
-        yield Scene(ours, plain, messages, setting, folder)
+        scene = Scene(ours, ours, {ours: await _messages(ours)}, {}, folder)
+        if for_peers:
+            plain = await stack.enter_async_context(_identity(folder / "plain", "gnupg"))
+            scene.plain, scene.messages[plain] = plain, await _messages(plain)
+            scene.setting = await _setting(plain, scene.messages[plain], folder)
+        yield scene
+
+
+async def _setting(plain: GnuPG, messages: dict[str, bytes], folder: Path) -> dict[str, str]:
+    """Write down for the peers what they work with."""
+    _for_0_5_2(Path(plain.home), plain.executable)
+    secret_key = (await plain.text_export(secret=True)).encode()
+    setting = {
+        "home": plain.home,
+        "gpg": plain.executable,
+        "passphrase": PASSPHRASE,
+        "fingerprint": plain.fingerprint,
+        "email": EMAIL,
+    }
+    for name, data in {**messages, "secret_key": secret_key}.items():
+        (folder / name).write_bytes(data)
+        setting[name] = str(folder / name)
+    return setting
 
 
 @asynccontextmanager
@@ -70,7 +84,6 @@ async def _messages(gpg: GnuPG) -> dict[str, bytes]:
         "encrypted": await gpg.encrypt(MESSAGE, gpg.fingerprint, sign=False),
         "signed": await gpg.sign(MESSAGE),
         "public_key": (await gpg.text_export()).encode(),
-        "secret_key": (await gpg.text_export(secret=True)).encode(),
     }
 
 
