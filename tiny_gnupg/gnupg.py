@@ -44,6 +44,7 @@ from .arguments import (
 from .bulk import Job, Messages, binary_of, do_many, plain_of
 from .engine import Engine
 from .errors import (
+    AmbiguousKey,
     BadPassphrase,
     CommandFailed,
     GnuPGError,
@@ -482,6 +483,8 @@ class GnuPG:
         checked_passphrase(new)
         fingerprint = await self._own_secret(uid)
         key = await self._table.one(fingerprint)
+        with suppress(KeyNotFound, AmbiguousKey):
+            await self._own()
         old, inner = await self._secret(), await self._secret(new)
         try:
             await custody.replace_passphrase(self._engine, key, old, inner)
