@@ -11,7 +11,6 @@ import pytest
 
 from tests.instances import BOBS_PASSPHRASE, MakeGnuPG, cheap
 from tests.tor import openpgp
-from tests.tor.liar import STREAMS
 from tests.tor.material import MISMATCHES, MadeKey, forgeries, lies
 from tests.tor.network import PrivateNetwork
 from tests.tor.processes import KeyserverProcess
@@ -51,10 +50,9 @@ async def test_no_lie_changes_the_keyring(
     for name in lies(key, other):
         expected = KeyserverMismatch if name in MISMATCHES else KeyserverError
         stranger.set_network_variables(tor_port=stranger.tor_port, keyserver=liar(name).url)
-        for asked in (key.fingerprint, key.email):
-            with pytest.raises(GnuPGError) as caught:
-                await stranger.network_import(asked)
-            assert type(caught.value) is expected, name
+        with pytest.raises(GnuPGError) as caught:
+            await stranger.network_import(key.fingerprint)
+        assert type(caught.value) is expected, name
     assert await keyring(stranger) == before
 
 
@@ -62,8 +60,8 @@ async def test_no_misbehaving_server_changes_the_keyring(
     stranger: GnuPG, liar: Callable[[str], Keyserver], made_keys: tuple[MadeKey, MadeKey]
 ) -> None:
     before = await keyring(stranger)
-    for name in STREAMS:
-        patience = 2 if name in ("slow", "silent") else 60
+    for name in ("endless", "redirect", "slow"):
+        patience = 2 if name == "slow" else 60
         stranger.set_network_variables(
             tor_port=stranger.tor_port, keyserver=liar(name).url, total_timeout=patience, tries=1
         )
