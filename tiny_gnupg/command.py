@@ -147,7 +147,7 @@ def change_passphrase(fingerprint: str) -> list[str]:
 
 
 def try_passphrase(fingerprint: str) -> list[str]:
-    """See whether the passphrase opens a secret key; nothing is changed (gpg's manual, --passwd)."""
+    """See whether the passphrase opens a secret key (gpg's manual, ``--passwd``)."""
     return ["--dry-run", *LOOPBACK, "--change-passphrase", "--", fingerprint]
 
 

@@ -12,6 +12,7 @@ import shutil
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from .binary import agent_program, package_home, probe
@@ -202,7 +203,10 @@ class Engine:
                 timeout=self.timeout,
                 max_output=max_output,
             )
-        return reply_of(done)
+        reply = reply_of(done)
+        if reply.returncode == 0:
+            return reply
+        return replace(reply, obstacle=await asyncio.to_thread(self.home.obstacle))
 
 
 def reply_of(done: Completed) -> Reply:

@@ -40,6 +40,8 @@ log = logging.getLogger("tiny_gnupg")
 LONGEST_SOCKET = 106
 #: The agent's socket with the longest name.
 LONGEST_NAME = "S.gpg-agent.browser"
+#: Bytes that must fit into a home for it to count as one that can be written.
+ROOM = 2**14
 #: Seconds that the agent has to go once it was told to.
 AGENT_GRACE = 3.0
 #: What a home holds where keys were kept in it before.
@@ -186,6 +188,15 @@ class Home:
         """Give what changes whenever the keyring does: of each file the time, size and inode."""
         names = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
         return tuple(_stamp(self.path / name) for name in names)
+
+    def obstacle(self) -> str:
+        """Tell what keeps this home from being written, in the system's words; ``""``: nothing."""
+        try:
+            with tempfile.TemporaryFile(dir=self.path, buffering=0) as trial:
+                whole = trial.write(bytes(ROOM)) == ROOM
+        except OSError as error:
+            return error.strerror or str(error)
+        return "" if whole else os.strerror(errno.ENOSPC)
 
     # -- the agent -------------------------------------------------------------------------
 

@@ -98,13 +98,18 @@ MISSING_REASONS = frozenset({"0", "1", "9"})
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """All that one gpg answered."""
+    """All that one gpg answered.
+
+    ``obstacle`` is what keeps the home from being written, in the system's words, where a gpg
+    failed and something does: gpg has no status line for that in most of its commands.
+    """
 
     returncode: int
     stdout: bytes
     stderr: str
     status: tuple[Status, ...]
     command: str
+    obstacle: str = ""
 
     def find(self, *keywords: str) -> Iterator[Status]:
         """Give the status lines with one of these keywords, in their order."""
@@ -160,8 +165,15 @@ def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
 
 
 def _system_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
-    for code in reply.codes() & set(SYSTEM_CODES):
-        reason = SYSTEM_CODES[ErrorCode(code)]
+    if reply.returncode < 0:
+        return CommandFailed(
+            f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
+            hint="was it killed, or stopped by a limit of the system (ulimit -a)?",
+            output=reply.stdout,
+            **reply.details(),
+        )
+    reasons = [SYSTEM_CODES[ErrorCode(code)] for code in reply.codes() & set(SYSTEM_CODES)]
+    for reason in [*reasons, *filter(None, [reply.obstacle])]:
         return HomeUnusable(
             f"cannot {doing}: {reason}",
             hint="make room, or make the homedir writable; nothing was changed",
@@ -443,6 +455,8 @@ def verification(reply: Reply, data: bytes | None = None) -> Verification:
 
 
 def _not_signed(reply: Reply) -> GnuPGError:
+    if reply.returncode < 0:
+        return failure(reply, "verify")
     if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT"):
         return NotOpenPGP("this is no OpenPGP data", **reply.details())
     if reply.returncode == 0 or reply.has("UNEXPECTED", "PLAINTEXT", "BEGIN_DECRYPTION"):
@@ -515,6 +529,8 @@ def _errors_harmless(reply: Reply) -> bool:
 def _decryption_error(reply: Reply, encrypted: bool) -> GnuPGError:
     details = reply.details()
     opened = reply.has("DECRYPTION_OKAY")
+    if reply.returncode < 0:
+        return failure(reply, "decrypt")
     if not encrypted:
         return (
             _not_signed(reply)
