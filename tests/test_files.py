@@ -134,7 +134,10 @@ async def test_a_kill_at_half_leaves_no_file(alices_home: Path, large: Path) -> 
 
 
 @pytest.mark.parametrize("job", ["encrypt", "decrypt"])
-async def test_a_cancellation_at_half_leaves_no_file(alice: GnuPG, large: Path, job: str) -> None:
+async def test_a_cancellation_at_half_leaves_no_file(
+    alice: GnuPG, large: Path, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "TICK", 0.005)
     target = large.with_name("target")
     source = large if job == "encrypt" else await alice.encrypt_file(large, compress=False)
     before = names(large.parent)
