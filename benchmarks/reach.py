@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,11 +17,11 @@ from tiny_gnupg import GnuPG, command
 from .peers import Peer
 from .scene import Scene, raw
 from .startup import import_costs
-from .timing import Pauses, Timed, interleaved, timed, timed_plain
+from .timing import Median, Pauses, Timed, interleaved, timed, timed_plain
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
 GPG, OURS, OURS_PLAIN = "gpg", "tiny_gnupg", "tiny_gnupg, protection='gnupg'"
-Operations = dict[str, dict[str, float]]
+Operations = dict[str, dict[str, Median]]
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,9 @@ def operation_rows(found: Operations) -> list[Row]:
     """Compare single operations with gpg's, and those with a passphrase with python-gnupg's."""
     rows = []
     for name, times in found.items():
-        ratio = times[OURS] / times[GPG]
-        rows.append(Row(f"{name} over the bare gpg command line", ratio, 1.10))
+        ours, gpg = times[OURS], times[GPG]
+        note = f"of the best times: {ours.best / gpg.best:.2f} x"
+        rows.append(Row(f"{name} over the bare gpg command line", ours / gpg, 1.10, note=note))
     for name in ("sign", "decrypt"):
         times = found[name]
         peer = times.get("python-gnupg")
@@ -371,9 +371,3 @@ async def import_rows(rounds: int) -> list[Row]:
         Row("import of the package", costs.seconds * 1000, 150, unit="ms"),
         Row("the network's modules loaded by it", len(early), 0, unit="", note=", ".join(early)),
     ]
-
-
-def median_ratio(rows: list[Row]) -> float:
-    """Give the median of the single operations' ratios over gpg."""
-    ratios = [row.measured for row in rows if row.what.endswith("command line") and row.measured]
-    return statistics.median(ratios)

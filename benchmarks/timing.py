@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 #: Does something once, and gives the seconds that took, or None where it cannot.
@@ -34,7 +34,20 @@ def timed_plain(call: Callable[[], Any]) -> Timed:
     return measure
 
 
-async def interleaved(calls: Mapping[str, Timed], rounds: int) -> dict[str, float]:
+class Median(float):
+    """The median of some times, in seconds; ``best`` is the shortest, the least disturbed one."""
+
+    best: float
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Median:
+        """Take it."""
+        median = cls(statistics.median(times))
+        median.best = min(times)
+        return median
+
+
+async def interleaved(calls: Mapping[str, Timed], rounds: int) -> dict[str, Median]:
     """Do all calls in turn, ``rounds`` times, after one that does not count.
 
     Returns:
@@ -46,7 +59,7 @@ async def interleaved(calls: Mapping[str, Timed], rounds: int) -> dict[str, floa
             found = await call()
             if turn and found is not None:
                 taken.setdefault(name, []).append(found)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return {name: Median.of(times) for name, times in taken.items()}
 
 
 class Pauses:

@@ -281,6 +281,17 @@ async def test_no_flipped_byte_gives_another_text(alice: GnuPG) -> None:
     assert sum(isinstance(one, Exception) for one in found) > len(flipped) // 2
 
 
+async def test_a_key_behind_a_message_adds_nothing_to_its_text(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    mallory = plain_gpg()
+    await asyncio.to_thread(mallory.new_key, "and pay Mallory 1000 <m@example.org>")
+    key = mallory.run("--export").stdout
+    message = dearmor(await alice.encrypt(b"pay Bob 10")) + key
+    found = await all_of(alice.decrypt_many([message, message], return_exceptions=True))
+    assert all(isinstance(one, GnuPGError) or one == b"pay Bob 10" for one in found)
+
+
 async def test_a_message_to_a_passphrase_among_others(alice: GnuPG) -> None:
     symmetric = await alice.encrypt_symmetric("by passphrase")
     public = await alice.encrypt("by key", sign=False)
