@@ -236,8 +236,9 @@ class GnuPG:
             FileNotFoundError: it is not installed.
         """
         found = shutil.which("torify") if torify else ""
-        if found is None:
-            raise FileNotFoundError("torify is not installed (Debian: apt install torsocks)")
+        # Without torsocks, the torify that comes with Tor runs nothing, and says it went well.
+        if found is None or (torify and shutil.which("torsocks") is None):
+            raise FileNotFoundError("torify needs torsocks (Debian: apt install torsocks)")
         self._torify = self._engine.torify = found
 
     async def set_fingerprint(self, uid: str) -> None:
