@@ -1,7 +1,11 @@
-"""The command line, as scripts and people use it: real processes, pipes and a terminal."""
+"""The command line, as scripts and people use it.
+
+What depends on channels of its own (a terminal, a descriptor) runs as a process, the rest here.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -10,14 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.inprocess import Ended, run_here
 from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
-from tiny_gnupg.cli import parser
+from tiny_gnupg import __version__
+from tiny_gnupg.cli import main, parser
+from tiny_gnupg.demo_steps import DemoFailed
 
 CHECKOUT = Path(__file__).parents[1]
 COMMANDS = (
@@ -26,7 +34,7 @@ COMMANDS = (
 )
 SECRET = "correct horse"
 
-Run = Callable[..., subprocess.CompletedProcess[bytes]]
+Run = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -34,24 +42,17 @@ def cli(home: Path) -> Run:
     """Run a command in a home, with a passphrase from the environment where it takes one."""
 
     def run(
-        name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str | None = SECRET
-    ) -> subprocess.CompletedProcess[bytes]:
+        name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str = SECRET
+    ) -> Ended:
         takes = name not in ("keys", "verify", "doctor", "publish", "find")
-        asked = ["--passphrase-env", "TEST_SECRET"] if takes and secret is not None else []
-        return subprocess.run(
-            [sys.executable, "-m", "tiny_gnupg", name, "--home", str(at), *asked, *arguments],
-            input=stdin,
-            capture_output=True,
-            cwd=CHECKOUT,
-            env=os.environ | {"TEST_SECRET": secret or ""},
-            timeout=60,
-            check=False,
-        )
+        asked = ["--passphrase-env", "TEST_SECRET"] if takes else []
+        command = [name, "--home", str(at), *asked, *arguments]
+        return run_here(partial(main, command), stdin, {"TEST_SECRET": secret})
 
     return run
 
 
-def done(result: subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
+def done(result: Ended | subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
     """Require an exit code; give the output."""
     assert result.returncode == code, (result.stdout, result.stderr)
     return result.stdout
@@ -232,8 +233,6 @@ def at_a_terminal(*arguments: str, answers: int) -> str:
 
 
 async def test_a_key_is_published_and_found(cli: Run, fingerprint: str, other_home: Path) -> None:
-    import asyncio
-
     with keyserver_server() as keyserver:
         async with RecordingProxy({"keys.example": keyserver.port}) as proxy:
             network = ("--tor-port", str(proxy.port), "--keyserver", "http://keys.example")
@@ -257,3 +256,59 @@ def test_without_tor_the_code_says_network(cli: Run, home: Path) -> None:
 
     assert done(result, 6) == b""
     assert b"start Tor" in result.stderr
+
+
+def test_the_program_runs_as_a_module_and_says_its_version() -> None:
+    command = [sys.executable, "-m", "tiny_gnupg", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=True)
+
+    assert shown.stdout == f"tiny_gnupg {__version__}\n"
+
+
+def test_what_is_no_text_is_written_in_base64_into_json(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"\xff\x00"))
+
+    assert json.loads(done(cli("decrypt", "--json", stdin=message)))["base64"] == "/wA="
+
+
+def test_of_several_keys_the_signer_has_to_be_named(cli: Run, fingerprint: str) -> None:
+    other = done(cli("gen-key", "--email", "work@example.org")).decode().strip()
+
+    unnamed = cli("sign", stdin=b"x")
+    named = done(cli("sign", "--as", "work@example.org", "--inline", stdin=b"x"))
+
+    assert done(unnamed, 4) == b""
+    assert b"--as" in unnamed.stderr
+    assert other.encode() in done(cli("verify", "-", stdin=named))
+
+
+def test_a_detached_signature_covers_what_comes_by_a_pipe(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    signature = tmp_path / "signature"
+    done(cli("sign", "-o", str(signature), stdin=b"data"))
+
+    assert fingerprint.encode() in done(cli("verify", "-", str(signature), stdin=b"data"))
+    assert done(cli("verify", "-", str(signature), stdin=b"dat"), 3) == b""
+
+
+def test_a_home_without_a_key_says_how_to_make_one(cli: Run) -> None:
+    assert b"gen-key" in cli("sign", stdin=b"x").stderr
+    assert done(cli("gen-key"), 2) == b""
+
+
+def test_a_variable_or_descriptor_that_is_not_there_is_told(home: Path) -> None:
+    where = ["sign", "--home", str(home)]
+    for how in (["--passphrase-env", "NOT_THERE"], ["--passphrase-fd", "987"]):
+        result = run_here(partial(main, [*where, *how]))
+        assert done(result, 2) == b""
+        assert how[1].encode() in result.stderr
+
+
+def test_the_demonstration_that_fails_has_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(say: object, *, network: bool) -> None:
+        raise DemoFailed("it rains")
+
+    monkeypatch.setattr("tiny_gnupg.demo.demo", failing)
+
+    assert b"it rains" in done(run_here(partial(main, ["demo"])), 1)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.inprocess import run_here
 from tests.leftovers import clean_home
 from tests.tor.network import missing_programs
 from tiny_gnupg import demo_network
+from tiny_gnupg.cli import main
 from tiny_gnupg.demo import demo
 from tiny_gnupg.demo_steps import DemoFailed, Steps
 
-CHECKOUT = Path(__file__).parents[1]
 STEP = re.compile(r"^ *(\d+)\. .* +([\d.]+ m?s)\b", re.MULTILINE)
 #: What a person has to see happen.
 SHOWN = (
@@ -28,25 +27,21 @@ SHOWN = (
 THROUGH_TOR = ("publishes her key", "by fingerprint", "by its address", "NotOnKeyserver")
 
 
-def test_the_demonstration_shows_the_whole_life_of_two_keys() -> None:
+def test_the_demonstration_shows_the_whole_life_of_two_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """With tor installed, all of it; without, it says what is left out."""
     with clean_home() as folder:
         folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "tiny_gnupg", "demo"],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            cwd=CHECKOUT,
-            env=os.environ | {"TMPDIR": str(folder)},
-            check=False,
-        )
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        done = run_here(partial(main, ["demo"]))
         left = list(folder.iterdir())
 
-    assert (done.returncode, done.stderr, left) == (0, "", [])
+    shown = done.stdout.decode()
+    assert (done.returncode, done.stderr, left) == (0, b"", [])
     expected = (*SHOWN, "not installed: tor") if missing_programs() else (*SHOWN, *THROUGH_TOR)
-    assert [words for words in expected if words not in done.stdout] == []
-    numbers = [int(number) for number, _ in STEP.findall(done.stdout)]
+    assert [words for words in expected if words not in shown] == []
+    numbers = [int(number) for number, _ in STEP.findall(shown)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 19
 

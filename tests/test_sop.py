@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.inprocess import Ended, run_here
+from tiny_gnupg import __version__
+from tiny_gnupg.sop import TinySop
 
 OURS = "tiny-gnupg-sop"
 PEERS = ("sqop", "gosop", "pgpainless-cli")
@@ -36,26 +41,29 @@ class Program:
     def __call__(self, *arguments: str, stdin: bytes = b"", **files: bytes) -> bytes:
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
-        done = subprocess.run(
-            [*self._command(), *arguments],
-            input=stdin,
-            capture_output=True,
-            cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-            timeout=60,
-            check=False,
+        done = (
+            self._run_ours(arguments, stdin) if self.name == OURS else self._run(arguments, stdin)
         )
         if done.returncode:
             said = done.stderr.decode(errors="replace")
             raise Failed(done.returncode, f"{self.name} {arguments}: {said}")
         return done.stdout
 
-    def _command(self) -> list[str]:
-        if self.name == OURS:
-            return [sys.executable, "-m", "tiny_gnupg.sop"]
+    def _run_ours(self, arguments: Sequence[str], stdin: bytes) -> Ended:
+        with contextlib.chdir(self.folder):
+            return run_here(lambda: TinySop().dispatch(arguments), stdin)
+
+    def _run(self, arguments: Sequence[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
         if shutil.which(self.name) is None:
             pytest.skip(f"{self.name} is not installed")
-        return [self.name]
+        return subprocess.run(
+            [self.name, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=self.folder,
+            timeout=60,
+            check=False,
+        )
 
 
 @pytest.fixture
@@ -214,14 +222,30 @@ def test_what_is_refused_has_the_drafts_exit_code(
 
 
 def test_no_home_is_left_behind(ours: Program, tmp_path: Path) -> None:
-    before = os.environ.copy()
     folder = tmp_path / "temporary"
     folder.mkdir()
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        ours("generate-key", "Alice")
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    command = [sys.executable, "-m", "tiny_gnupg.sop", "generate-key", "Alice"]
+    environ = os.environ | {"PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder)}
 
+    made = subprocess.run(command, capture_output=True, env=environ, timeout=60, check=True)
+
+    assert b"PRIVATE KEY BLOCK" in made.stdout
     assert list(folder.iterdir()) == []
+
+
+def test_version_and_profiles_are_told(ours: Program) -> None:
+    assert __version__.encode() in ours("version")
+    assert b"GnuPG" in ours("version", "--backend")
+    assert b"default" in ours("list-profiles", "generate-key")
+
+
+def test_several_sign_at_once_in_text_mode(ours: Program) -> None:
+    key, cert = key_of(ours)
+    other = ours("generate-key", "Second <second@example.org>", "Another name")
+    signature = ours("sign", "--as=text", "--micalg-out=hash", "a", "b", stdin=TEXT, a=key, b=other)
+
+    certs = {"a": cert, "b": ours("extract-cert", "--no-armor", stdin=other)}
+    good = ours("verify", "sig", "a", "b", stdin=TEXT, sig=signature, **certs)
+
+    assert good.count(b"\n") == 2
+    assert (ours.folder / "hash").read_bytes() == b"pgp-sha512"
