@@ -289,10 +289,12 @@ class Network:
         )
 
     def _new_connector(self) -> ProxyConnector:
-        from aiohttp_socks import ProxyConnector, ProxyType
+        from aiohttp_socks import ProxyType
+
+        from .connector import Connector
 
         username, password = self._credentials if self.settings.isolate else (None, None)
-        return ProxyConnector(
+        return Connector(
             proxy_type=ProxyType.SOCKS5,
             host=self.settings.tor_host,
             port=self.settings.tor_port,

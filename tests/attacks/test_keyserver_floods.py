@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.attacks.conftest import Hostile
+from tests.attacks.conftest import LIAR, Hostile
 from tests.instances import PlainGpg
 from tests.tor.material import MadeKey
 from tiny_gnupg import NetworkError
@@ -45,6 +45,19 @@ async def test_an_answer_that_takes_its_time(
     with pytest.raises(NetworkError, match="time"):
         await alice.network_import(made_keys[0].fingerprint)
     assert time.monotonic() - begun < 3
+
+
+async def test_a_tls_handshake_that_never_ends(hostile: Hostile) -> None:
+    """The server takes the connection, and waits for what no client of TLS says."""
+    alice = await hostile.alice("silent", total_timeout=1.0)
+    begun = time.monotonic()
+    for call in (
+        lambda: alice.get(f"https://{LIAR}/"),
+        lambda: alice.wkd_import("carol@evil.example"),
+    ):
+        with pytest.raises(NetworkError):
+            await call()
+    assert time.monotonic() - begun < 6
 
 
 async def test_a_key_with_signatures_of_others(
