@@ -1,0 +1,133 @@
+"""The whole life of keys and messages on GnuPG 2.4, and homes that pass from 2.2 to 2.4 and back.
+
+Where 2.4 is the gpg of this machine, it is what all other tests run with. Elsewhere Debian 13's is
+unpacked beside the system for this run; where that cannot be, nothing here runs, and it says so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.instances import PASSPHRASE, cheap
+from tests.peers.gpg24 import NotToBeHad, staged
+from tiny_gnupg import BadPassphrase, BadSignature, Capability, GnuPG, UnusableKey
+from tiny_gnupg.binary import find_executable, probe
+
+
+@pytest.fixture(scope="module")
+def gpg24() -> Path:
+    try:
+        return staged()
+    except NotToBeHad as reason:
+        pytest.skip(f"no GnuPG 2.4 is to be had here: {reason}")
+
+
+def instance(home: Path, executable: Path | None) -> GnuPG:
+    if not (home / "tiny_gnupg.d").exists():
+        cheap(home)
+    return GnuPG("Zoë", "zoe@example.org", PASSPHRASE, homedir=home, executable=executable)
+
+
+async def test_it_is_2_4_and_is_probed_once(gpg24: Path) -> None:
+    features = await probe(gpg24)
+    assert features.version >= (2, 4, 0)
+    assert features.keyboxd
+    assert await probe(gpg24) is features
+
+
+async def test_public_keys_stay_in_the_plain_keyring(gpg24: Path, home: Path) -> None:
+    async with instance(home, gpg24) as gpg:
+        await gpg.gen_key()
+        assert (home / "pubring.kbx").stat().st_size > 100
+        assert not (home / "public-keys.d").exists()
+
+
+async def test_the_life_of_a_key(gpg24: Path, home: Path) -> None:
+    async with instance(home, gpg24) as gpg:
+        fingerprint = await gpg.gen_key(expires="1y")
+        (key,) = await gpg.keys()
+        assert (key.fingerprint, key.curve, key.email) == (
+            fingerprint,
+            "ed25519",
+            "zoe@example.org",
+        )
+        assert [sub.curve for sub in key.subkeys] == ["ed25519", "ed25519", "cv25519"]
+        assert all(part.expires for part in (key, *key.subkeys))
+        await gpg.set_expire(fingerprint, "2y")
+        await gpg.add_uid(fingerprint, "Zoë", "zoe@example.net")
+        await gpg.revoke_uid(fingerprint, "zoe@example.net")
+        await gpg.trust(fingerprint, 4)
+        await gpg.change_passphrase(fingerprint, "another")
+        assert await gpg.decrypt(await gpg.encrypt("text")) == "text"
+        gpg.passphrase = PASSPHRASE
+        with pytest.raises(BadPassphrase):
+            await gpg.sign("text")
+        gpg.passphrase = "another"
+        await gpg.revoke(fingerprint, reason=3)
+        (key,) = await gpg.keys(fingerprint)
+        assert key.revoked
+        with pytest.raises(UnusableKey):
+            await gpg.encrypt("text", fingerprint, sign=False)
+        await gpg.delete(fingerprint)
+        assert await gpg.keys() == ()
+
+
+async def test_messages_and_files(gpg24: Path, home: Path, tmp_path: Path) -> None:
+    octets = os.urandom(10**5)
+    async with instance(home, gpg24) as gpg:
+        await gpg.gen_key()
+        for options in ({}, {"hidden": True}, {"armor": False}, {"sign": False, "compress": False}):
+            message = await gpg.encrypt(octets, gpg.fingerprint, **options)  # type: ignore[arg-type]
+            found = await gpg.decrypt_verify(message)
+            assert found.require_good().data == octets
+            assert len(found.signatures) == int(options.get("sign", True))
+        assert (
+            await gpg.decrypt(await gpg.encrypt_symmetric("text", "pw"), passphrase="pw") == "text"
+        )
+        with pytest.raises(BadPassphrase):
+            await gpg.decrypt(await gpg.encrypt_symmetric("text", "pw"), passphrase="wrong")
+        signature = await gpg.sign("text", detach=True)
+        assert await gpg.verify("text", signature)
+        with pytest.raises(BadSignature):
+            await gpg.verify("changed", signature)
+        source = tmp_path / "source"
+        source.write_bytes(octets)
+        sealed = await gpg.encrypt_file(source)
+        assert (await gpg.decrypt_file(sealed, tmp_path / "opened")).read_bytes() == octets
+        many = [one async for one in gpg.encrypt_many([octets[:99]] * 20)]
+        assert [one async for one in gpg.decrypt_many(many)] == [octets[:99]] * 20
+
+
+async def test_a_key_goes_from_one_gpg_to_the_other(
+    gpg24: Path, home: Path, other_home: Path
+) -> None:
+    for first, second in ((gpg24, None), (None, gpg24)):
+        async with instance(home / "a", first) as old, instance(other_home / "b", second) as new:
+            fingerprint = await old.gen_key()
+            result = await new.text_import(await old.text_export(secret=True))
+            assert (result.fingerprints, result.secret_imported) == ((fingerprint,), 1)
+            await new.set_fingerprint(fingerprint)
+            assert await new.decrypt(await old.encrypt("text")) == "text"
+            assert await old.decrypt(await new.encrypt("text")) == "text"
+            for gpg in (old, new):
+                await gpg.delete(fingerprint)
+
+
+async def test_a_home_goes_from_2_2_to_2_4_and_back(gpg24: Path, home: Path) -> None:
+    if (await probe(find_executable())).version >= (2, 4, 0):
+        pytest.skip("the gpg that is used is 2.4 already: there is no 2.2 to come from")
+    async with instance(home, None) as old:
+        fingerprint = await old.gen_key()
+        message = await old.encrypt("from 2.2")
+    async with instance(home, gpg24) as new:
+        await new.set_fingerprint(fingerprint)
+        assert await new.decrypt(message) == "from 2.2"
+        message = await new.encrypt("from 2.4")
+        (key,) = await new.keys()
+        assert key.usable_for(Capability.SIGN)
+    async with instance(home, None) as old:
+        await old.set_fingerprint(fingerprint)
+        assert await old.decrypt(message) == "from 2.4"
