@@ -85,7 +85,6 @@ def _look(home: Path, before: _Traces) -> list[str]:
         *(f"child {pid}" for pid in after.children - before.children),
         *(f"socket {path}" for path in home.rglob("S.*") if path.is_socket()),
         *(f"scratch home {path}" for path in home.rglob("scratch.*")),
-        *(f"draft {path}" for path in home.rglob("*.tmp")),
         *(f"sockets in {path}" for path in after.sockets - before.sockets),
         *(f"link {link}" for link in links_to(home)),
         *(

@@ -59,7 +59,8 @@ def run_program(program: str, *arguments: str | Path, prefix: list[str] | None =
         check=False,
         env=os.environ | {"PYTHONWARNINGS": "error"},
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stderr == ""
+    assert done.returncode == 0
     return done.stdout
 
 
