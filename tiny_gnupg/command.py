@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 #: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
 #: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
@@ -95,7 +96,8 @@ def shell_line(command: Sequence[str]) -> str:
 
 def reads_only(command: Sequence[str]) -> bool:
     """Tell whether a command leaves the keyring as it is."""
-    return any(argument in READING for argument in command)
+    options = takewhile(lambda argument: argument != "--", command)
+    return any(option in READING for option in options)
 
 
 # -- keys ----------------------------------------------------------------------------------

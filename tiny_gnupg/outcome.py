@@ -278,7 +278,10 @@ def created_key(reply: Reply, doing: str) -> str:
         GnuPGError: none was.
     """
     require_keyword(reply, "KEY_CREATED", doing)
-    return reply.fields("KEY_CREATED")[-1]["fingerprint"]
+    fingerprint = reply.fields("KEY_CREATED")[-1].get("fingerprint", "")
+    if not fingerprint:
+        raise failure(reply, doing)
+    return fingerprint
 
 
 # -- signatures ----------------------------------------------------------------------------
