@@ -482,8 +482,8 @@ class _Traffic:
             if exiting.done():
                 self._drain()
             exiting.add_done_callback(self._linger)
-            if not self._done.done():
-                await self.serve()
+            # Also what went wrong while the pipes of a child that has gone were read.
+            await (self._done if self._done.done() else self.serve())
             await exiting
         finally:
             exiting.cancel()
