@@ -165,6 +165,8 @@ class AmbiguousKey(GnuPGError, LookupError):
 class UnusableKey(GnuPGError, PermissionError):
     """The key that was named is revoked, expired, disabled or lacks the capability."""
 
+    default_hint = "ask its owner for a newer one, or refresh it"
+
 
 class BadPassphrase(GnuPGError, PermissionError):
     """The passphrase does not open the secret key or the message."""
@@ -175,9 +177,13 @@ class BadPassphrase(GnuPGError, PermissionError):
 class DecryptionFailed(GnuPGError, PermissionError):
     """The message was not decrypted, or its integrity does not hold; no plaintext was released."""
 
+    default_hint = "ask the sender for the message again"
+
 
 class NoSecretKey(DecryptionFailed):
     """None of the keys that could open the message, or make the signature, is here."""
+
+    default_hint = "restore the secret key, or ask for the message encrypted to a key that is here"
 
 
 class SignatureError(GnuPGError, PermissionError):
@@ -197,6 +203,8 @@ class BadSignature(SignatureError):
 class NotSigned(SignatureError):
     """There is no signature, though one is required; ``.value``: whom the message is for."""
 
+    default_hint = "ask the sender to sign it"
+
     def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
         self.value = value
         super().__init__(message, **details)
@@ -205,17 +213,25 @@ class NotSigned(SignatureError):
 class ExpiredSignature(SignatureError):
     """The signature itself has expired."""
 
+    default_hint = "ask for a new signature"
+
 
 class ExpiredKeySignature(SignatureError):
     """The key that made the signature has expired."""
+
+    default_hint = "refresh the key: its owner may have prolonged it"
 
 
 class RevokedKeySignature(SignatureError):
     """The key that made the signature has been revoked."""
 
+    default_hint = "do not use the data before you know from its signer why"
+
 
 class NotOpenPGP(GnuPGError, TypeError, ValueError):
     """The data is not OpenPGP data."""
+
+    default_hint = "pass the whole message, key or signature, as text or as bytes"
 
 
 class NotText(GnuPGError, ValueError):
@@ -232,6 +248,8 @@ class NotText(GnuPGError, ValueError):
 class ImportFailed(GnuPGError, ValueError):
     """Nothing was imported."""
 
+    default_hint = "pass a whole key, with a user id that its owner signed"
+
 
 class OutputTooLarge(GnuPGError, ValueError):
     """The output passed its bound and was dropped (a decompression bomb?)."""
@@ -246,6 +264,8 @@ class NotSecretBool(TypeError, ValueError):
 class CommandFailed(GnuPGError, subprocess.CalledProcessError):
     """gpg ended with an error that has no class of its own."""
 
+    default_hint = "gpg's own words are in .stderr and .status"
+
     def __init__(self, message: str = "", *, output: bytes | str = b"", **details: Any) -> None:
         self.output = output
         super().__init__(message, **details)
@@ -255,9 +275,13 @@ class CommandFailed(GnuPGError, subprocess.CalledProcessError):
 class GnuPGTimeout(GnuPGError, TimeoutError):
     """gpg did not end in the time that it was given, and was stopped."""
 
+    default_hint = "give it more time: raise timeout"
+
 
 class HomeUnusable(GnuPGError, PermissionError):
     """The homedir cannot be made, written or locked."""
+
+    default_hint = "see who owns the homedir, and whether its disk has room"
 
 
 class BinaryNotFound(GnuPGError, FileNotFoundError):
