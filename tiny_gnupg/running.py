@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _runner: asyncio.Runner | None = None
+_parents: list[asyncio.Runner | None] = []
 
 
 def run(awaitable: Awaitable[T]) -> T:
@@ -46,8 +48,18 @@ async def _await(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
+def _leave() -> None:
+    """Leave the loop to the parent, in a forked child: what it waits on is the same in both."""
+    global _runner
+    _parents.append(_runner)  # not closed: that would take from the parent what it waits on
+    _runner = None
+
+
 def _close() -> None:
     global _runner
     if _runner is not None:
         runner, _runner = _runner, None
         runner.close()
+
+
+os.register_at_fork(after_in_child=_leave)
