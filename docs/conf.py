@@ -26,15 +26,20 @@ napoleon_numpy_docstring = False
 
 
 def setup(app: Sphinx) -> None:
-    """Let a colon stand in what a function returns: napoleon would take the words before it for
-    a type, and the types are in the signatures already.
-    """
+    """Mend docstrings and README on their way into the reference."""
     app.connect("autodoc-process-docstring", _without_types, priority=100)
+    app.connect("include-read", _here)
 
 
 def _without_types(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
+    # Napoleon takes words before a colon for a type; the types are in the signatures already.
     for number, line in enumerate(lines[:-1], 1):
         if line.strip() in ("Returns:", "Yields:"):
             lines[number] = re.sub(r": |:$", " – ", lines[number], count=1)  # noqa: RUF001
+
+
+def _here(app: Sphinx, path: object, parent: str, content: list[str]) -> None:
+    """Let README's pictures be found: it names them from the checkout's top."""
+    content[0] = content[0].replace(":: docs/", ":: ")
