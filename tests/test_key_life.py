@@ -1,11 +1,12 @@
 """What may happen to a key between its making and its end, told by another gpg where that can be.
 
-How each call behaves where all is well is in ``test_gnupg``; here is what it must not do.
+How each call behaves where all is well is in ``test_gnupg``, and what it says of a wrong name or
+passphrase in ``test_errors_of_calls``; here is what it must leave alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,30 +44,30 @@ async def stranger(alice: GnuPG) -> GnuPG:
     return alice_at(Path(alice.home), passphrase="wrong")
 
 
-WITH_PASSPHRASE: dict[str, Callable[[GnuPG], object]] = {
+WITH_PASSPHRASE: dict[str, Callable[[GnuPG], Awaitable[object]]] = {
     "add_subkeys": lambda gpg: gpg.add_subkeys(ALICE),
     "add_uid": lambda gpg: gpg.add_uid(ALICE, "Alice at work", "alice@work.example"),
-    "certify": lambda gpg: gpg.sign(BOB, key=True),
-    "certify locally": lambda gpg: gpg.sign(BOB, key=True, local=True),
     "change_passphrase": lambda gpg: gpg.change_passphrase(ALICE, "new one"),
     "revoke": lambda gpg: gpg.revoke(ALICE),
-    "revoke_uid": lambda gpg: gpg.revoke_uid(ALICE, "alice@second.example"),
     "set_expire": lambda gpg: gpg.set_expire(ALICE, "10d"),
     "set_expire of the primary": lambda gpg: gpg.set_expire(ALICE, "10d", subkeys=False),
-    "sign": lambda gpg: gpg.sign("x"),
-    "text_export": lambda gpg: gpg.text_export(ALICE, secret=True),
+    "sign": lambda gpg: gpg.sign("x", ALICE),
+}
+MORE = {
+    "certify locally": lambda gpg: gpg.sign(BOB, key=True, local=True),
+    "revoke_uid": lambda gpg: gpg.revoke_uid(ALICE, "alice@second.example"),
 }
 
 
-@pytest.mark.parametrize("call", WITH_PASSPHRASE.values(), ids=WITH_PASSPHRASE)
+@pytest.mark.parametrize("call", (WITH_PASSPHRASE | MORE).values(), ids=WITH_PASSPHRASE | MORE)
 async def test_a_wrong_passphrase_changes_nothing(
-    alice: GnuPG, stranger: GnuPG, call: Callable[[GnuPG], object]
+    alice: GnuPG, stranger: GnuPG, call: Callable[[GnuPG], Awaitable[object]]
 ) -> None:
     await alice.add_uid("", "Alice", "alice@second.example")
     before = await state(alice)
     async with stranger:
         with pytest.raises(BadPassphrase) as caught:
-            await call(stranger)  # type: ignore[misc]
+            await call(stranger)
         assert stranger.passphrase == "wrong"
     assert PASSPHRASE not in caught.value.diagnostics()
     assert await state(alice) == before
@@ -83,10 +84,6 @@ async def test_nobody_changes_the_key_of_somebody_else(alice: GnuPG, name: str) 
     before = await state(alice)
     with pytest.raises(KeyNotFound, match="no secret key"):
         await getattr(alice, name)(BOB, *more[name])
-    for uid in ("nobody@example.org", "0" * 40, "0" * 16):
-        with pytest.raises(KeyNotFound) as caught:
-            await getattr(alice, name)(uid, *more[name])
-        assert caught.value.value == uid
     for call in (alice.set_expire(BOB, "1y"), alice.revoke_uid(BOB, BOB)):
         with pytest.raises(KeyNotFound, match="no secret key"):
             await call
@@ -169,15 +166,6 @@ async def test_another_key_of_the_home_gets_a_passphrase_of_its_own(
         assert "MESSAGE" in await work.sign("x")
 
 
-@pytest.mark.parametrize("new", ["two\nlines", "NUL\0", "return\r", "\udcff", None, 5])
-async def test_a_passphrase_that_gpg_would_cut_is_refused(alice: GnuPG, new: str) -> None:
-    before = await state(alice)
-    with pytest.raises((ValueError, TypeError)):
-        await alice.change_passphrase("", new)
-    assert alice.passphrase == PASSPHRASE
-    assert await state(alice) == before
-
-
 async def test_a_key_under_its_own_passphrase_does_everything_once_that_is_known(
     home: Path, plain_gpg: Callable[..., PlainGpg]
 ) -> None:
@@ -186,15 +174,13 @@ async def test_a_key_under_its_own_passphrase_does_everything_once_that_is_known
     (plain.home / "gpg-agent.conf").write_text("s2k-count 65536\n")
     own = plain.new_key(f"Alice <{ALICE}>", algorithm="future-default")
     secret = plain.run("--export-secret-keys", own).stdout
-    for call in WITH_PASSPHRASE:
-        if call in ("text_export", "revoke_uid", "certify", "certify locally"):
-            continue
+    for call in WITH_PASSPHRASE.values():
         async with alice_at(cheap(home)) as gpg:
             await gpg.text_import(secret)
             with pytest.raises(BadPassphrase):
-                await WITH_PASSPHRASE[call](gpg)  # type: ignore[misc]
+                await call(gpg)
             gpg.passphrase = BOBS_PASSPHRASE
-            await WITH_PASSPHRASE[call](gpg)  # type: ignore[misc]
+            await call(gpg)
             await gpg.delete(own)
 
 
@@ -226,9 +212,8 @@ async def test_a_user_id_is_not_added_twice_and_never_without_a_name(alice: GnuP
     with pytest.raises(CommandFailed) as caught:
         await alice.add_uid("", alice.username, alice.email)
     assert "user" in caught.value.diagnostics()
-    for name, email in (("", ""), ("a\nb", ""), ("<x@y.org>", ""), ("a", "b\0"), ("%commit", "")):
-        with pytest.raises(ValueError, match=r"name|email"):
-            await alice.add_uid("", name, email)
+    with pytest.raises(ValueError, match="username or an email"):
+        await alice.add_uid("", "", "")
     assert await state(alice) == before
 
 
@@ -309,10 +294,6 @@ async def test_a_key_is_certified_by_any_of_its_names(alice: GnuPG) -> None:
         await alice.sign(BOB.encode(), key=True)
     with pytest.raises(ValueError, match="local needs key=True"):
         await alice.sign("x", local=True)
-    for uid in ("nobody@example.org", "0" * 40):
-        with pytest.raises(KeyNotFound) as caught:
-            await alice.sign(uid, key=True)
-        assert caught.value.value == uid
 
 
 # -- the end -------------------------------------------------------------------------------
@@ -392,7 +373,4 @@ async def test_the_trust_of_a_subkey_is_that_of_its_key(alice: GnuPG) -> None:
         key.fingerprint,
         alice.fingerprint,
     }
-    for uid in ("0" * 40, "nobody@example.org"):
-        with pytest.raises(KeyNotFound):
-            await alice.trust(uid, 3)
     assert await alice.key_trust(BOB) == "ultimate"
