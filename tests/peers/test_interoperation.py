@@ -31,10 +31,14 @@ PASSPHRASE = "correct horse bättery"
 
 @dataclass(frozen=True)
 class Ours:
-    """This library with a key of its own, without a passphrase, as some programs know none."""
+    """This library with a key of its own, without a passphrase, as some programs know none.
+
+    ``locked`` is another secret key of ours, under ``PASSPHRASE``; its public key is here.
+    """
 
     gpg: GnuPG
     keys: KeyPair
+    locked: bytes
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,12 @@ def ours() -> Iterator[Ours]:
 async def _ready(gpg: GnuPG) -> Ours:
     await gpg.gen_key()
     secret = await gpg.text_export(secret=True)
-    return Ours(gpg, KeyPair(secret.encode(), (await gpg.text_export()).encode()))
+    keys = KeyPair(secret.encode(), (await gpg.text_export()).encode())
+    with clean_home() as home:
+        async with GnuPG("", "locked@side.example", PASSPHRASE, homedir=home) as other:
+            await other.gen_key()
+            await gpg.text_import(await other.text_export())
+            return Ours(gpg, keys, (await other.text_export(secret=True)).encode())
 
 
 @pytest.fixture(scope="session", params=PEERS, ids=lambda peer: peer.name)
@@ -142,14 +151,11 @@ async def they_use_our_key(ours: Ours, theirs: Theirs) -> None:
 
 @operation("they open our secret key with its passphrase")
 async def they_open_our_key(ours: Ours, theirs: Theirs) -> None:
-    with clean_home() as home:
-        async with GnuPG("Locked", passphrase=PASSPHRASE, homedir=home) as gpg:
-            await gpg.gen_key()
-            secret = (await gpg.text_export(secret=True)).encode()
-            message = await gpg.encrypt(theirs.peer.octets, sign=False)
+    message = await ours.gpg.encrypt(theirs.peer.octets, "locked@side.example", sign=False)
     with pytest.raises(Refused):
-        theirs.peer.decrypt(message, secret, passphrase="another")
-    assert theirs.peer.decrypt(message, secret, passphrase=PASSPHRASE) == theirs.peer.octets
+        theirs.peer.decrypt(message, ours.locked, passphrase="another")
+    found = theirs.peer.decrypt(message, ours.locked, passphrase=PASSPHRASE)
+    assert found == theirs.peer.octets
 
 
 @operation("they refuse our signature on other data")
