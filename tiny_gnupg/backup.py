@@ -19,6 +19,7 @@ from . import command, custody, outcome
 from .engine import Engine
 from .errors import BadPassphrase, HomeUnusable, ImportFailed
 from .keytable import keys_of
+from .process import uninterrupted
 from .protection import Protection
 from .results import ImportResult, Key
 from .uidless import with_stand_ins
@@ -212,7 +213,9 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     async with engine.locked(writing=True):
         held = await engine.run_locked(command.export_ownertrust())
         result = await _import_public(engine, public.stdout)
-        copied = await asyncio.to_thread(custody.copy_keys, files, engine.home, replace=False)
+        copied = await uninterrupted(
+            asyncio.to_thread(custody.copy_keys, files, engine.home, replace=False)
+        )
         new_trust = _without(trust.stdout, held.stdout)
         await engine.run_locked(command.import_ownertrust(), stdin=new_trust)
         await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)

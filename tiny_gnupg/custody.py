@@ -42,7 +42,7 @@ async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
         engine.executable, Home.at(path), engine.options, kind=kind, timeout=engine.timeout
     )
     try:
-        await aside.open()
+        await uninterrupted(aside.open())
         yield aside
     finally:
         await uninterrupted(_clear(aside))
@@ -148,7 +148,7 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
         await _bring_over(engine, aside, [key])
         await change_passphrase(aside, key, old, new)
         changed = key_files(aside.home, keygrips(key))
-        await asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
+        await uninterrupted(asyncio.to_thread(copy_keys, changed, engine.home, replace=True))
 
 
 async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
@@ -228,7 +228,9 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
         files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
         async with engine.locked(writing=True):
             merged = await engine.run_locked(command.import_keys(), stdin=public.stdout)
-            copied = await asyncio.to_thread(copy_keys, files, engine.home, replace=False)
+            copied = await uninterrupted(
+                asyncio.to_thread(copy_keys, files, engine.home, replace=False)
+            )
     new = result.secret_imported if copied else 0
     return with_secret(outcome.imported(merged), result.counts.get("sec_read", 0), new)
 
@@ -272,6 +274,8 @@ async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: by
             await _bring_over(engine, aside, [key])
             if await _take_over_there(aside, key, inner, outer):
                 changed = key_files(aside.home, keygrips(key))
-                await asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
+                await uninterrupted(
+                    asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
+                )
                 taken = True
     return taken

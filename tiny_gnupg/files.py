@@ -15,10 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from .process import uninterrupted
+
 Progress = Callable[[int, int], object]
 
 #: Seconds between two reports of progress.
 TICK = 0.1
+#: Seconds between two times that a growing file is written to the disk.
+SETTLE = 0.25
 
 
 @asynccontextmanager
@@ -37,13 +41,39 @@ async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> Async
     refuse(target, replace=replace)
     fd, draft = _open_draft(target, mode)
     try:
-        yield fd
-        await asyncio.to_thread(_publish, fd, draft, target, replace)
+        async with _settling(fd):
+            yield fd
+        await uninterrupted(asyncio.to_thread(_publish, fd, draft, target, replace))
         draft = None
     finally:
         os.close(fd)
         if draft is not None:
             draft.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _settling(fd: int) -> AsyncIterator[None]:
+    """Have a file written to the disk while it grows, so that its end does not wait for that."""
+    done = asyncio.Event()
+
+    async def settle() -> None:
+        while not done.is_set():
+            try:
+                async with asyncio.timeout(SETTLE):
+                    await done.wait()
+            except TimeoutError:
+                with suppress(OSError):  # who publishes the file is told the same, and raises it
+                    await asyncio.to_thread(os.fdatasync, fd)
+
+    async def settled() -> None:
+        await task
+
+    task = asyncio.ensure_future(settle())
+    try:
+        yield
+    finally:
+        done.set()
+        await uninterrupted(settled())
 
 
 def refuse(target: Path, *, replace: bool) -> None:

@@ -1285,7 +1285,7 @@ class GnuPG:
         block = await self._export(fingerprint, secret)
         permissions = 0o600 if secret else 0o666
         async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
-            await asyncio.to_thread(write_all, fd, block)
+            await uninterrupted(asyncio.to_thread(write_all, fd, block))
         return target
 
     async def scan(self, key: str | bytes) -> tuple[Key, ...]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .errors import HomeUnusable
-from .healing import heal_opened
+from .healing import heal, heal_opened
 from .locks import KeyringLock, close_lock, open_lock, try_lock
 from .protection import Kind, Protection
 
@@ -119,6 +119,7 @@ class Home:
             if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
                 self.end_agent()
                 self._remove_short_link()
+                heal(self.path)
         finally:
             close_lock(fd)
 

@@ -27,12 +27,14 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from .errors import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge, printable
 
 log = logging.getLogger("tiny_gnupg")
 
 Data = str | bytes | bytearray | memoryview
+T = TypeVar("T")
 Answer = Callable[[str], bytes | None]
 
 #: What a child may know of our environment; everything else stays here.
@@ -349,8 +351,12 @@ async def _exit_of(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-async def uninterrupted(work: Coroutine[None, None, None]) -> None:
-    """Await ``work`` to its end, and only then let a cancellation that came meanwhile through."""
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` to its end, and only then let a cancellation that came meanwhile through.
+
+    What runs in a thread goes on whether it is awaited or not: whoever closes a file or removes a
+    directory that the thread still uses has to wait for it.
+    """
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
@@ -358,9 +364,10 @@ async def uninterrupted(work: Coroutine[None, None, None]) -> None:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             cancelled = True
-    task.result()
+    result = task.result()
     if cancelled:
         raise asyncio.CancelledError
+    return result
 
 
 def _chunks(data: Data) -> Iterator[memoryview]:

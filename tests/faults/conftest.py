@@ -32,6 +32,7 @@ async def rounds(alice: GnuPG, strangers: dict[str, str]) -> AsyncIterator[Round
     rounds = await Rounds.begin(alice, strangers)
     yield rounds
     await rounds.check()
+    await alice.aclose()
     home = Path(alice.home)
     left = [path.name for path in home.iterdir() if path.name.startswith(".#lk")]
     left += [path.name for path in home.rglob("scratch.*")]

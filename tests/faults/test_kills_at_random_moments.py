@@ -15,7 +15,7 @@ from tests.faults.rounds import ROUNDS, SEED, Rounds, agent_of, children
 from tiny_gnupg import GnuPGError
 
 #: Seconds within which most operations have begun and not yet ended.
-LONGEST = 0.06
+LONGEST = 0.04
 
 
 async def disturbed(rounds: Rounds, disturb: Callable[[asyncio.Future[object]], object]) -> str:
@@ -67,7 +67,7 @@ async def test_nothing_is_lost(rounds: Rounds, fault: str) -> None:
         assert children() == set(), f"seed {SEED}"
         await rounds.check()
     print(fault, ends, rounds.counts, f"seed {SEED}")
-    assert ROUNDS < 20 or set(ends) & {"error", "cancelled"}
+    assert ROUNDS < 100 or set(ends) & {"error", "cancelled"}
 
 
 async def test_many_at_once(rounds: Rounds) -> None:

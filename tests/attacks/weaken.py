@@ -1,0 +1,417 @@
+"""Show that each test of an attack fails against code that has the defect.
+
+``python -m tests.attacks.weaken [ROW ...]`` copies the project to a temporary directory, makes one
+small weakening there (text that is replaced, and must be found), runs that row's tests against the
+copy, and expects them to fail; the copy without a weakening has to pass before. It prints a table,
+and ends with 1 where a test did not notice. It takes some minutes and is no part of a test run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+#: What a copy consists of; the programs of a staged gpg are linked to.
+COPIED = ("tiny_gnupg", "tests", "pyproject.toml", "setup.py")
+
+
+@dataclass(frozen=True)
+class Weakening:
+    """One defect: the row of the list of attacks, its test, and what makes the defect."""
+
+    row: int
+    name: str
+    test: str
+    edits: tuple[tuple[str, str, str], ...]
+
+
+def weakening(row: int, name: str, test: str, *edits: tuple[str, str, str]) -> Weakening:
+    return Weakening(row, name, f"tests/attacks/test_{test}.py", edits)
+
+
+GNUPG, PROCESS, COMMAND, OUTCOME = (
+    f"tiny_gnupg/{name}.py" for name in ("gnupg", "process", "command", "outcome")
+)
+ARGUMENTS, TOR, LOOKUPS = (f"tiny_gnupg/{name}.py" for name in ("arguments", "tor", "lookups"))
+
+WEAKENINGS = (
+    weakening(
+        1,
+        "status lines read from stderr",
+        "status_lines_forged_by_a_sender",
+        (
+            PROCESS,
+            "        self._tell(self.stderr, piece)",
+            "        self._tell(self.status, piece)",
+        ),
+    ),
+    weakening(
+        1,
+        "gpg left verbose",
+        "status_lines_forged_by_a_sender",
+        (COMMAND, '    "--no-verbose",\n', ""),
+    ),
+    weakening(
+        2,
+        "issuer searched in the text of list-packets",
+        "issuer_forged_in_a_file_name",
+        (
+            GNUPG,
+            "        found = await asyncio.to_thread(issuer, _octets(target))\n",
+            "        import re\n        text = await self.raw_packets(target)\n"
+            '        fits = re.findall(r"v4 ([0-9A-F]{40})|keyid:? ([0-9A-F]{16})", text)\n'
+            '        found = next(("".join(fit) for fit in fits), "")\n',
+        ),
+    ),
+    weakening(
+        3,
+        "line ends allowed in a passphrase",
+        "passphrase_with_a_second_line",
+        (ARGUMENTS, r'if any(char in "\0\r\n" for char in text)', "if False"),
+    ),
+    weakening(
+        4,
+        "names and addresses unchecked",
+        "user_id_with_a_parameter_line",
+        (ARGUMENTS, "if not all(char.isprintable()", "if False and not all(char.isprintable()"),
+        (ARGUMENTS, 'if text.startswith("%")', "if False"),
+        (ARGUMENTS, 'if any(char in "<>" for char in text)', "if False"),
+        (ARGUMENTS, r'if any(char in "\t', r'if False and any(char in "\t'),
+    ),
+    weakening(
+        5,
+        "no -- before a uid",
+        "uid_taken_for_an_option",
+        (COMMAND, '"--", ', ""),
+        ("tiny_gnupg/selection.py", 'Kind.TEXT: "*{}"', 'Kind.TEXT: "{}"'),
+    ),
+    weakening(
+        6,
+        "commands run by a shell",
+        "uid_read_by_a_shell",
+        (
+            PROCESS,
+            "            argv,\n            stdin=stdin,",
+            '            ["/bin/sh", "-c", " ".join(argv)],\n            stdin=stdin,',
+        ),
+    ),
+    weakening(
+        7,
+        "plaintext given out before its integrity is known",
+        "plaintext_of_a_damaged_message",
+        (
+            OUTCOME,
+            "    if not _whole(reply, encrypted",
+            "    if False and not _whole(reply, encrypted",
+        ),
+    ),
+    weakening(
+        8,
+        "DECRYPTION_OKAY taken for success",
+        "wrong_passphrase_said_to_be_okay",
+        (
+            OUTCOME,
+            "    if not _whole(reply, encrypted, failed is not None):",
+            '    if not reply.has("DECRYPTION_OKAY"):',
+        ),
+    ),
+    weakening(
+        9,
+        "what gpg printed first taken for all",
+        "several_plaintexts_in_one_message",
+        (
+            OUTCOME,
+            "    if not _whole(reply, encrypted, failed is not None):",
+            '    if not reply.has("PLAINTEXT"):',
+        ),
+    ),
+    weakening(
+        10,
+        "any signature taken for a detached one",
+        "inline_signature_taken_for_a_detached_one",
+        (GNUPG, "        if not kind.is_detached_signature:", "        if False:"),
+        (COMMAND, '"--verify", "--", signature, data]', '"--verify", "--", signature]'),
+    ),
+    weakening(
+        11,
+        "no bad signature taken for a good one",
+        "no_signature_taken_for_a_good_one",
+        (OUTCOME, "    if not found:\n        raise _not_signed(reply)\n", ""),
+    ),
+    weakening(
+        12,
+        "only the last signature judged",
+        "bad_signature_beside_a_good_one",
+        (OUTCOME, "(one for one in found if", "(one for one in found[-1:] if"),
+    ),
+    weakening(
+        12,
+        "only the first signature judged",
+        "bad_signature_beside_a_good_one",
+        (OUTCOME, "(one for one in found if", "(one for one in found[:1] if"),
+    ),
+    weakening(
+        12,
+        "an expired key passed",
+        "bad_signature_beside_a_good_one",
+        (OUTCOME, "    (SignatureStatus.EXPKEYSIG, ", "    (SignatureStatus.NO_PUBKEY, "),
+    ),
+    weakening(
+        13,
+        "a part of an address taken for it",
+        "another_key_under_the_name",
+        (
+            "tiny_gnupg/selection.py",
+            "_lower(user_id.email) == wanted",
+            "wanted in _lower(user_id.text)",
+        ),
+        ("tiny_gnupg/selection.py", 'Kind.EMAIL: "<{}>"', 'Kind.EMAIL: "{}"'),
+    ),
+    weakening(
+        13,
+        "the newest of several keys taken",
+        "another_key_under_the_name",
+        ("tiny_gnupg/keytable.py", "    if len(found) > 1:", "    if False:"),
+    ),
+    weakening(
+        14,
+        "whatever a keyserver sends imported",
+        "keyserver_gives_another_key",
+        (LOOKUPS, "    for key in keys:\n        _require(key)\n", ""),
+        (LOOKUPS, "    if others:", "    if False:"),
+        (GNUPG, "        found.confirm(await keys_of(reply))\n", ""),
+        (
+            LOOKUPS,
+            'raise KeyserverMismatch(f"a {tag_name(part.tag)}',
+            'str(f"a {tag_name(part.tag)}',
+        ),
+    ),
+    weakening(
+        15,
+        "answers of any size read",
+        "keyserver_floods",
+        ("tiny_gnupg/answers.py", "if len(whole) > self._bound:", "if False:"),
+    ),
+    weakening(
+        15,
+        "a stalled handshake waited for",
+        "keyserver_floods",
+        (
+            "tiny_gnupg/connector.py",
+            "            while not attempt.done():\n                attempt.cancel()\n",
+            "            attempt.cancel()\n            while not attempt.done():\n",
+        ),
+    ),
+    weakening(
+        16,
+        "names asked of the system's DNS",
+        "dns_and_addresses_leak",
+        (TOR, "rdns=True", "rdns=False"),
+        (
+            "tiny_gnupg/connector.py",
+            "        attempt = ",
+            "        import socket\n"
+            '        socket.getaddrinfo(options["host"], options["port"])\n'
+            "        attempt = ",
+        ),
+    ),
+    weakening(
+        16,
+        "redirects followed anywhere",
+        "dns_and_addresses_leak",
+        (TOR, "(SameHost(), *(theirs or ()))", "(*(theirs or ()),)"),
+    ),
+    weakening(
+        16,
+        "cookies kept",
+        "dns_and_addresses_leak",
+        (TOR, '"cookie_jar": aiohttp.DummyCookieJar()', '"cookie_jar": aiohttp.CookieJar()'),
+    ),
+    weakening(
+        17,
+        "the same SOCKS credentials for all",
+        "streams_are_linkable",
+        (TOR, "= self._credentials if self", '= ("tiny_gnupg", "tiny_gnupg-password") if self'),
+    ),
+    weakening(
+        17,
+        "credentials sent where none are wanted",
+        "streams_are_linkable",
+        (TOR, "if self.settings.isolate else (None, None)", "if True else (None, None)"),
+    ),
+    weakening(
+        18,
+        "gpg asks the network for missing keys",
+        "gpg_opens_connections",
+        (COMMAND, '    "--disable-dirmngr",\n    "--no-auto-key-locate",\n', ""),
+        (COMMAND, '"--no-auto-key-retrieve"', '"--auto-key-retrieve"'),
+        ("gpghome/gpg2.conf", "\ndisable-dirmngr\n", "\n"),
+        ("gpghome/gpg2.conf", "\nno-auto-key-retrieve\n", "\n"),
+    ),
+    weakening(
+        19,
+        "files written where their name leads",
+        "export_through_a_link",
+        ("tiny_gnupg/files.py", "    if target.is_symlink():", "    if False:"),
+        (
+            GNUPG,
+            '        async with whole_file(target, mode=permissions, replace="w" in mode) as fd:\n'
+            "            await asyncio.to_thread(write_all, fd, block)\n",
+            "        target.write_bytes(block)\n",
+        ),
+    ),
+    weakening(
+        19,
+        "secret keys readable for all",
+        "export_through_a_link",
+        (GNUPG, "permissions = 0o600 if secret else 0o666", "permissions = 0o666"),
+    ),
+    weakening(
+        20,
+        "passphrase among the arguments",
+        "secrets_are_left_about",
+        (
+            PROCESS,
+            '        options += ["--passphrase-fd", ',
+            '        options += ["--passphrase", passphrase.decode(), "--passphrase-fd", ',
+        ),
+    ),
+    weakening(
+        20,
+        "whole environment handed on",
+        "secrets_are_left_about",
+        (PROCESS, 'return kept | {"LC_ALL"', 'return {**os.environ, "LC_ALL"'),
+    ),
+    weakening(
+        21,
+        "agent keeps passphrases",
+        "agent_remembers_a_passphrase",
+        ("gpghome/gpg-agent.conf", "default-cache-ttl 0\nmax-cache-ttl 0\n", ""),
+    ),
+    weakening(
+        22,
+        "control characters passed on",
+        "terminal_escapes_are_shown",
+        ("tiny_gnupg/errors.py", "    return _UNSURE.sub(_escaped, text)", "    return text"),
+    ),
+    weakening(
+        23,
+        "output without a bound",
+        "decompression_bomb",
+        (PROCESS, "self.stdout.tell() > self._max_output", "self.stdout.tell() > 2**31"),
+    ),
+    weakening(
+        23,
+        "status lines without a bound",
+        "decompression_bomb",
+        (PROCESS, "if channel.tell() > MOST_TOLD:", "if channel.tell() > 2**34:"),
+    ),
+    weakening(
+        24,
+        "child of a cancelled run left alone",
+        "killed_or_cancelled_run_is_left_behind",
+        (PROCESS, "                await uninterrupted(_end(child))\n", "                pass\n"),
+    ),
+)
+
+
+@contextmanager
+def copy() -> Iterator[Path]:
+    """Copy the project, for the block."""
+    top = Path(tempfile.mkdtemp(prefix="tgw", dir="/tmp"))
+    try:
+        skipped = shutil.ignore_patterns("__pycache__", ".hypothesis")
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, top / name, ignore=skipped)
+            else:
+                shutil.copy(ROOT / name, top / name)
+        (top / "gpghome").mkdir()
+        for path in (ROOT / "gpghome").iterdir():
+            if path.suffix == ".conf":
+                shutil.copy(path, top / "gpghome")
+            elif path.name in ("lib", "licenses", "STAGED.json"):
+                (top / "gpghome" / path.name).symlink_to(path)
+            elif path.is_file() and os.access(path, os.X_OK):
+                shutil.copy(path, top / "gpghome")
+        yield top
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def weaken(top: Path, one: Weakening) -> None:
+    """Make a weakening in a copy.
+
+    Raises:
+        LookupError: the code is another one than the weakening was written for.
+    """
+    for name, old, new in one.edits:
+        text = (top / name).read_text()
+        if old not in text:
+            raise LookupError(f"row {one.row}, {one.name}: not in {name}: {old!r}")
+        (top / name).write_text(text.replace(old, new))
+
+
+def run_test(top: Path, test: str) -> tuple[int, str]:
+    """Run one file of tests in a copy; give pytest's exit code and its last line."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", test]
+    environment = {**os.environ, "PYTHONPATH": str(top), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=top,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "did not end"
+    lines = done.stdout.strip().splitlines()
+    failed = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), "")
+    return done.returncode, failed.partition("::")[2] or (lines or [""])[-1]
+
+
+def judged(one: Weakening, sound: dict[str, str]) -> tuple[str, str]:
+    """Try one weakening: whether its test noticed, and what pytest said."""
+    if one.test not in sound:
+        with copy() as top:
+            code, said = run_test(top, one.test)
+            sound[one.test] = "" if code == 0 else said
+    if sound[one.test]:
+        return "FAILS WITHOUT IT", sound[one.test]
+    with copy() as top:
+        weaken(top, one)
+        code, said = run_test(top, one.test)
+    # 1: tests failed. Anything else (nothing collected, wrong usage) shows nothing.
+    return ("noticed" if code == 1 else "NOT NOTICED"), said
+
+
+def main(rows: list[int]) -> int:
+    """Try the weakenings of some rows, or all, and print a table."""
+    sound: dict[str, str] = {}
+    missed = 0
+    for one in WEAKENINGS:
+        if rows and one.row not in rows:
+            continue
+        begun = time.monotonic()
+        verdict, said = judged(one, sound)
+        missed += verdict != "noticed"
+        seconds = time.monotonic() - begun
+        print(f"{one.row:2} {one.name:52} {verdict:16} {seconds:4.0f} s  {said[:70]}", flush=True)
+    print(f"{missed} not noticed" if missed else "each weakening was noticed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([int(row) for row in sys.argv[1:]]))
