@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -24,14 +25,10 @@ from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
 from tiny_gnupg import __version__
-from tiny_gnupg.cli import main, parser
+from tiny_gnupg.cli import EXAMPLES, main, parser
 from tiny_gnupg.demo_steps import DemoFailed
 
 CHECKOUT = Path(__file__).parents[1]
-COMMANDS = (
-    *("doctor", "demo", "keys", "gen-key", "encrypt", "decrypt", "sign", "verify", "import"),
-    *("export", "publish", "find"),
-)
 SECRET = "correct horse"
 
 Run = Callable[..., Ended]
@@ -65,7 +62,7 @@ def fingerprint(cli: Run) -> str:
     return made.decode().strip()
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("command", [[], *([name] for name in EXAMPLES)])
 def test_help_is_there_for_all_and_offers_no_passphrase_argument(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +73,13 @@ def test_help_is_there_for_all_and_offers_no_passphrase_argument(
     assert ended.value.code == 0
     assert len(text) > 200
     assert "--passphrase " not in text
+
+
+@pytest.mark.parametrize("example", [one for each in EXAMPLES.values() for one in each])
+def test_each_example_of_the_help_can_be_typed(example: str) -> None:
+    command = shlex.split(example.partition(" <")[0])
+
+    assert parser().parse_args(command).run
 
 
 def test_a_message_goes_through_pipes_and_comes_back(cli: Run, fingerprint: str) -> None:

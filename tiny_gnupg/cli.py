@@ -61,10 +61,27 @@ a first message to yourself:
 exit codes: 0 done, 1 error, 2 arguments, 3 signature, 4 key, 5 passphrase or decryption,
 6 network, 7 gpg or homedir. Each command explains itself: tiny-gnupg COMMAND --help
 """
-_ABOUT_PASSPHRASES = """\
-The passphrase is asked for on the terminal, or read from a file descriptor or an environment
-variable that you name. It is never an argument: others could read it there.
-"""
+_ABOUT_PASSPHRASES = """
+
+The passphrase is asked for on the terminal, or read from a file descriptor or
+an environment variable that you name. It is never an argument: others could
+read it there."""
+
+#: What a person types first; a test sees to it that each can be parsed.
+EXAMPLES = {
+    "doctor": ("doctor --offline",),
+    "demo": ("demo",),
+    "keys": ("keys", "keys alice@example.org --json", "keys --secret"),
+    "gen-key": ("gen-key --name Alice --email alice@example.org --expires 1y",),
+    "import": ("import bob.asc", "import < bob.asc"),
+    "export": ("export alice@example.org", "export --secret alice@example.org -o alice.asc"),
+    "encrypt": ("encrypt -r bob@example.org letter.txt", "encrypt -r bob@example.org < letter.txt"),
+    "decrypt": ("decrypt letter.txt.gpg", "decrypt --passphrase-env PW < letter.asc"),
+    "sign": ("sign letter.txt", "sign --clear < letter.txt"),
+    "verify": ("verify letter.txt letter.txt.asc", "verify signed.asc"),
+    "publish": ("publish alice@example.org",),
+    "find": ("find bob@example.org", "find --import bob@example.org --tor-port 9150"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -140,7 +157,8 @@ class _Commands:
             name,
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
-            epilog=_ABOUT_PASSPHRASES if secret else None,
+            epilog=_examples(name) + _ABOUT_PASSPHRASES * secret,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         made.set_defaults(run=run)
         common = made.add_argument_group("where")
@@ -153,6 +171,10 @@ class _Commands:
             common.add_argument("--tor-port", type=int, default=9050, metavar="N", help="9050")
             common.add_argument("--keyserver", metavar="URL", help="keys.openpgp.org's onion")
         return made
+
+
+def _examples(name: str) -> str:
+    return "\n".join(["examples:", *(f"  tiny-gnupg {each}" for each in EXAMPLES[name])])
 
 
 def _add_passphrase(made: argparse.ArgumentParser) -> None:
