@@ -213,10 +213,15 @@ def test_on_a_terminal_a_person_is_asked_and_sees_progress(home: Path, tmp_path:
 
 def at_a_terminal(*arguments: str, answers: int) -> str:
     """Run a command on a terminal of its own, and type the passphrase as often as asked."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(CHECKOUT)
-        os.execv(sys.executable, [sys.executable, "-m", "tiny_gnupg", *arguments])  # noqa: S606
+    terminal, theirs = pty.openpty()
+    # Its controlling terminal, which is where a passphrase is asked for; Python itself could make
+    # it one only by a fork, which it warns of where threads run.
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", sys.executable, "-m", "tiny_gnupg", *arguments],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        cwd=CHECKOUT,
+    )
+    os.close(theirs)
     shown, asked = "", 0
     deadline = time.monotonic() + 60
     try:
@@ -231,8 +236,8 @@ def at_a_terminal(*arguments: str, answers: int) -> str:
                 os.write(terminal, SECRET.encode() + b"\n")
     finally:
         os.close(terminal)
-        _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, shown
+        process.wait(10)
+    assert process.returncode == 0, shown
     return shown
 
 
