@@ -7,9 +7,10 @@ Pure: a ``Reply`` in, a result out, or an error raised. The rules live here, onc
 2. Exit code 0 alone is not success: a signature by an expired key gives it too. Success is at
    least one signature, and as many good ones as there are ``NEWSIG``; a good one has ``GOODSIG``
    and ``VALIDSIG`` both.
-3. An exit code that is not 0 is failure, with one exception: a decryption that succeeded in
-   every other respect, and holds a signature that is not good. Then the plaintext is whole, and
-   the caller is told of the signature.
+3. An exit code that is not 0 is failure, with two exceptions, both of a decryption that succeeded
+   in every other respect. It holds a signature that is not good: then the plaintext is whole, and
+   the caller is told of the signature. Or it has hidden recipients: gpg tries our keys on each, and
+   counts it as an error where an ECDH key does not fit.
 4. ``NO_SECKEY`` for one of several recipients is no failure.
 5. One message has one plaintext: a second ``PLAINTEXT`` is refused.
 6. An import succeeded for the keys that have an ``IMPORT_OK``; of a revocation certificate alone
@@ -519,7 +520,13 @@ def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
         return False
     if encrypted and not reply.has("DECRYPTION_OKAY"):
         return False
-    return reply.returncode == 0 or bad_signature
+    return reply.returncode == 0 or bad_signature or _hidden_recipient_tried(reply)
+
+
+def _hidden_recipient_tried(reply: Reply) -> bool:
+    """Tell whether the exit code can be that of a key tried on somebody else: rule 3."""
+    hidden = any(not status.args[0].strip("0") for status in reply.find("ENC_TO") if status.args)
+    return hidden and reply.returncode == 2 and reply.has("DECRYPTION_KEY") and reply.has("GOODMDC")
 
 
 def _errors_harmless(reply: Reply) -> bool:
