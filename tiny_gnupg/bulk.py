@@ -350,6 +350,7 @@ class _Member:
 
 def _short_directory() -> str | None:
     """Give where gpg's list of names can say a path: None for the usual place."""
-    # One name is one line, of at most 2048 characters. Nothing but links lies there.
+    # One name is one line, of at most 2048 characters. Nothing but links lies there, in a directory
+    # of its own that tempfile makes for its owner alone (S108).
     usual = tempfile.gettempdir()
     return "/tmp" if "\n" in usual or len(os.fsencode(usual)) > 1024 else None  # noqa: S108

@@ -344,6 +344,7 @@ def default_homedir(package_home: Path) -> Path:
 
 def _links_directory() -> Path:
     """Give a directory with a short path that nobody else can write to."""
+    # S108: anybody may write to /tmp; that is why what is found in it is checked below.
     base = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())  # noqa: S108
     path = base / f"tiny_gnupg-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)

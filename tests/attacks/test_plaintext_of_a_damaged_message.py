@@ -88,6 +88,7 @@ async def test_a_signed_message(
         return (await alice.verify(damaged)).data.removesuffix(b"\n" if how else b"")
 
     counts = await outcomes(iter(list(damage(message))[:: 1 if ALL_BITS else 4]), covered)
+    print(len(message), "bytes:", counts)
     assert counts["error"] > 0
 
 
@@ -113,7 +114,8 @@ async def test_no_file_appears(
             output.unlink(missing_ok=True)
             assert not list(tmp_path.glob(f".{number}.*"))
 
-    await outcomes(iter(list(damage(message))[:: 1 if ALL_BITS else 8]), by_file)
+    counts = await outcomes(iter(list(damage(message))[:: 1 if ALL_BITS else 8]), by_file)
+    print(len(message), "bytes:", counts)
     assert list(tmp_path.iterdir()) == []
 
 
