@@ -734,7 +734,9 @@ class GnuPG:
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
         options = command.decrypt(OUTPUT)
-        return await self._open(options, outcome.decryption, kind, raw, stdin=message)
+        found = await self._open(options, outcome.decryption, kind, raw, stdin=message)
+        # Where a key opens a message, gpg does not say that a passphrase could too.
+        return replace(found, symmetric=found.symmetric or kind.symmetric)
 
     async def _open(
         self,
