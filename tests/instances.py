@@ -72,8 +72,11 @@ class PlainGpg:
         agent = agent_program(gpg)
         house = ["--homedir", str(self.home), "--batch", "--pinentry-mode", "loopback"]
         house += ["--agent-program", str(agent)] if agent else []
+        # A stretched one may begin with a dash, and be taken for an option.
+        given = self.passphrase
+        passphrase = [f"--passphrase={given}"] if given else ["--passphrase", ""]
         done = subprocess.run(
-            [gpg, *house, "--passphrase", self.passphrase, *args],
+            [gpg, *house, *passphrase, *args],
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             check=False,
