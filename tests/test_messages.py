@@ -112,7 +112,7 @@ async def test_a_message_is_also_for_oneself_where_that_is_asked(alice: GnuPG, b
         found = await alice.decrypt_verify(message)
         assert found.recipients == ("0" * 16, "0" * 16)
         message = message.replace(
-            message[200:204], "AAAA" if "AAAA" != message[200:204] else "AAAB"
+            message[200:204], "AAAA" if message[200:204] != "AAAA" else "AAAB"
         )
         for gpg in (alice, bob):
             with pytest.raises(GnuPGError):

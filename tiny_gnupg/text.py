@@ -30,7 +30,8 @@ async def as_text(data: bytes) -> str:
             await asyncio.sleep(0)
         text += decoder.decode(view[start:], final=True)
     except UnicodeDecodeError as error:
-        raise NotText.at(start + error.start) from None
+        # The decoder still holds the beginning of a character that was cut off by a piece.
+        raise NotText.at(start - len(decoder.getstate()[0]) + error.start) from None
     return text
 
 
