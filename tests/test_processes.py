@@ -153,16 +153,16 @@ OTHERS: list[tuple[str, int, str, Try]] = [
         lambda w: w.gpg.change_passphrase("", w.gpg.passphrase),
     ),
     (
-        "text_export(fingerprint, secret=True)",
-        5,
-        f"{LOOK_UP}; its passphrase is changed aside (export, import, change), then it is exported",
-        lambda w: w.gpg.text_export(w.gpg.fingerprint, secret=True),
-    ),
-    (
         "text_import(secret key)",
         4,
         "aside: import, list, export (and a change for each passphrase); then imported",
         lambda w: w.gpg.text_import(w.secret_key),
+    ),
+    (
+        "text_export(uid, secret=True)",
+        5,
+        f"{LOOK_UP}; its passphrase is changed aside (export, import, change), then it is exported",
+        lambda w: w.gpg.text_export("old@example.org", secret=True),
     ),
     (
         "gen_key()",
