@@ -25,6 +25,7 @@ class Workbench:
     gpg: GnuPG
     bob: str
     bobs_key: str
+    old: str
     secret_key: str
     folder: Path
     encrypted: str
@@ -159,10 +160,10 @@ OTHERS: list[tuple[str, int, str, Try]] = [
         lambda w: w.gpg.text_import(w.secret_key),
     ),
     (
-        "text_export(uid, secret=True)",
+        "text_export(fingerprint, secret=True)",
         5,
         f"{LOOK_UP}; its passphrase is changed aside (export, import, change), then it is exported",
-        lambda w: w.gpg.text_export("old@example.org", secret=True),
+        lambda w: w.gpg.text_export(w.old, secret=True),
     ),
     (
         "gen_key()",
@@ -215,6 +216,7 @@ async def bench(
         gpg=counted,
         bob=bob.fingerprint,
         bobs_key=await bob.text_export(),
+        old=other,
         secret_key=elsewhere.run("--armor", "--export-secret-keys", other).stdout.decode(),
         folder=folder,
         encrypted=await alice.encrypt("x"),
