@@ -79,7 +79,7 @@ async def _secret_keys(engine: Engine, owned: tuple[Key, ...], inner: bytes, out
 
 def _write(path: Path, files: dict[str, bytes], revocations: Path) -> None:
     """Write the directory under another name, and give it its own at the end."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    draft = path.with_name(f".tiny_gnupg.{secrets.token_hex(8)}")
     draft.mkdir(mode=0o700, parents=True)
     try:
         for name, data in files.items():

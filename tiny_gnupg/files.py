@@ -98,8 +98,13 @@ def _open_draft(target: Path, mode: int) -> tuple[int, Path | None]:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.EISDIR):
             raise
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    draft = _beside(target)
     return os.open(draft, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), draft
+
+
+def _beside(target: Path) -> Path:
+    """Give a draft's path; not made of the target's name, which may be as long as one can be."""
+    return target.with_name(f".tiny_gnupg.{secrets.token_hex(8)}")
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -115,17 +120,30 @@ def _publish(fd: int, draft: Path | None, target: Path, replace: bool) -> None:
         _link(fd, target)
         return
     if draft is None:
-        draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        draft = _beside(target)
         _link(fd, draft)
     try:
         if replace:
             os.replace(draft, target)
         else:
-            os.link(draft, target)
-            draft.unlink()
+            _claim(draft, target)
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _claim(draft: Path, target: Path) -> None:
+    """Give a draft its name, unless something has it."""
+    try:
+        os.link(draft, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        # A file system without hard links (FAT): an empty file takes the name first.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.replace(draft, target)
+    else:
+        draft.unlink()
 
 
 def _link(fd: int, target: Path) -> None:
