@@ -82,7 +82,7 @@ async def test_memory_is_bounded(
 
 async def test_a_file_has_its_own_bound(alice: GnuPG, tmp_path: Path) -> None:
     source, output = tmp_path / "bomb", tmp_path / "output"
-    source.write_bytes(bomb(GIB))
+    source.write_bytes(bomb(GIB // 4))
     with pytest.raises(OutputTooLarge):
         await alice.decrypt_file(source, output, max_output=LIMIT)
     assert list(tmp_path.iterdir()) == [source]
@@ -92,7 +92,7 @@ async def test_packets_of_one_are_told_in_bounds(alice: GnuPG) -> None:
     async with alice_at(Path(alice.home), max_output=LIMIT) as gpg:
         for reading in (gpg.packets, gpg.raw_packets, gpg.packet_fingerprint, gpg.scan):
             try:
-                found = await reading(bomb(GIB))
+                found = await reading(bomb(GIB // 8))
             except (GnuPGError, OutputTooLarge):
                 continue
             assert len(repr(found)) < LIMIT
@@ -100,7 +100,7 @@ async def test_packets_of_one_are_told_in_bounds(alice: GnuPG) -> None:
 
 async def test_an_import_of_one_ends(alice: GnuPG) -> None:
     with pytest.raises(GnuPGError):
-        await alice.text_import(bomb(GIB))
+        await alice.text_import(bomb(GIB // 4))
 
 
 TALKING = "import os, sys\nwhile True: os.write({channel}, b'told\\n' * 4096)"

@@ -265,7 +265,7 @@ WEAKENINGS = (
         (
             GNUPG,
             '        async with whole_file(target, mode=permissions, replace="w" in mode) as fd:\n'
-            "            await asyncio.to_thread(write_all, fd, block)\n",
+            "            await uninterrupted(asyncio.to_thread(write_all, fd, block))\n",
             "        target.write_bytes(block)\n",
         ),
     ),
