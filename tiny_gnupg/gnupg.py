@@ -390,6 +390,7 @@ class GnuPG:
 
         Raises:
             KeyNotFound: there is none.
+            AmbiguousKey: there are several.
         """
         fingerprint = (await self._key(uid)).fingerprint
         reply = await self._write(command.delete(fingerprint))
@@ -435,7 +436,7 @@ class GnuPG:
 
         Args:
             uid: the key; the empty text is this instance's own.
-            level: 1 unknown, 2 never, 3 marginal, 4 full, 5 ultimate.
+            level: 1 undefined, 2 never, 3 marginal, 4 full, 5 ultimate (as gpg numbers them).
 
         Raises:
             KeyNotFound: there is no such key.
@@ -449,7 +450,12 @@ class GnuPG:
         outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
 
     async def key_trust(self, uid: str = "") -> str:
-        """Give the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g."""
+        """Give the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
         return (await self._key(uid)).validity.value
 
     async def set_expire(self, uid: str, expires: str, *, subkeys: bool = True) -> None:
@@ -458,7 +464,12 @@ class GnuPG:
         Args:
             uid: the key; the empty text is this instance's own.
             expires: as for ``gen_key``.
-            subkeys: set that of all subkeys too.
+            subkeys: set that of all subkeys too, save revoked ones.
+
+        Raises:
+            ValueError: ``expires`` is no such text.
+            KeyNotFound: there is no such key, or its secret part is not here.
+            BadPassphrase: the passphrase does not open the key.
         """
         checked_expiry(expires)
         key = await self._secret_key(uid)
@@ -479,6 +490,8 @@ class GnuPG:
             new: the passphrase from now on; the empty one leaves the key unprotected.
 
         Raises:
+            ValueError: ``new`` holds NUL, CR or LF.
+            KeyNotFound: there is no such key, or its secret part is not here.
             BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
         """
         checked_passphrase(new)
@@ -503,6 +516,12 @@ class GnuPG:
             uid: the key; the empty text is this instance's own.
             name: the user id's name.
             email: its address.
+
+        Raises:
+            ValueError: both are empty, or hold control characters.
+            KeyNotFound: there is no such key, or its secret part is not here.
+            BadPassphrase: the passphrase does not open the key.
+            CommandFailed: the key has this user id already.
         """
         user_id = user_id_of(checked_name("name", name), checked_name("email", email))
         fingerprint = await self._own_secret(uid)
@@ -517,8 +536,10 @@ class GnuPG:
             which: the user id's whole text, or its address.
 
         Raises:
-            KeyNotFound: the key has no such user id.
+            KeyNotFound: the key has no such user id, or its secret part is not here.
             AmbiguousKey: it has several.
+            BadPassphrase: the passphrase does not open the key.
+            CommandFailed: it is the last user id that the key has.
         """
         fingerprint = await self._own_secret(uid)
         key = await self._table.one(fingerprint)
@@ -579,11 +600,21 @@ class GnuPG:
         return format_list_keys(text, secret)
 
     async def key_fingerprint(self, uid: str = "") -> str:
-        """Give the fingerprint of the one key that ``uid`` names."""
+        """Give the fingerprint of the one key that ``uid`` names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
         return (await self._key(uid)).fingerprint
 
     async def key_email(self, uid: str = "") -> str:
-        """Give the address of the one key that ``uid`` names."""
+        """Give the address of the one key that ``uid`` names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
         return (await self._key(uid)).email
 
     # -- messages --------------------------------------------------------------------------
@@ -621,6 +652,7 @@ class GnuPG:
             UnusableKey: a recipient's key is revoked, expired, disabled or cannot encrypt.
             AmbiguousKey: an address has several keys.
             BadPassphrase: the passphrase does not open the signing key.
+            ValueError: there is no recipient, or ``trust`` is another word.
         """
         form = {"armor": armor, "hidden": hidden, "compress": compress}
         reply = await self._encrypt(
@@ -782,6 +814,7 @@ class GnuPG:
             TypeError: ``key`` is no bool.
             ValueError: options that exclude each other.
             KeyNotFound: the signing key, or the key to certify, is not here.
+            UnusableKey: the key to certify has no user id.
             BadPassphrase: the passphrase does not open the signing key.
         """
         if not isinstance(key, bool):
@@ -1216,6 +1249,11 @@ class GnuPG:
         Args:
             path: the file.
             mode: ``r`` or ``rb``; both read what is there, armored or not.
+
+        Raises:
+            ImportFailed: nothing was imported.
+            ValueError: another mode.
+            OSError: the file cannot be read.
         """
         if mode not in ("r", "rb", "r+", "rb+", "r+b"):
             raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
