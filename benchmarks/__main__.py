@@ -86,7 +86,10 @@ async def _table(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, A
         versions = {peer.name: peer.version for peer in peers}
     _show_rows(rows)
     if options.svg:
-        peers_named = ", ".join(f"{name} {version}" for name, version in versions.items())
+        peers_named = ", ".join(
+            name if name.endswith(version) else f"{name} {version}"
+            for name, version in versions.items()
+        )
         caption = f"Median of {rounds}, 1 KiB, interleaved; logarithmic. Peers: {peers_named}"
         title = "Milliseconds of one operation (shorter is better)"
         options.svg.write_text(bars(title, operations, caption))
