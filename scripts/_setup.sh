@@ -51,7 +51,7 @@ need_packages() {
     if can_install && apt_install $missing; then
         return 0
     fi
-    say "NOT INSTALLED:$missing. Tests that need them do NOT run (as root: apt-get install$missing)"
+    say "NOT INSTALLED:$missing. What needs them does NOT run (as root: apt-get install$missing)"
 }
 
 choose_python() {
