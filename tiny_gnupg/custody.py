@@ -133,7 +133,8 @@ async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) ->
     reply = await engine.run_locked(
         command.change_passphrase(key.fingerprint), answer=answer, attended=True
     )
-    if reply.has("ERROR") or reply.returncode != 0:
+    # Not the exit code: for gpg 2.4 it is a failure that the primary's secret part is not there.
+    if reply.has("ERROR") or not reply.has("SUCCESS"):
         raise outcome.failure(reply, "change the passphrase", key.fingerprint)
 
 
