@@ -36,6 +36,7 @@ log = logging.getLogger("tiny_gnupg")
 KEYRINGS = ("pubring.kbx", "pubring.gpg")
 #: gpg's lock files, and the drafts of them that it links to their name (common/dotlock.c).
 LOCKS = re.compile(r".*\.lock|\.#lk0x[0-9a-f]+\..*")
+DRAFT_OF_LOCK = re.compile(r"\.#lk0x[0-9a-f]+\.(.+)\.([0-9]+)x?")
 #: The programs that make them; an agent, which lives long, makes none.
 HOLDERS = re.compile(r"(lt-)?(gpg(?!-agent)|keyboxd|kbxutil)")
 #: This library's drafts, of key files and of the marker.
@@ -154,6 +155,8 @@ def _held(lock: Path) -> bool:
         return False
     except OSError:
         return True
+    if not machine and (draft := DRAFT_OF_LOCK.fullmatch(lock.name)):
+        machine, number = draft.groups()  # gpg was ended before it wrote them into the file too
     if machine.strip() != os.uname().nodename:
         # One that is still being written tells of no machine yet.
         return bool(machine.strip()) or time.time() - made < ABANDONED
