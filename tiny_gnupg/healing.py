@@ -150,17 +150,17 @@ def _held(lock: Path) -> bool:
     """Tell whether a lock file is that of a GnuPG program that runs, or of another machine."""
     try:
         made = lock.stat().st_mtime
-        number, _, machine = lock.read_text(errors="replace").strip().partition("\n")
+        number, machine = _owner(lock)
     except FileNotFoundError:
         return False
     except OSError:
         return True
     if not machine and (draft := DRAFT_OF_LOCK.fullmatch(lock.name)):
         machine, number = draft.groups()  # gpg was ended before it wrote them into the file too
-    if machine.strip() != os.uname().nodename:
+    if machine != os.uname().nodename:
         # One that is still being written tells of no machine yet.
-        return bool(machine.strip()) or time.time() - made < ABANDONED
-    process = Path("/proc", number.strip())
+        return bool(machine) or time.time() - made < ABANDONED
+    process = Path("/proc", number)
     try:
         stat = (process / "stat").read_text(errors="replace")
     except OSError:
@@ -168,6 +168,15 @@ def _held(lock: Path) -> bool:
     # Its number may have been given to another program since.
     name, _, rest = stat.partition("(")[2].rpartition(")")
     return rest.split()[0] != "Z" and bool(HOLDERS.match(name))
+
+
+def _owner(lock: Path) -> tuple[str, str]:
+    """Give the process id and the machine that a lock file tells of, a draft of one by its name."""
+    if lock.name.startswith(".#lk"):
+        machine, _, number = lock.name.partition(".#lk")[2].partition(".")[2].rpartition(".")
+    else:
+        number, _, machine = lock.read_text(errors="replace").partition("\n")
+    return number.strip(), machine.strip()
 
 
 def _remove(lock: Path) -> None:

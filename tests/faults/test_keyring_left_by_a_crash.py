@@ -77,7 +77,11 @@ def lock_of_the_dead(home: Path) -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
     stale_lock(home, "pubring.kbx.lock", gone.pid)
-    stale_lock(home, f".#lk0x00005581c0ffee00.{os.uname().nodename}.{gone.pid}", gone.pid)
+    for name in ("c0ffee00", "c0ffee01"):
+        draft = f".#lk0x00005581{name}.{os.uname().nodename}.{gone.pid}"
+        stale_lock(home, draft, gone.pid)
+    # It was not even written.
+    os.truncate(home / draft, 0)
 
 
 def lock_of_another_program(home: Path) -> None:
