@@ -51,7 +51,12 @@ async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
 async def _clear(aside: Engine) -> None:
     await aside.close()
     Home.drop(aside.home)
-    await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
+    for _ in range(4):
+        await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
+        if not aside.home.path.exists():
+            return
+        # An agent that a cancelled gpg was just starting has come up since, with its sockets.
+        await asyncio.to_thread(aside.home.end_agent)
 
 
 def key_files(home: Home, keygrips: Iterable[str]) -> list[Path]:
