@@ -23,7 +23,8 @@ from .engine import Engine
 from .errors import BadPassphrase, GnuPGError
 from .home import Home
 from .listing import parse_colons
-from .process import Data, uninterrupted
+from .pipes import Data
+from .process import uninterrupted
 from .protection import Kind
 from .results import ImportResult, Key
 

@@ -21,7 +21,8 @@ from .errors import printable
 from .healing import heal
 from .home import Home
 from .outcome import Reply
-from .process import Answer, Completed, Data, run_program
+from .pipes import Answer, Data
+from .process import Completed, run_program
 from .protection import Kind
 from .status import parse_status
 

@@ -70,7 +70,8 @@ from .keytable import (
 )
 from .listing import format_list_keys
 from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
-from .process import OUTPUT, SECOND, Data, uninterrupted
+from .pipes import Data
+from .process import OUTPUT, SECOND, uninterrupted
 from .protection import KINDS, Kind
 from .results import Capability, Decryption, ImportResult, Key, Packet, Verification
 from .selection import Kind as TermKind

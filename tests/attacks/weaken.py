@@ -38,8 +38,8 @@ def weakening(row: int, name: str, test: str, *edits: tuple[str, str, str]) -> W
     return Weakening(row, name, f"tests/attacks/test_{test}.py", edits)
 
 
-GNUPG, PROCESS, COMMAND, OUTCOME = (
-    f"tiny_gnupg/{name}.py" for name in ("gnupg", "process", "command", "outcome")
+GNUPG, PROCESS, PIPES, COMMAND, OUTCOME = (
+    f"tiny_gnupg/{name}.py" for name in ("gnupg", "process", "pipes", "command", "outcome")
 )
 ARGUMENTS, TOR, LOOKUPS = (f"tiny_gnupg/{name}.py" for name in ("arguments", "tor", "lookups"))
 
@@ -49,7 +49,7 @@ WEAKENINGS = (
         "status lines read from stderr",
         "status_lines_forged_by_a_sender",
         (
-            PROCESS,
+            PIPES,
             "        self._tell(self.stderr, piece)",
             "        self._tell(self.status, piece)",
         ),
@@ -307,13 +307,13 @@ WEAKENINGS = (
         23,
         "output without a bound",
         "decompression_bomb",
-        (PROCESS, "self.stdout.tell() > self._max_output", "self.stdout.tell() > 2**31"),
+        (PIPES, "self.stdout.tell() > self._max_output", "self.stdout.tell() > 2**31"),
     ),
     weakening(
         23,
         "status lines without a bound",
         "decompression_bomb",
-        (PROCESS, "if channel.tell() > MOST_TOLD:", "if channel.tell() > 2**34:"),
+        (PIPES, "if channel.tell() > MOST_TOLD:", "if channel.tell() > 2**34:"),
     ),
     weakening(
         24,
