@@ -14,7 +14,7 @@ import asyncio
 import os
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tiny_gnupg import GnuPG
 
@@ -60,7 +60,20 @@ async def restore(gpg: GnuPG, source: Path, folder: Path) -> None:
 def _unpack(file: Path, folder: Path) -> None:
     with tarfile.open(file) as archive:
         # No absolute paths, no links that lead out, no devices.
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+        else:
+            _require_inside(archive.getmembers())
+            archive.extractall(folder)  # noqa: S202 - each member was looked at
+
+
+def _require_inside(members: list[tarfile.TarInfo]) -> None:
+    """Do what the filter ``data`` does, for Python before 3.11.4, which has no filters."""
+    for member in members:
+        names = [member.name] + ([member.linkname] if member.issym() or member.islnk() else [])
+        for name in map(PurePath, names):
+            if name.is_absolute() or ".." in name.parts or member.isdev():
+                raise ValueError(f"this archive would write outside of the folder: {member.name}")
 
 
 async def work(arguments: argparse.Namespace) -> None:

@@ -91,6 +91,7 @@ async def test_a_writer_that_waits_goes_before_later_readers(lock: KeyringLock) 
 
 
 async def test_an_error_or_a_cancellation_gives_the_lock_back(lock: KeyringLock) -> None:
+    before = [fd for fd in os.listdir("/proc/self/fd") if _is_lock(fd)]
     for writing in (True, False):
         with pytest.raises(ValueError, match="inside"):
             async with lock.held(writing=writing):
@@ -103,7 +104,7 @@ async def test_an_error_or_a_cancellation_gives_the_lock_back(lock: KeyringLock)
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     assert await gets(lock, writing=True)
-    assert len([fd for fd in os.listdir("/proc/self/fd") if _is_lock(fd)]) == 0
+    assert [fd for fd in os.listdir("/proc/self/fd") if _is_lock(fd)] == before
 
 
 def _is_lock(fd: str) -> bool:

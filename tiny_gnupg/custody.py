@@ -28,6 +28,10 @@ from .process import uninterrupted
 from .protection import Kind
 from .results import ImportResult, Key
 
+#: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
+#: between.
+TRIES, PAUSE = 40, 0.05
+
 
 @asynccontextmanager
 async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
@@ -52,11 +56,12 @@ async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
 async def _clear(aside: Engine) -> None:
     await aside.close()
     Home.drop(aside.home)
-    for _ in range(4):
+    for _ in range(TRIES):
         await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
         if not aside.home.path.exists():
             return
-        # An agent that a cancelled gpg was just starting has come up since, with its sockets.
+        # An agent that a cancelled gpg was just starting is coming up, with its sockets.
+        await asyncio.sleep(PAUSE)
         await asyncio.to_thread(aside.home.end_agent)
 
 

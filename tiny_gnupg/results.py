@@ -30,6 +30,10 @@ class _OpenNumber(IntEnum):
         member._value_ = value
         return member
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[int]]:
+        # By its number: Python 3.11.0 to 3.11.3 ask the class for the name.
+        return type(self), (int(self),)
+
 
 class PublicKeyAlgorithm(_OpenNumber):
     """Public-key algorithms (RFC 9580, section 9.1)."""

@@ -24,9 +24,11 @@ async def as_text(data: bytes) -> str:
     start = 0
     try:
         while len(view) - start > PIECE:
-            # CPython lets a string that nobody else holds grow in its place.
-            text += decoder.decode(view[start : start + PIECE])
-            start += PIECE
+            # CPython lets a string that nobody else holds grow in its place, once it has seen the
+            # loop go round some times; so the first pieces are small.
+            piece = min(PIECE, max(1, PIECE // 16, start // 8))
+            text += decoder.decode(view[start : start + piece])
+            start += piece
             await asyncio.sleep(0)
         text += decoder.decode(view[start:], final=True)
     except UnicodeDecodeError as error:
