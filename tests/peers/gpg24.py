@@ -44,7 +44,9 @@ def _mirror() -> str:
     """Give the mirror that this machine takes Debian from."""
     listed = _run("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(COMPONENT)")
     found = re.search(r"^(\S+?)/? Debian main$", listed, re.MULTILINE)
-    return found[1] if found else "http://deb.debian.org/debian"
+    if found is None:
+        raise NotToBeHad("apt-get: no mirror of Debian's archive is set up here")
+    return found[1]
 
 
 def _download(work: Path) -> Path:
