@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -351,9 +352,10 @@ def test_a_directory_may_send_several_keys_of_the_one_address(
         found_keys(query(key.email), key.public + other.public)
 
 
-def listed(fingerprint: str, *emails: str, revoked: bool = False) -> Key:
+def listed(fingerprint: str, *emails: str, revoked: bool = False, unsigned: bool = False) -> Key:
     """A key as gpg might list it."""
-    user_ids = [UserID(f"<{e}>", "", e, "", Validity.UNKNOWN, revoked, None, "") for e in emails]
+    made = None if unsigned else datetime(2026, 1, 2, tzinfo=UTC)
+    user_ids = [UserID(f"<{e}>", "", e, "", Validity.UNKNOWN, revoked, made, "") for e in emails]
     return Key(
         fingerprint=fingerprint,
         key_id=fingerprint[-16:],
@@ -384,7 +386,8 @@ def test_what_gpg_does_not_accept_of_a_key_does_not_count() -> None:
     for keys in ([], [listed(subkey, "a@x.org")], [listed(FINGERPRINT, "a@x.org")] * 2):
         with pytest.raises(KeyserverMismatch, match="gpg"):
             by_email.confirm(keys)
-    for key in (listed(FINGERPRINT), listed(FINGERPRINT, "aa@x.org", "a@x.org.evil")):
+    strangers = listed(FINGERPRINT, "aa@x.org", "a@x.org.evil")
+    for key in (listed(FINGERPRINT), strangers, listed(FINGERPRINT, "a@x.org", unsigned=True)):
         with pytest.raises(KeyserverMismatch, match="bound"):
             by_email.confirm([key])
 

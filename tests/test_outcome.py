@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,15 @@ def test_a_missing_key_is_named_by_its_fingerprint() -> None:
 # -- imports -------------------------------------------------------------------------------
 
 
+def test_times_come_in_seconds_or_in_the_iso_form() -> None:
+    for made in ("1767312000", "20260102T000000"):
+        lines = ("NEWSIG", f"GOODSIG {FPR} Alice", VALID.replace("1767312000", made))
+        (found,) = outcome.signatures(reply(*lines).status)
+        assert found.created == datetime(2026, 1, 2, tzinfo=UTC)
+    (found,) = outcome.signatures(reply("NEWSIG", VALID.replace("1767312000", "notTime")).status)
+    assert found.created is None
+
+
 def test_an_import_is_what_has_import_ok() -> None:
     result = outcome.imported(
         reply(f"IMPORT_OK 1 {FPR}", "IMPORT_RES 1 0 1 0 0 0 0 0 0 0 0 0 0 0 0")
@@ -201,6 +211,8 @@ def test_a_full_disk_or_a_killed_gpg_is_no_bad_key() -> None:
         (f"INV_SGNR 9 {FPR}", KeyNotFound),
         ("DELETE_PROBLEM 1", KeyNotFound),
         ("ERROR set_expire 134250587", HomeUnusable),
+        ("FAILURE sign 67108941", HomeUnusable),
+        ("FAILURE encrypt 53", UnusableKey),
         ("NODATA 1", NotOpenPGP),
         ("FAILURE encrypt 1", CommandFailed),
         ("SOMETHING_NEW 1 2 3", CommandFailed),

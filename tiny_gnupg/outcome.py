@@ -21,6 +21,7 @@ Pure: a ``Reply`` in, a result out, or an error raised. The rules live here, onc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -389,7 +390,7 @@ def _time(text: str) -> datetime | None:
     """Read seconds since the epoch, or gpg's ISO form; 0 and nothing mean none."""
     if text.isascii() and text.isdecimal() and int(text):
         return datetime.fromtimestamp(int(text), UTC)
-    if "T" in text:
+    with suppress(ValueError):
         return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return None
 
