@@ -390,8 +390,9 @@ def _time(text: str) -> datetime | None:
     """Read seconds since the epoch, or gpg's ISO form; 0 and nothing mean none."""
     if text.isascii() and text.isdecimal() and int(text):
         return datetime.fromtimestamp(int(text), UTC)
-    with suppress(ValueError):
-        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    if "T" in text:
+        with suppress(ValueError):
+            return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return None
 
 
