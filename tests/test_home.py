@@ -19,7 +19,8 @@ from tests.leftovers import LINKS, clean_home
 from tests.namespaces import CHECKOUT, run_in_private
 from tiny_gnupg import BadPassphrase, GnuPG, HomeUnusable
 from tiny_gnupg.binary import package_home
-from tiny_gnupg.home import Home, default_homedir, zbase32
+from tiny_gnupg.home import Home, default_homedir
+from tiny_gnupg.zbase32 import z_base_32
 
 # -- where it is ---------------------------------------------------------------------------
 
@@ -87,10 +88,10 @@ def test_a_tilde_in_a_homedir_is_the_users(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_zbase32_is_that_of_its_authors() -> None:
     # Vectors from the alphabet's definition: 5 bits a character, most significant first.
-    assert zbase32(b"\0" * 5) == "y" * 8
-    assert zbase32(b"\xff" * 5) == "9" * 8
-    assert zbase32(bytes([0b00001_000, 0, 0, 0, 0])) == "b" + "y" * 7
-    assert len(zbase32(b"x" * 15)) == 24
+    assert z_base_32(b"\0" * 5) == "y" * 8
+    assert z_base_32(b"\xff" * 5) == "9" * 8
+    assert z_base_32(bytes([0b00001_000, 0, 0, 0, 0])) == "b" + "y" * 7
+    assert len(z_base_32(b"x" * 15)) == 24
 
 
 # -- what is in it -------------------------------------------------------------------------

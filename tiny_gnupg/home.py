@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import base64
 import errno
 import fcntl
 import hashlib
@@ -33,6 +32,7 @@ from .errors import HomeUnusable
 from .healing import heal, heal_opened
 from .locks import KeyringLock, close_lock, open_lock, try_lock
 from .protection import Kind, Protection
+from .zbase32 import z_base_32
 
 log = logging.getLogger("tiny_gnupg")
 
@@ -310,14 +310,8 @@ def _run_directory(home: Path) -> Path | None:
         user = Path(base, "user", str(os.getuid()))
         if user.is_dir():
             digest = hashlib.sha1(os.fsencode(home), usedforsecurity=False).digest()[:15]
-            return user / "gnupg" / f"d.{zbase32(digest)}"
+            return user / "gnupg" / f"d.{z_base_32(digest)}"
     return None
-
-
-def zbase32(data: bytes) -> str:
-    """Write bytes in z-base-32, as GnuPG does; the length is a multiple of five bytes."""
-    plain, human = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"ybndrfg8ejkmcpqxot1uwisza345h769"
-    return base64.b32encode(data).translate(bytes.maketrans(plain, human)).decode()
 
 
 def default_homedir(package_home: Path) -> Path:

@@ -26,6 +26,7 @@ from .errors import KeyserverError, KeyserverMismatch, NetworkError, NotOnKeyser
 from .listing import address
 from .lookups import FoundKey, found_key, found_keys, query, same_address
 from .selection import Kind, Term
+from .zbase32 import z_base_32
 
 if TYPE_CHECKING:
     from .answers import Answer
@@ -37,7 +38,6 @@ DEFAULT_SEARCH = "search?q="
 MOST_UPLOADED = 2**20 - 2**10
 """Characters of an armored key; keys.openpgp.org refuses a request of more than 1 MiB."""
 
-_Z_BASE_32 = "ybndrfg8ejkmcpqxot1uwisza345h769"
 _SHORT = 200
 
 
@@ -160,13 +160,6 @@ def wkd_urls(email: str) -> tuple[str, str]:
         f"https://openpgpkey.{domain}/{place}/{domain}/{tail}",
         f"https://{domain}/{place}/{tail}",
     )
-
-
-def z_base_32(data: bytes) -> str:
-    """Write bytes in z-base-32 (RFC 6189, section 5.1.6): five bits a character."""
-    bits = "".join(f"{byte:08b}" for byte in data)
-    groups = (bits[start : start + 5].ljust(5, "0") for start in range(0, len(bits), 5))
-    return "".join(_Z_BASE_32[int(group, 2)] for group in groups)
 
 
 def upload_answer(text: str, fingerprint: str) -> dict[str, Any]:
