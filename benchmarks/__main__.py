@@ -16,7 +16,7 @@ from . import growth, reach
 from .load import Outcome, run_load
 from .machine import machine
 from .peers import running_peers
-from .plot import bars
+from .plot import bars, lines
 from .scene import Scene, a_scene
 from .startup import import_costs, profile_encrypt
 
@@ -136,8 +136,8 @@ async def _growth(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, 
         cells = f"{1000 * point.ours:>12.2f}{1000 * point.gpg:>12.2f}{point.ratio:>8.2f}"
         print(f"{point.what:<22}{point.size:>12}{cells}  {point.note}".rstrip())
     if options.svg:
-        groups = {f"{p.what} {p.size}": {"tiny_gnupg": p.ours, "gpg": p.gpg} for p in points}
-        options.svg.write_text(bars("How cost grows", groups, "Medians; logarithmic."))
+        caption = f"Medians of {rounds} or fewer, 1 KiB where nothing else is said; logarithmic."
+        options.svg.write_text(lines("How cost grows", growth.panels(points), caption))
     return {"growth": [asdict(point) for point in points]}, True
 
 

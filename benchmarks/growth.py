@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from tiny_gnupg import GnuPG, command
@@ -16,6 +16,12 @@ from .timing import Pauses, interleaved, timed, timed_plain
 KEYS = (1, 10, 100, 1000, 10_000)
 SIZES = (2**10, 2**15, 2**20, 2**25, 2**30)
 CALLERS = (1, 2, 5, 20, 100, 500)
+#: What each unit of growth is called in the plot.
+PANELS = {
+    "keys": "by keys in the keyring",
+    "bytes": "by bytes of the message",
+    "callers": "a message, by callers at once",
+}
 #: Messages up to this size are given in memory; larger ones as files.
 IN_MEMORY = 2**25
 
@@ -34,6 +40,17 @@ class Point:
     def ratio(self) -> float:
         """Ours over gpg's."""
         return self.ours / self.gpg
+
+
+def panels(points: Sequence[Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Sort points for ``plot.lines``: a panel for each thing that grows."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for point in points:
+        operation, _, unit = point.what.partition(", ")
+        panel = found.setdefault(PANELS.get(unit, point.what), {})
+        panel.setdefault(f"{operation}, tiny_gnupg", []).append((point.size, point.ours))
+        panel.setdefault(f"{operation}, gpg", []).append((point.size, point.gpg))
+    return found
 
 
 async def by_keys(scene: Scene, sizes: tuple[int, ...], rounds: int) -> list[Point]:

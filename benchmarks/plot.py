@@ -1,9 +1,12 @@
-"""A plot of the single operations as SVG, written by hand: no library, and readable as text."""
+"""Plots as SVG, written by hand: no library, and readable as text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
+from math import ceil, floor, log10
 
 WIDTH, LABEL, BAR, GAP = 860, 250, 14, 26
 #: Colours that are told apart with any kind of sight (after Okabe and Ito), ours the strongest.
@@ -24,7 +27,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], caption: str) ->
     programs = list(dict.fromkeys(name for group in groups.values() for name in group))
     colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(programs)}
     times = [1000 * value for group in groups.values() for value in group.values()]
-    scale = _Scale(min(times), max(times))
+    scale = Scale.over(times, start=LABEL, end=WIDTH - 90)
     body, y = [_text(20, 28, title, size=17, weight="bold")], 48
     for name in programs:
         body.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
@@ -40,46 +43,119 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], caption: str) ->
             body.append(_text(end + 5, y + 10, f"{1000 * seconds:.3g} ms", size=10))
             y += BAR
         y += GAP - BAR
-    lines = [
-        f'<line x1="{scale.at(tick):.1f}" y1="{top - 6}" x2="{scale.at(tick):.1f}" y2="{y}" '
-        'stroke="#dddddd"/>'
-        for tick in scale.ticks()
+    grid = [
+        _stroke((scale.at(tick), top - 6), (scale.at(tick), y), "#dddddd") for tick in scale.ticks()
     ]
     marks = [_text(scale.at(tick) - 8, y + 14, f"{tick:g}", size=10) for tick in scale.ticks()]
     foot = _text(20, y + 36, caption, size=11)
-    height = y + 50
+    return _document([*grid, *body, *marks, foot], y + 50)
+
+
+#: The size of one panel of ``lines``, and the room to its left and below it.
+PANEL, LEFT, BELOW = 200, 60, 60
+#: A line: the points (x, y), both above 0.
+Line = Sequence[tuple[float, float]]
+
+
+def lines(title: str, panels: Mapping[str, Mapping[str, Line]], caption: str) -> str:
+    """Draw lines in panels side by side, on logarithmic scales: x is a count, y milliseconds.
+
+    Args:
+        title: above the plot.
+        panels: for each panel, by what it shows, the line of each program, in seconds.
+        caption: below it.
+
+    Returns:
+        An SVG document.
+    """
+    programs = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    colour = {name: COLOURS[len(programs) - 1 - place] for place, name in enumerate(programs)}
+    body, y = [_text(20, 28, title, size=17, weight="bold")], 48
+    for name in programs:
+        body.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
+        body.append(_text(40, y + 11, name))
+        y += 18
+    top = y + 34
+    for place, (what, panel) in enumerate(panels.items()):
+        left = LEFT + place * (PANEL + LEFT)
+        body.append(_text(left, top - 14, what, weight="bold"))
+        body += _panel(panel, colour, left, top)
+    body.append(_text(20, top + PANEL + BELOW - 14, caption, size=11))
+    return _document(body, top + PANEL + BELOW)
+
+
+def _panel(panel: Mapping[str, Line], colour: Mapping[str, str], left: int, top: int) -> list[str]:
+    points = [point for line in panel.values() for point in line]
+    across = Scale.over([x for x, _ in points], start=left, end=left + PANEL)
+    up = Scale.over([1000 * y for _, y in points], start=top + PANEL, end=top)
+    drawn = []
+    for tick in across.ticks():
+        x = across.at(tick)
+        drawn.append(_stroke((x, top), (x, top + PANEL), "#dddddd"))
+        drawn.append(_text(x - 8, top + PANEL + 14, _short(tick), size=10))
+    for tick in up.ticks():
+        y = up.at(tick)
+        drawn.append(_stroke((left, y), (left + PANEL, y), "#dddddd"))
+        drawn.append(_text(left - 42, y + 4, f"{tick:g} ms", size=10))
+    for name, line in panel.items():
+        placed = [(across.at(x), up.at(1000 * y)) for x, y in line]
+        drawn += [_stroke(one, other, colour[name], width=2) for one, other in pairwise(placed)]
+        drawn += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour[name]}"/>' for x, y in placed
+        ]
+    return drawn
+
+
+def _short(count: float) -> str:
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:g}{name}"
+    return f"{count:g}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A logarithmic scale in whole decades, from ``low`` at ``start`` to ``high`` at ``end``."""
+
+    low: int
+    high: int
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], *, start: float, end: float) -> Scale:
+        """Make the one that holds some values, all above 0."""
+        low, high = floor(log10(min(values))), ceil(log10(max(values)))
+        return cls(low, max(high, low + 1), start, end)
+
+    def at(self, value: float) -> float:
+        """Give where a value lies."""
+        part = (log10(value) - self.low) / (self.high - self.low)
+        return self.start + part * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Give the decades, every third of them where there are many."""
+        step = 3 if self.high - self.low > 6 else 1
+        return [10.0**decade for decade in range(self.low, self.high + 1, step)]
+
+
+def _document(body: Sequence[str], height: float) -> str:
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            f'width="{WIDTH}" height="{height}" font-family="sans-serif">',
-            f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-            *lines,
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
+            f'width="{WIDTH}" height="{height:g}" font-family="sans-serif">',
+            f'<rect width="{WIDTH}" height="{height:g}" fill="white"/>',
             *body,
-            *marks,
-            foot,
             "</svg>\n",
         ]
     )
 
 
-class _Scale:
-    """A logarithmic scale, in whole decades."""
-
-    def __init__(self, least: float, most: float) -> None:
-        from math import ceil, floor, log10
-
-        self._log10 = log10
-        self.low, self.high = floor(log10(least)), ceil(log10(most))
-        self.high = max(self.high, self.low + 1)
-
-    def at(self, value: float) -> float:
-        """Give where a value lies."""
-        part = (self._log10(value) - self.low) / (self.high - self.low)
-        return LABEL + part * (WIDTH - LABEL - 90)
-
-    def ticks(self) -> list[float]:
-        """Give the decades."""
-        return [10.0**decade for decade in range(self.low, self.high + 1)]
+def _stroke(
+    one: tuple[float, float], other: tuple[float, float], colour: str, width: float = 1
+) -> str:
+    ends = f'x1="{one[0]:.1f}" y1="{one[1]:.1f}" x2="{other[0]:.1f}" y2="{other[1]:.1f}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{width:g}"/>'
 
 
 def _text(x: float, y: float, text: str, *, size: int = 12, weight: str = "normal") -> str:

@@ -8,8 +8,11 @@ import pstats
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+
+from tiny_gnupg import command
 
 from .scene import Scene, raw
 from .timing import interleaved, timed, timed_plain
@@ -29,22 +32,30 @@ class Imports:
     slowest: tuple[tuple[str, float], ...]
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
-
-
 async def import_costs(rounds: int) -> Imports:
-    """Import the package in fresh interpreters, and see what came with it."""
+    """Import the package in fresh interpreters, compiled as after pip; see what came with it."""
+    with tempfile.TemporaryDirectory(prefix="tgb") as compiled:
+        return await _import_costs(rounds, {"PYTHONPYCACHEPREFIX": compiled})
+
+
+async def _import_costs(rounds: int, cache: dict[str, str]) -> Imports:
+    environment = {**os.environ, **cache}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, *arguments]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+
     found = await interleaved(
         {
-            "with": timed_plain(lambda: _run("-c", "import tiny_gnupg")),
-            "without": timed_plain(lambda: _run("-c", "pass")),
+            "with": timed_plain(lambda: run("-c", "import tiny_gnupg")),
+            "without": timed_plain(lambda: run("-c", "pass")),
         },
         rounds,
     )
-    loaded = _run("-c", _LOADED).stdout.split()
-    bare = _run("-c", "import sys; print(*sys.modules)").stdout.split()
-    lines = _run("-X", "importtime", "-c", "import tiny_gnupg").stderr.splitlines()
+    loaded = run("-c", _LOADED).stdout.split()
+    bare = run("-c", "import sys; print(*sys.modules)").stdout.split()
+    lines = run("-X", "importtime", "-c", "import tiny_gnupg").stderr.splitlines()
     times = [line.removeprefix("import time:").split("|") for line in lines[1:]]
     slowest = sorted(((parts[2].strip(), int(parts[0]) / 1e6) for parts in times), key=_by_time)
     return Imports(
@@ -77,7 +88,7 @@ async def profile_encrypt(scene: Scene, rounds: int) -> Profile:
     and ``processor`` the processor time that this process spends on one of ours.
     """
     gpg, message = scene.ours, scene.messages[scene.ours]["message"]
-    options = ["--armor", "--trust-model", "always", "-r", gpg.fingerprint, "--encrypt"]
+    options = command.encrypt([gpg.fingerprint])
 
     async def encrypt() -> None:
         await gpg.encrypt(message, gpg.fingerprint, sign=False)

@@ -177,7 +177,10 @@ class Engine:
     def turn(self) -> asyncio.Semaphore:
         """Give what bounds how many gpgs of this instance work at once, to be entered."""
         loop = asyncio.get_running_loop()
-        return self._turns.setdefault(loop, asyncio.Semaphore(self.limit))
+        turns = self._turns.get(loop)
+        if turns is None:
+            turns = self._turns[loop] = asyncio.Semaphore(self.limit)
+        return turns
 
     async def run_command(
         self,

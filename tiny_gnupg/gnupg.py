@@ -1772,7 +1772,10 @@ class GnuPG:
             pool = ThreadPoolExecutor(1, "tiny_gnupg-scrypt")
             self._stretched[asked] = pool.submit(protection.stretch, text)
             pool.shutdown(wait=False)
-        return await asyncio.shield(asyncio.wrap_future(self._stretched[asked]))
+        stretched = self._stretched[asked]
+        if stretched.done():
+            return stretched.result()
+        return await asyncio.shield(asyncio.wrap_future(stretched))
 
     async def _own(self) -> str:
         """Give the fingerprint of this instance's own key."""

@@ -44,6 +44,8 @@ LONGEST_NAME = "S.gpg-agent.browser"
 ROOM = 2**14
 #: Seconds that the agent has to go once it was told to.
 AGENT_GRACE = 3.0
+#: What a home's keyring is kept in.
+KEYRING = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
 #: What a home holds where keys were kept in it before.
 TRACES = ("pubring.kbx", "pubring.gpg", "secring.gpg", "public-keys.d", "private-keys-v1.d")
 
@@ -71,6 +73,8 @@ class Home:
         self.path = path
         self.state = path / "tiny_gnupg.d"
         self.lock = KeyringLock(self.state)
+        # As text: each call looks at them, and joining paths takes longer than looking.
+        self._watched = [str(path / name) for name in KEYRING]
         #: The path that gpg is given: the home's own, or a short link to it.
         self.short = path
         self._protection: Protection | None = None
@@ -187,8 +191,7 @@ class Home:
 
     def signature(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Give what changes whenever the keyring does: of each file the time, size and inode."""
-        names = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
-        return tuple(_stamp(self.path / name) for name in names)
+        return tuple(map(_stamp, self._watched))
 
     def obstacle(self) -> str:
         """Tell what keeps this home from being written, in the system's words; ``""``: nothing."""
@@ -292,9 +295,9 @@ def _write_new(path: Path, text: str) -> None:
         path.write_text(text)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -77,10 +77,10 @@ class KeyTable:
 
     def known(self, uid: str) -> Key | None:
         """Give the one key that a uid names, where that was looked up already."""
-        if self._engine.home.signature() != self._signature:
-            return None
         found = self._found.get(search_term(uid), ())
-        return found[0] if len(found) == 1 else None
+        if len(found) != 1 or self._engine.home.signature() != self._signature:
+            return None
+        return found[0]
 
     async def one(self, uid: str) -> Key:
         """Give the one key that a uid names.

@@ -20,7 +20,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from .errors import HomeUnusable
@@ -39,9 +39,8 @@ class KeyringLock:
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Line]
         self._lines = weakref.WeakKeyDictionary()
 
-    @asynccontextmanager
-    async def held(self, *, writing: bool) -> AsyncIterator[None]:
-        """Hold the lock for the block.
+    def held(self, *, writing: bool) -> AbstractAsyncContextManager[None]:
+        """Give what holds the lock for a block.
 
         Args:
             writing: alone, or together with other readers.
@@ -53,8 +52,7 @@ class KeyringLock:
         line = self._lines.get(loop)
         if line is None:
             line = self._lines.setdefault(loop, _Line(self._directory))
-        async with line.writer() if writing else line.reader():
-            yield
+        return line.writer() if writing else line.reader()
 
 
 class _Line:
@@ -72,6 +70,9 @@ class _Line:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[None]:
         async with self._head:
+            if self._readers:
+                # A crowd comes in one by one, so that it does not hold up the event loop.
+                await asyncio.sleep(0)
             gate = await _locked(self._gate, fcntl.LOCK_SH)
             try:
                 if self._readers == 0:

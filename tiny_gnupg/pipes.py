@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from .errors import CommandFailed, OutputTooLarge
 
@@ -77,7 +78,8 @@ class Traffic:
         self._readers: dict[int, Callable[[bytes], object]] = {}
         self._writers: dict[int, _Feed] = {}
         self._done: asyncio.Future[None] = loop.create_future()
-        self._lingering: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._serving = self._closed = False
         self._commands: int | None = None
         self._answer: Answer = lambda line: None
         self._line = b""
@@ -138,6 +140,7 @@ class Traffic:
 
     def serve(self) -> asyncio.Future[None]:
         """Serve all pipes from now on; the result comes when each has ended."""
+        self._serving = True
         self._close_childs_ends()
         for fd, sink in self._readers.items():
             self._loop.add_reader(fd, self._on_readable, fd, sink)
@@ -145,31 +148,38 @@ class Traffic:
             self._loop.add_writer(fd, self._on_writable, fd, feed)
         return self._done
 
-    async def until_done(self, exiting: asyncio.Future[None]) -> None:
+    async def until_done(self, exiting: asyncio.Future[Any]) -> None:
         """Serve all pipes until each has ended, and the child has exited as ``exiting`` tells."""
+        self._close_childs_ends()
+        exiting.add_done_callback(self._on_exit)
+        if self._writers or self._commands is not None:
+            self.serve()
+        else:
+            self._timer = self._loop.call_later(HEAD_START, self.serve)
         try:
-            if not self._writers and self._commands is None:
-                self._close_childs_ends()
-                await asyncio.wait([exiting], timeout=HEAD_START)
-            if exiting.done():
-                self._drain()
-            exiting.add_done_callback(self._linger)
-            # Also what went wrong while the pipes of a child that has gone were read.
-            await (self._done if self._done.done() else self.serve())
+            await self._done
             await exiting
         finally:
             exiting.cancel()
 
-    def _drain(self) -> None:
-        """Read what a child has left in its pipes."""
+    def _on_exit(self, _: object) -> None:
+        """Read what a child has left in its pipes, and wait no longer than a moment for more."""
+        if self._closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(LINGER, self._finish)
         for fd, sink in list(self._readers.items()):
             while fd in self._readers and self._on_readable(fd, sink):
                 pass
+        if not self._done.done():
+            self.serve()
 
     def close(self) -> None:
         """Close whatever is still open; a second call does nothing."""
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._close_childs_ends()
         for fd in (*self._readers, *self._writers):
             self._drop(fd)
@@ -227,16 +237,13 @@ class Traffic:
     def _drop(self, fd: int) -> None:
         """Close one of our ends; the last one ends the wait."""
         if self._readers.pop(fd, None) is not None:
-            self._loop.remove_reader(fd)
+            if self._serving:
+                self._loop.remove_reader(fd)
         elif self._writers.pop(fd, None) is not None:
             self._loop.remove_writer(fd)
         os.close(fd)
         if not self._readers and not self._writers:
             self._finish()
-
-    def _linger(self, _: object) -> None:
-        if not self._done.done():
-            self._lingering = self._loop.call_later(LINGER, self._finish)
 
     def _finish(self) -> None:
         if not self._done.done():

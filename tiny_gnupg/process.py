@@ -142,7 +142,7 @@ async def run_program(
         child = _spawn(full, (source, sink, errors), traffic.inherited)
         try:
             async with asyncio.timeout(timeout):
-                await traffic.until_done(asyncio.ensure_future(_exit_of(child)))
+                await traffic.until_done(_exit_of(child))
         except TimeoutError:
             raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
         finally:
@@ -201,7 +201,7 @@ class LiveProgram:
             self._traffic.close()
             raise
         # Whichever comes first: a descendant could hold the pipe of a program that has gone.
-        self._ends = (self._traffic.serve(), asyncio.ensure_future(_exit_of(self._child)))
+        self._ends = (self._traffic.serve(), _exit_of(self._child))
         for end in self._ends:
             end.add_done_callback(self._gone)
 
@@ -284,9 +284,9 @@ def _spawn(
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    here = ((name, os.environ.get(name)) for name in ENVIRONMENT)
     # Messages for people come untranslated, and user ids and file names as UTF-8.
-    return kept | {"LC_ALL": "C.UTF-8"}
+    return {name: value for name, value in here if value is not None} | {"LC_ALL": "C.UTF-8"}
 
 
 async def _leave(child: subprocess.Popen[bytes]) -> None:
@@ -311,24 +311,30 @@ async def _end(child: subprocess.Popen[bytes]) -> None:
         await _exit_of(child)
 
 
-async def _exit_of(child: subprocess.Popen[bytes]) -> None:
-    """Wait for the exit of a child, and reap it."""
-    if child.poll() is not None:
-        return  # reaped already: its number may be another process's by now
+def _exit_of(child: subprocess.Popen[bytes]) -> asyncio.Future[Any]:
+    """Give what comes when a child has exited and is reaped; to cancel it is to watch no more."""
     loop = asyncio.get_running_loop()
+    exited: asyncio.Future[Any] = loop.create_future()
+    if child.poll() is not None:
+        exited.set_result(None)  # reaped already: its number may be another process's by now
+        return exited
     try:
         pidfd = os.pidfd_open(child.pid)
     except (AttributeError, OSError):  # no such call on this system, or no descriptor left
-        await loop.run_in_executor(None, child.wait)
-        return
-    exited = asyncio.Event()
-    loop.add_reader(pidfd, exited.set)
-    try:
-        await exited.wait()
-    finally:
+        return loop.run_in_executor(None, child.wait)
+
+    def reap() -> None:
+        child.wait()
+        if not exited.done():
+            exited.set_result(None)
+
+    def unwatch(_: object) -> None:
         loop.remove_reader(pidfd)
         os.close(pidfd)
-    child.wait()
+
+    loop.add_reader(pidfd, reap)
+    exited.add_done_callback(unwatch)
+    return exited
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from .listing import address
@@ -43,6 +44,7 @@ _FINGERPRINT = re.compile(r"(?:0x)?([0-9a-f]{40}|[0-9a-f]{64})", re.IGNORECASE)
 _KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})", re.IGNORECASE)
 
 
+@lru_cache(256)  # each call asks for the same few names, some of them several times
 def classify(uid: str) -> Term:
     """Tell what a text that names a key is.
 
