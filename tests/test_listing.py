@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.homes import DEBIAN_KEYRING, Home, temporary_home
-from tiny_gnupg.listing import address, format_list_keys, parse_colons, split_user_id, unescape_c
+from tiny_gnupg.listing import (
+    Addresses,
+    address,
+    format_list_keys,
+    parse_colons,
+    split_user_id,
+    unescape_c,
+)
 from tiny_gnupg.results import (
     Capability,
     Key,
@@ -340,6 +347,18 @@ RECORDS = st.lists(
     ),
     max_size=12,
 ).map("\n".join)
+
+
+@given(RECORDS, st.lists(st.integers(1, 40)))
+def test_a_listing_gives_the_same_in_whatever_pieces_it_comes(text: str, cuts: list[int]) -> None:
+    pieces, whole = Addresses(), text.encode(errors="surrogateescape")
+    for cut in [*cuts, len(whole)]:
+        pieces.feed(whole[:cut])
+        whole = whole[cut:]
+    pieces.end()
+    assert pieces.found == {
+        key.fingerprint: key.email for key in parse_colons(text) if key.fingerprint
+    }
 
 
 @given(st.binary() | st.text() | RECORDS)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def held_elsewhere(directory: Path, how: str) -> Iterator[subprocess.Popen[str]]
             yield other
         finally:
             other.kill()
+
+
+async def test_a_crowd_of_readers_leaves_the_loop_free(lock: KeyringLock) -> None:
+    inside, leave = 0, asyncio.Event()
+
+    async def reader() -> None:
+        nonlocal inside
+        async with lock.held(writing=False):
+            inside += 1
+            await leave.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(50):
+            tasks.create_task(reader())
+        seen = [0]
+        while inside < 50:
+            await asyncio.sleep(0)
+            seen.append(inside)
+        leave.set()
+    assert max(after - before for before, after in pairwise(seen)) == 1
 
 
 async def gets(lock: KeyringLock, *, writing: bool, within: float = 0.15) -> bool:

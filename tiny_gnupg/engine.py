@@ -21,7 +21,7 @@ from .errors import printable
 from .healing import heal
 from .home import Home
 from .outcome import Reply
-from .pipes import Answer, Data
+from .pipes import Answer, Data, Hear
 from .process import Completed, run_program
 from .protection import Kind
 from .status import parse_status
@@ -139,6 +139,7 @@ class Engine:
         stdin: Data | int | None = None,
         second: Data | int | None = None,
         stdout: int | None = None,
+        hear: Hear | None = None,
         passphrase: bytes | None = None,
         answer: Answer | None = None,
         max_output: int | None = None,
@@ -151,6 +152,7 @@ class Engine:
             stdin: its input.
             second: one more input.
             stdout: a file descriptor for its output, or None to collect it.
+            hear: gets each piece of the output that is collected, as it comes.
             passphrase: as the agent of this home expects it.
             answer: replies to its questions.
             max_output: bytes of collected output.
@@ -169,6 +171,7 @@ class Engine:
             stdin=stdin,
             second=second,
             stdout=stdout,
+            hear=hear,
             passphrase=passphrase,
             answer=answer,
             max_output=max_output,
@@ -190,6 +193,7 @@ class Engine:
         stdin: Data | int | None = None,
         second: Data | int | None = None,
         stdout: int | None = None,
+        hear: Hear | None = None,
         passphrase: bytes | None = None,
         answer: Answer | None = None,
         max_output: int | None = None,
@@ -202,6 +206,7 @@ class Engine:
                 stdin=stdin,
                 second=second,
                 stdout=stdout,
+                hear=hear,
                 passphrase=passphrase,
                 answer=answer,
                 timeout=self.timeout,

@@ -68,7 +68,7 @@ from .keytable import (
     the_one,
     why_unusable,
 )
-from .listing import format_list_keys
+from .listing import Addresses, format_list_keys
 from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
 from .pipes import Data
 from .process import OUTPUT, SECOND, uninterrupted
@@ -576,12 +576,11 @@ class GnuPG:
         """
         if uid:
             return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
-        reply = await self._engine.run(command.list_addresses(secret=secret))
-        require_listing(reply)
-        text = reply.stdout.decode(errors="surrogateescape")
-        if len(text) < _LONG:
-            return format_list_keys(text, secret)
-        return await asyncio.to_thread(format_list_keys, text, secret)
+        listed = Addresses(secret)
+        options = command.list_addresses(secret=secret)
+        require_listing(await self._engine.run(options, hear=listed.feed))
+        listed.end()
+        return listed.found
 
     async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
         """Give gpg's own listing, as it prints it.

@@ -35,6 +35,9 @@ _FIELDS = 17
 
 _PRIMARY = frozenset({"pub", "sec", "crt", "crs"})
 _SUBKEY = frozenset({"sub", "ssb"})
+#: How the lines of these records begin; a line may be no more than that.
+_PRIMARY_HEADS = _PRIMARY | {f"{kind}:" for kind in _PRIMARY}
+_SUBKEY_HEADS = _SUBKEY | {f"{kind}:" for kind in _SUBKEY}
 _SECRET = frozenset({"sec", "ssb", "crs"})
 
 _VALIDITIES = {
@@ -104,9 +107,8 @@ def _blocks(text: str) -> Iterator[_Block]:
     block: _Block | None = None
     part = _Part([])
     for line in text.split("\n"):
-        record = line.split(":")
+        record = _record(line)
         kind = record[0]
-        record += [""] * (_FIELDS - len(record))
         if kind in _PRIMARY:
             if block is not None:
                 yield block
@@ -227,12 +229,17 @@ def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
         email=email,
         comment=comment,
         validity=validity,
-        revoked=validity is Validity.REVOKED and not (key_revoked and record[_CREATED]),
+        revoked=_is_revoked(record, key_revoked),
         created=_time(record[_CREATED]),
         hash=record[_HASH],
         placeholder=placeholder,
         attribute=attribute,
     )
+
+
+def _is_revoked(record: list[str], key_revoked: bool) -> bool:
+    """Tell whether a user id is revoked by itself (rule 4)."""
+    return _validity(record) is Validity.REVOKED and not (key_revoked and record[_CREATED])
 
 
 def split_user_id(text: str) -> tuple[str, str, str]:
@@ -314,16 +321,90 @@ def format_list_keys(text: str, secret: bool = False) -> dict[str, str]:
 
 
 def _addresses_from_colons(text: str, secret: bool) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for block in _blocks(text):
-        record, fingerprint = block.primary.record, block.primary.fingerprint
-        if fingerprint and (not secret or record[0] in _SECRET or record[_CARD]):
-            # What _key gives as .email; a whole Key takes several times as long.
-            revoked = _validity(record) is Validity.REVOKED
-            shown = (_user_id(one, fingerprint, revoked) for one in block.user_ids)
-            addresses = (one.email for one in shown if one.email and not one.revoked)
-            found[fingerprint] = next(addresses, "")
-    return found
+    addresses = Addresses(secret)
+    addresses.take(text)
+    addresses.end()
+    return addresses.found
+
+
+class Addresses:
+    """Reads fingerprints and addresses from a colon listing piece by piece, while gpg writes it.
+
+    A ``Key`` takes ten times as long: this keeps up with gpg's own speed.
+
+    Args:
+        secret: take only the keys that are listed as secret ones.
+    """
+
+    def __init__(self, secret: bool = False) -> None:
+        #: ``{fingerprint: address}``, as of ``format_list_keys``; whole after ``end``.
+        self.found: dict[str, str] = {}
+        self._secret = secret
+        self._begun = b""
+        self._primary = self._fingerprint = ""
+        self._in_primary = False
+        self._user_ids: list[str] = []
+
+    def feed(self, piece: bytes) -> None:
+        """Take what gpg wrote; a line that is not whole yet waits for its rest."""
+        whole, newline, rest = piece.rpartition(b"\n")
+        if not newline:
+            self._begun += piece
+            return
+        self.take((self._begun + whole).decode(errors="surrogateescape"))
+        self._begun = rest
+
+    def end(self) -> None:
+        """Take the last key, and a last line without its end."""
+        self.take(self._begun.decode(errors="surrogateescape"))
+        self._begun = b""
+        self._keep()
+
+    def take(self, text: str) -> None:
+        """Take whole lines."""
+        for line in text.split("\n"):
+            kind = line[:4]
+            if kind == "uid:":
+                self._user_ids.append(line)
+            elif kind == "fpr:":
+                if self._in_primary and not self._fingerprint:
+                    self._fingerprint = _record(line)[_USER_ID].upper()
+            elif kind in _PRIMARY_HEADS:
+                self._keep()
+                self._primary, self._in_primary = line, True
+            elif kind in _SUBKEY_HEADS:
+                self._in_primary = False
+
+    def _keep(self) -> None:
+        """Keep the key whose records have been taken, and begin another."""
+        fingerprint = self._fingerprint
+        if fingerprint:
+            record = _record(self._primary)
+            if not self._secret or record[0] in _SECRET or record[_CARD]:
+                self.found[fingerprint] = self._email(_validity(record) is Validity.REVOKED)
+        self._fingerprint, self._in_primary, self._user_ids = "", False, []
+
+    def _email(self, key_revoked: bool) -> str:
+        """Give what would be ``Key.email``."""
+        for line in self._user_ids:
+            record = _record(line)
+            text = unescape_c(record[_USER_ID])
+            email = address(text)
+            if (
+                email
+                and not _is_revoked(record, key_revoked)
+                and not is_placeholder(text, self._fingerprint)
+            ):
+                return email
+        return ""
+
+
+def _record(line: str) -> list[str]:
+    """Give the fields of a line, as many as are read, whatever was left out at its end."""
+    fields = line.split(":")
+    if len(fields) < _FIELDS:
+        fields += [""] * (_FIELDS - len(fields))
+    return fields
 
 
 def _addresses_from_text(text: str, secret: bool) -> dict[str, str]:

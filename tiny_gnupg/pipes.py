@@ -16,18 +16,17 @@ from .errors import CommandFailed, OutputTooLarge
 
 Data = str | bytes | bytearray | memoryview
 Answer = Callable[[str], bytes | None]
+Hear = Callable[[bytes], object]
 
 #: Bytes, or characters, moved at once: large enough that Python is not what a message waits for,
 #: small enough that the event loop is never held up.
 CHUNK = 2**18
-#: Seconds that a child without a long input is left alone, unless it ends before. Most do, and
-#: being woken at each of its lines takes longer than reading them all at its end; one that fills
-#: a pipe waits so long.
-HEAD_START = 0.008
+#: Seconds that a child without a long input, whose output nobody hears as it comes, is left
+#: alone, unless it ends before. Most do, and being woken at each of its lines takes longer than
+#: reading them all at its end; one that fills a pipe waits so long.
+HEAD_START = 0.02
 #: Bytes of status lines, and of messages for people, that one run may produce.
 MOST_TOLD = 2**26
-#: Seconds that a pipe may stay open after its child has gone (a descendant may hold it).
-LINGER = 2.0
 
 
 def exhausted(error: OSError) -> CommandFailed:
@@ -71,15 +70,18 @@ class _Feed:
 class Traffic:
     """The pipes of one run: the child's ends, our ends, and what flows between them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, max_output: int | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, max_output: int | None, hear: Hear | None = None
+    ) -> None:
         self._loop = loop
         self._max_output = max_output
+        self._hear = hear
         self._childs: set[int] = set()
-        self._readers: dict[int, Callable[[bytes], object]] = {}
+        self._readers: dict[int, Hear] = {}
         self._writers: dict[int, _Feed] = {}
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
-        self._serving = self._closed = False
+        self._serving = False
         self._commands: int | None = None
         self._answer: Answer = lambda line: None
         self._line = b""
@@ -90,7 +92,7 @@ class Traffic:
         self.status = io.BytesIO()
         self.inherited: list[int] = []
 
-    def output(self, sink: Callable[[bytes], object], *, inherit: bool = False) -> int:
+    def output(self, sink: Hear, *, inherit: bool = False) -> int:
         """Open a pipe from the child; each piece that comes goes to ``sink``."""
         theirs, ours = self._pair(ours_first=True, inherit=inherit)
         self._readers[ours] = sink
@@ -149,10 +151,10 @@ class Traffic:
         return self._done
 
     async def until_done(self, exiting: asyncio.Future[Any]) -> None:
-        """Serve all pipes until each has ended, and the child has exited as ``exiting`` tells."""
+        """Serve all pipes until the child has exited, as ``exiting`` tells."""
         self._close_childs_ends()
         exiting.add_done_callback(self._on_exit)
-        if self._writers or self._commands is not None:
+        if self._writers or self._commands is not None or self._hear is not None:
             self.serve()
         else:
             self._timer = self._loop.call_later(HEAD_START, self.serve)
@@ -163,21 +165,16 @@ class Traffic:
             exiting.cancel()
 
     def _on_exit(self, _: object) -> None:
-        """Read what a child has left in its pipes, and wait no longer than a moment for more."""
-        if self._closed:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(LINGER, self._finish)
-        for fd, sink in list(self._readers.items()):
-            while fd in self._readers and self._on_readable(fd, sink):
-                pass
-        if not self._done.done():
-            self.serve()
+        """Read what a child has left in its pipes: all of it is there, whoever still holds them."""
+        try:
+            for fd, sink in list(self._readers.items()):
+                while fd in self._readers and self._on_readable(fd, sink):
+                    pass
+        finally:
+            self._finish()
 
     def close(self) -> None:
         """Close whatever is still open; a second call does nothing."""
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._close_childs_ends()
@@ -190,6 +187,8 @@ class Traffic:
     def take_output(self, piece: bytes) -> None:
         """Keep a piece of the output, up to the bound."""
         self.stdout.write(piece)
+        if self._hear is not None:
+            self._hear(piece)
         if self._max_output is not None and self.stdout.tell() > self._max_output:
             self._fail(OutputTooLarge(f"more than {self._max_output} bytes of output"))
 
@@ -215,8 +214,8 @@ class Traffic:
                 with suppress(BrokenPipeError):
                     os.write(self._commands, reply)
 
-    def _on_readable(self, fd: int, sink: Callable[[bytes], object]) -> bool:
-        """Take what has come; tell whether anything has."""
+    def _on_readable(self, fd: int, sink: Hear) -> bool:
+        """Take what has come; tell whether there may be more."""
         try:
             piece = os.read(fd, CHUNK)
         except BlockingIOError:
@@ -225,7 +224,7 @@ class Traffic:
             sink(piece)
         else:
             self._drop(fd)
-        return True
+        return len(piece) == CHUNK
 
     def _on_writable(self, fd: int, feed: _Feed) -> None:
         try:

@@ -22,14 +22,14 @@ import logging
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from .errors import BinaryNotFound, GnuPGTimeout, printable
-from .pipes import Answer, Data, Traffic, exhausted
+from .pipes import Answer, Data, Hear, Traffic, exhausted
 
 log = logging.getLogger("tiny_gnupg")
 
@@ -78,6 +78,7 @@ async def run_program(
     stdin: Data | int | None = None,
     second: Data | int | None = None,
     stdout: int | None = None,
+    hear: Hear | None = None,
     passphrase: bytes | None = None,
     answer: Answer | None = None,
     timeout: float | None = None,
@@ -104,6 +105,8 @@ async def run_program(
         stdin: the data, or a file descriptor, or None.
         second: the same for gpg's special file name ``-&FD``, or None.
         stdout: a file descriptor for the child's output, or None to collect it.
+        hear: gets each piece of the output that is collected, as it comes; it works on the event
+            loop, so it must be quick.
         passphrase: what ``--passphrase-fd`` shall read, without its line end; None for none.
         answer: gets each status line, without its prefix, as it comes; what it returns is
             written to ``--command-fd``.
@@ -120,7 +123,7 @@ async def run_program(
         OutputTooLarge: more than ``max_output`` bytes came.
         UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
-    traffic = Traffic(asyncio.get_running_loop(), max_output)
+    traffic = Traffic(asyncio.get_running_loop(), max_output, hear)
     try:
         given = subprocess.DEVNULL if stdin is None else stdin
         source = given if isinstance(given, int) else traffic.input(given)
@@ -250,7 +253,7 @@ def _gpg_channels(
     traffic: Traffic,
     passphrase: bytes | None,
     answer: Answer | None,
-    hear: Callable[[bytes], object] | None = None,
+    hear: Hear | None = None,
 ) -> list[str]:
     """Open the pipes that gpg's own options name, and give these options."""
     status = traffic.output(hear or traffic.take_status, inherit=True)
