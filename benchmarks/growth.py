@@ -48,8 +48,9 @@ def panels(points: Sequence[Point]) -> dict[str, dict[str, list[tuple[float, flo
     for point in points:
         operation, _, unit = point.what.partition(", ")
         panel = found.setdefault(PANELS.get(unit, point.what), {})
-        panel.setdefault(f"{operation}, tiny_gnupg", []).append((point.size, point.ours))
+        operation = operation.removesuffix("_file")
         panel.setdefault(f"{operation}, gpg", []).append((point.size, point.gpg))
+        panel.setdefault(f"{operation}, tiny_gnupg", []).append((point.size, point.ours))
     return found
 
 

@@ -52,7 +52,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], caption: str) ->
 
 
 #: The size of one panel of ``lines``, and the room to its left and below it.
-PANEL, LEFT, BELOW = 200, 60, 60
+PANEL, LEFT, BELOW = 190, 78, 60
 #: A line: the points (x, y), both above 0.
 Line = Sequence[tuple[float, float]]
 
@@ -69,7 +69,7 @@ def lines(title: str, panels: Mapping[str, Mapping[str, Line]], caption: str) ->
         An SVG document.
     """
     programs = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    colour = {name: COLOURS[len(programs) - 1 - place] for place, name in enumerate(programs)}
+    colour = dict(zip(programs, COLOURS, strict=False))
     body, y = [_text(20, 28, title, size=17, weight="bold")], 48
     for name in programs:
         body.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
@@ -92,11 +92,11 @@ def _panel(panel: Mapping[str, Line], colour: Mapping[str, str], left: int, top:
     for tick in across.ticks():
         x = across.at(tick)
         drawn.append(_stroke((x, top), (x, top + PANEL), "#dddddd"))
-        drawn.append(_text(x - 8, top + PANEL + 14, _short(tick), size=10))
+        drawn.append(_text(x, top + PANEL + 14, _short(tick), size=10, anchor="middle"))
     for tick in up.ticks():
         y = up.at(tick)
         drawn.append(_stroke((left, y), (left + PANEL, y), "#dddddd"))
-        drawn.append(_text(left - 42, y + 4, f"{tick:g} ms", size=10))
+        drawn.append(_text(left - 6, y + 4, f"{tick:g} ms", size=10, anchor="end"))
     for name, line in panel.items():
         placed = [(across.at(x), up.at(1000 * y)) for x, y in line]
         drawn += [_stroke(one, other, colour[name], width=2) for one, other in pairwise(placed)]
@@ -158,6 +158,14 @@ def _stroke(
     return f'<line {ends} stroke="{colour}" stroke-width="{width:g}"/>'
 
 
-def _text(x: float, y: float, text: str, *, size: int = 12, weight: str = "normal") -> str:
-    style = f'font-size="{size}" font-weight="{weight}"'
-    return f'<text x="{x:.1f}" y="{y}" {style}>{escape(text)}</text>'
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: int = 12,
+    weight: str = "normal",
+    anchor: str = "start",
+) -> str:
+    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
