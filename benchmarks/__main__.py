@@ -136,7 +136,10 @@ async def _growth(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, 
         cells = f"{1000 * point.ours:>12.2f}{1000 * point.gpg:>12.2f}{point.ratio:>8.2f}"
         print(f"{point.what:<22}{point.size:>12}{cells}  {point.note}".rstrip())
     if options.svg:
-        caption = f"Medians of up to {rounds}, 1 KiB where nothing else is said; above 32 MiB as files. At callers, gpg one by one."
+        caption = (
+            f"Medians of up to {rounds}, 1 KiB where nothing else is said; above 32 MiB as files. "
+            "By callers: gpg one by one."
+        )
         options.svg.write_text(lines("How cost grows", growth.panels(points), caption))
     return {"growth": [asdict(point) for point in points]}, True
 
