@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.homes import Home, temporary_home
 from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG
@@ -57,6 +58,15 @@ def other_home() -> Iterator[Path]:
     """One more such path."""
     with clean_home() as path:
         yield path
+
+
+@pytest.fixture(scope="module")
+def gpg_home() -> Iterator[Home]:
+    """A home of gpg's own making, with Alice's key: what is read in a module is written there."""
+    with temporary_home() as made:
+        fingerprint = made.new_key("Alice <a@x.org>", "ed25519", "cert,sign")
+        made.run("--quick-add-key", fingerprint, "cv25519", "encr")
+        yield made
 
 
 @pytest.fixture

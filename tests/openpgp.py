@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import zlib
 
+from tiny_gnupg.framing import frame
+
 FPR = bytes(range(1, 21))
 KEY_ID = FPR[-8:]
 OTHER = b"\xee" * 20
@@ -75,6 +77,16 @@ def compressed(content: bytes, algorithm: int = 1) -> bytes:
     else:
         packed = zlib.compress(content) if algorithm == 2 else bz2.compress(content)
     return old(8, bytes([algorithm]) + packed, 3)
+
+
+def without_user_ids(data: bytes) -> bytes:
+    """Leave the user ids and their signatures out, as a keyserver does."""
+    kept, skipping = b"", False
+    for packet in frame(data):
+        skipping = packet.tag in (13, 17) or (skipping and packet.tag == 2)
+        if not skipping:
+            kept += data[packet.offset : packet.offset + packet.length]
+    return kept
 
 
 V4_KEY = b"\x04\x5f\x00\x00\x00\x01" + b"\x00\x08\xff" + b"\x00\x11\x01\x00\x01"

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.homes import Home, temporary_home
-from tests.openpgp import (
-    FPR,
-    OTHER,
-    issuer_fpr,
-    literal,
-    new,
-    signature,
-)
-from tiny_gnupg.armor import (
-    crc24,
-    dearmor,
-    enarmor,
-    is_armored,
-    is_binary,
-    is_clear_signed,
-)
+from tests.homes import Home
+from tests.openpgp import FPR, OTHER, issuer_fpr, literal, new, signature
+from tiny_gnupg.armor import crc24, dearmor, enarmor, is_armored, is_binary, is_clear_signed
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.framing import frame
-from tiny_gnupg.packets import (
-    MessageKind,
-    issuer,
-    message_kind,
-)
+from tiny_gnupg.packets import MessageKind, issuer, message_kind
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as home:
-        fingerprint = home.new_key("Alice <a@x.org>", "ed25519", "cert,sign")
-        home.run("--quick-add-key", fingerprint, "cv25519", "encr")
-        yield home
-
-
-def test_armor_is_the_same_as_gpg_writes(home: Home) -> None:
-    binary = home.run("--export")
-    text = home.run("--armor", "--export")
+def test_armor_is_the_same_as_gpg_writes(gpg_home: Home) -> None:
+    binary = gpg_home.run("--export")
+    text = gpg_home.run("--armor", "--export")
     assert enarmor(binary, "PUBLIC KEY BLOCK").encode() == text
     assert dearmor(text, checksum=True) == dearmor(binary) == binary
     assert (is_armored(text), is_armored(binary)) == (True, False)

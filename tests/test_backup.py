@@ -21,7 +21,7 @@ from tests.instances import (
     copied,
 )
 from tests.leftovers import clean_home
-from tests.test_uidless import without_user_ids
+from tests.openpgp import without_user_ids
 from tests.test_uidless_calls import parts, with_forged_subkey
 from tiny_gnupg import BadPassphrase, GnuPG, HomeUnusable, ImportFailed, Key, OwnerTrust, command
 

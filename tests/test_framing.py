@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.openpgp import (
-    compressed,
-    new,
-    old,
-    partial,
-)
+from tests.openpgp import compressed, new, old, partial
 from tiny_gnupg import framing
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.framing import TAG_NAMES, frame, inflate, tag_name, walk, write

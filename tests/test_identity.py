@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 
 import pytest
 
-from tests.homes import Home, temporary_home
-from tests.openpgp import (
-    FPR,
-    KEY_ID,
-    OTHER,
-    V4_KEY,
-    issuer_fpr,
-    signature,
-    subpacket,
-)
+from tests.homes import Home
+from tests.openpgp import FPR, KEY_ID, OTHER, V4_KEY, issuer_fpr, signature, subpacket
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.framing import frame
 from tiny_gnupg.identity import (
@@ -27,32 +18,22 @@ from tiny_gnupg.identity import (
     recipient,
     signature_issuer,
 )
-from tiny_gnupg.packets import (
-    issuer,
-)
+from tiny_gnupg.packets import issuer
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as home:
-        fingerprint = home.new_key("Alice <a@x.org>", "ed25519", "cert,sign")
-        home.run("--quick-add-key", fingerprint, "cv25519", "encr")
-        yield home
-
-
-def test_fingerprints_of_real_keys_of_many_algorithms(home: Home) -> None:
+def test_fingerprints_of_real_keys_of_many_algorithms(gpg_home: Home) -> None:
     for algorithm in ("rsa1024", "dsa1024", "ed25519", "nistp256", "nistp521", "brainpoolP256r1"):
-        fingerprint = home.new_key(f"{algorithm} <{algorithm}@x.org>", algorithm, "sign,cert")
+        fingerprint = gpg_home.new_key(f"{algorithm} <{algorithm}@x.org>", algorithm, "sign,cert")
         for subkey in ("elg1024", "cv25519", "nistp384"):
-            home.run("--quick-add-key", fingerprint, subkey, "encr")
+            gpg_home.run("--quick-add-key", fingerprint, subkey, "encr")
         listed = [
             line.split(":")[9]
-            for line in home.colons("--list-keys", "--", fingerprint).splitlines()
+            for line in gpg_home.colons("--list-keys", "--", fingerprint).splitlines()
             if line.startswith("fpr:")
         ]
         public, secret = (
-            home.run("--export", fingerprint),
-            home.run("--export-secret-keys", fingerprint),
+            gpg_home.run("--export", fingerprint),
+            gpg_home.run("--export-secret-keys", fingerprint),
         )
         for data, tags in ((public, (6, 14)), (secret, (5, 7))):
             bodies = [f.body for f in frame(data) if f.tag in tags]

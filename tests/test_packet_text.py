@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.homes import Home, temporary_home
-from tests.openpgp import (
-    KEY_ID,
-    compressed,
-    literal,
-    new,
-    one_pass,
-    pkesk,
-    signature,
-    subpacket,
-)
+from tests.homes import Home
+from tests.openpgp import KEY_ID, compressed, literal, new, one_pass, pkesk, signature, subpacket
 from tiny_gnupg.framing import frame
-from tiny_gnupg.packets import (
-    describe,
-    issuer,
-    list_packet_lines,
-    parse_list_packets,
-)
+from tiny_gnupg.packet_text import describe, list_packet_lines, parse_list_packets
+from tiny_gnupg.packets import issuer
 from tiny_gnupg.results import Packet
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as home:
-        fingerprint = home.new_key("Alice <a@x.org>", "ed25519", "cert,sign")
-        home.run("--quick-add-key", fingerprint, "cv25519", "encr")
-        yield home
-
 
 TEXT = """\
 gpg: something else
@@ -149,9 +126,9 @@ def test_a_very_long_unknown_line_is_no_field_and_takes_no_time() -> None:
     assert time.process_time() - started < 1
 
 
-def test_bytes_and_text_are_joined(home: Home) -> None:
-    data = home.run("--export")
-    text = home.run("--list-packets", "--list-only", stdin=data).decode()
+def test_bytes_and_text_are_joined(gpg_home: Home) -> None:
+    data = gpg_home.run("--export")
+    text = gpg_home.run("--list-packets", "--list-only", stdin=data).decode()
     packets = describe(data, text)
     assert all(packet.lines for packet in packets)
     assert [(p.tag, p.offset, p.length, p.lines) for p in packets] == [
@@ -164,24 +141,24 @@ def test_bytes_and_text_are_joined(home: Home) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["none", "zip", "zlib", "bzip2"])
-def test_compressed_content_is_found_where_gpg_finds_it(home: Home, algorithm: str) -> None:
-    source = home.path / "plain"
+def test_compressed_content_is_found_where_gpg_finds_it(gpg_home: Home, algorithm: str) -> None:
+    source = gpg_home.path / "plain"
     source.write_bytes(b"some text\n" * 100)
     command = ["--compress-algo", algorithm, "--output", "-", "--sign", str(source)]
-    data = home.run("-u", "a@x.org", *command)
-    text = home.run("--list-packets", "--list-only", stdin=data).decode()
+    data = gpg_home.run("-u", "a@x.org", *command)
+    text = gpg_home.run("--list-packets", "--list-only", stdin=data).decode()
     packets = describe(data, text)
     assert [packet.tag for packet in packets][-3:] == [4, 11, 2]
     assert all(packet.lines for packet in packets)
 
 
-def test_packets_that_gpg_does_not_show_are_there_all_the_same(home: Home) -> None:
+def test_packets_that_gpg_does_not_show_are_there_all_the_same(gpg_home: Home) -> None:
     for options in (["--compress-algo", "none", "--sign"], ["--clear-sign"]):
-        data = home.run("-u", "a@x.org", *options, stdin=b"text\n" * 9999)
-        text = home.run("--list-packets", "--list-only", stdin=data).decode()
+        data = gpg_home.run("-u", "a@x.org", *options, stdin=b"text\n" * 9999)
+        text = gpg_home.run("--list-packets", "--list-only", stdin=data).decode()
         last = describe(data, text)[-1]
         assert (last.tag, last.lines) == (2, ())
-        assert last.fields["issuer fpr"] == issuer(home.run("--export", "a@x.org"))
+        assert last.fields["issuer fpr"] == issuer(gpg_home.run("--export", "a@x.org"))
         assert last.fields["keyid"] == last.fields["issuer fpr"][-16:]
         assert 2 not in {packet.tag for packet in parse_list_packets(text)}
 
@@ -209,7 +186,7 @@ def test_damaged_compressed_content_ends_the_description_of_it() -> None:
 
 
 def test_opening_compressed_packets_has_a_bound_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiny_gnupg.packets._OPENED", 10)
+    monkeypatch.setattr("tiny_gnupg.packet_text._OPENED", 10)
     packed = new(8, frame(compressed(literal(bytes(100))))[0].body)
     assert [packet.tag for packet in describe(packed * 3, "")] == [8, 11, 8, 8]
 

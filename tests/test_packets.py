@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.homes import VECTORS, Home, temporary_home
+from tests.homes import VECTORS, Home
 from tests.openpgp import (
     FPR,
     KEY_ID,
@@ -28,36 +28,12 @@ from tests.openpgp import (
     signature,
     subpacket,
 )
-from tiny_gnupg.armor import (
-    dearmor,
-    enarmor,
-    is_armored,
-    is_binary,
-    is_clear_signed,
-)
+from tiny_gnupg.armor import dearmor, enarmor, is_armored, is_binary, is_clear_signed
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.framing import frame, inflate, walk, write
-from tiny_gnupg.identity import (
-    key_fingerprint,
-    one_pass_signer,
-    recipient,
-    signature_issuer,
-)
-from tiny_gnupg.packets import (
-    MessageKind,
-    describe,
-    issuer,
-    message_kind,
-    parse_list_packets,
-)
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as home:
-        fingerprint = home.new_key("Alice <a@x.org>", "ed25519", "cert,sign")
-        home.run("--quick-add-key", fingerprint, "cv25519", "encr")
-        yield home
+from tiny_gnupg.identity import key_fingerprint, one_pass_signer, recipient, signature_issuer
+from tiny_gnupg.packet_text import describe, parse_list_packets
+from tiny_gnupg.packets import MessageKind, issuer, message_kind
 
 
 @pytest.mark.parametrize(
@@ -186,12 +162,12 @@ def test_a_key_longer_than_the_first_look_is_named() -> None:
     assert issuer(write(6, big)) == key_fingerprint(big)
 
 
-def test_a_sender_steers_nothing_with_a_file_name_or_notation(home: Home) -> None:
+def test_a_sender_steers_nothing_with_a_file_name_or_notation(gpg_home: Home) -> None:
     (fingerprint,) = {
         line.split(":")[9]
-        for line in home.colons("--list-keys", "--", "<a@x.org>").splitlines()
+        for line in gpg_home.colons("--list-keys", "--", "<a@x.org>").splitlines()
         if line.startswith("fpr:") and line
-    } & {issuer(home.run("--export", "a@x.org"))}
+    } & {issuer(gpg_home.run("--export", "a@x.org"))}
     lie = f"(issuer fpr v4 {'E' * 40})"
     evil = [
         (
@@ -207,16 +183,16 @@ def test_a_sender_steers_nothing_with_a_file_name_or_notation(home: Home) -> Non
     for options in (("--compress-algo", "none"), ("--compress-algo", "bzip2"), ("--armor",)):
         for mode in ("--sign", "--clear-sign", "--detach-sign"):
             arguments = [*options, *(word for words in evil for word in words)]
-            data = home.run(*arguments, "-u", fingerprint, mode, stdin=b"text")
+            data = gpg_home.run(*arguments, "-u", fingerprint, mode, stdin=b"text")
             assert issuer(data) == fingerprint
-            text = home.run("--list-packets", "--list-only", stdin=data).decode()
+            text = gpg_home.run("--list-packets", "--list-only", stdin=data).decode()
             found = describe(data, text)
             assert [p.fields["issuer fpr"] for p in found if p.tag == 2] == [fingerprint]
             assert not [p for p in found if p.tag in (5, 6, 7, 14)]
             assert {p.tag for p in parse_list_packets(text)} <= {2, 4, 8, 11, 63}
 
 
-def test_no_subpacket_with_line_ends_makes_a_packet_in_the_text_of_gpg(home: Home) -> None:
+def test_no_subpacket_with_line_ends_makes_a_packet_in_the_text_of_gpg(gpg_home: Home) -> None:
     lie = b"\n# off=9 ctb=99 tag=6 hlen=3 plen=4\n:public key packet:\n\tkeyid: EEEE\n"
     notation = b"\x80\x00\x00\x00" + (7).to_bytes(2, "big") + len(lie).to_bytes(2, "big")
     areas = [subpacket(kind, lie) for kind in range(128) if kind not in (20, 33)]
@@ -224,7 +200,7 @@ def test_no_subpacket_with_line_ends_makes_a_packet_in_the_text_of_gpg(home: Hom
     for area in areas:
         data = new(2, signature(area + issuer_fpr())) + new(13, lie) + literal(b"x", lie)
         data += new(61, lie) + new(17, subpacket(1, lie)) + new(60, lie)
-        text = home.run("--list-packets", "--list-only", stdin=data, check=False)
+        text = gpg_home.run("--list-packets", "--list-only", stdin=data, check=False)
         told = parse_list_packets(text.decode(errors="surrogateescape"))
         assert {packet.tag for packet in told} <= {2, 13, 11, 61, 17, 60}
         assert issuer(data) == FPR.hex().upper()
@@ -280,7 +256,7 @@ def test_no_bytes_raise_anything_but_not_openpgp(data: bytes, text: str) -> None
 
 
 @pytest.mark.skipif(not VECTORS.exists(), reason=f"needs the vectors of others in {VECTORS}")
-def test_vectors_of_others(home: Home) -> None:
+def test_vectors_of_others(gpg_home: Home) -> None:
     expected = {
         "gnupg/dda252ebb8ebe1af-1.asc": "9E669861368BCA0BE42DAF7DDDA252EBB8EBE1AF",
         "gnupg/dda252ebb8ebe1af-2.asc": "A55120427374F3F7AA5F1166DDA252EBB8EBE1AF",
@@ -294,7 +270,7 @@ def test_vectors_of_others(home: Home) -> None:
         assert issuer((VECTORS / name).read_bytes()) == named
     for path in VECTORS.glob("*/*"):
         data = path.read_bytes()
-        text = home.run("--list-packets", "--list-only", stdin=data, check=False)
+        text = gpg_home.run("--list-packets", "--list-only", stdin=data, check=False)
         packets = describe(data, text.decode(errors="surrogateescape"))
         if not message_kind(data).clear_signed:
             assert len(packets) >= len(parse_list_packets(text.decode(errors="surrogateescape")))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.homes import DEBIAN_KEYRING, Home, temporary_home
+from tests.openpgp import without_user_ids
 from tiny_gnupg.armor import enarmor
 from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP
 from tiny_gnupg.framing import frame, write
@@ -31,16 +32,6 @@ SIG = write(2, b"\x04\x1f\x16\x08" + bytes(4) + b"\xab\xcd")
 UID, PHOTO = write(13, b"Alice <a@x.org>"), write(17, b"\x01photo")
 TRUST, MARKER, PRIVATE = write(12, b"\x01\x02"), write(10, b"PGP"), write(60, b"private")
 FPR = key_fingerprint(frame(PRIMARY)[0].body)
-
-
-def without_user_ids(data: bytes) -> bytes:
-    """Leave the user ids and their signatures out, as a keyserver does."""
-    kept, skipping = b"", False
-    for packet in frame(data):
-        skipping = packet.tag in (13, 17) or (skipping and packet.tag == 2)
-        if not skipping:
-            kept += data[packet.offset : packet.offset + packet.length]
-    return kept
 
 
 def test_placeholders() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.instances import ALICE, BOB, PlainGpg, alice_at
 from tests.leftovers import clean_home
-from tests.test_uidless import without_user_ids
+from tests.openpgp import without_user_ids
 from tiny_gnupg import (
     Decryption,
     GnuPG,

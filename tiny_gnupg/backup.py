@@ -15,7 +15,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from . import command, custody, outcome
+from . import command, custody, intake, outcome
 from .engine import Engine
 from .errors import BadPassphrase, HomeUnusable, ImportFailed
 from .keytable import keys_of
@@ -156,18 +156,18 @@ async def _load(aside: Engine, path: Path) -> None:
 
 async def _import(aside: Engine, source: Path) -> None:
     block = await asyncio.to_thread(source.read_bytes)
-    outcome.imported(await aside.run(command.import_keys(), stdin=block, writing=True))
+    intake.imported(await aside.run(command.import_keys(), stdin=block, writing=True))
 
 
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:
     """Import what a backup holds of all public keys, where the home's lock is held."""
     replies = [await engine.run_locked(command.import_backup(), stdin=block)]
-    if outcome.import_counts(replies[0]).get("no_user_id"):
-        held = outcome.taken_keys(replies[0])
+    if intake.import_counts(replies[0]).get("no_user_id"):
+        held = intake.taken_keys(replies[0])
         bare = await asyncio.to_thread(with_stand_ins, block, held)
         if bare:
             replies.append(await engine.run_locked(command.import_keys(bare=True), stdin=bare))
-    return outcome.imported(*replies)
+    return intake.imported(*replies)
 
 
 async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:

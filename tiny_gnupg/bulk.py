@@ -5,7 +5,7 @@
    that gpg hold (``memfd_create``). So no byte of a message is ever in a file, whatever happens,
    and both memories are emptied at once when a message is done.
 2. gpg says no exit code for one of many messages. So its answer counts only where every status
-   line is one that a message without a flaw gives (``FLAWLESS``) and ``outcome`` finds it good.
+   line is one that a message without a flaw gives (``FLAWLESS``) and ``signatures`` finds it good.
    With everything else it is ended, and the message is done once more by an ordinary call, whose
    result or error is the message's own. That holds for damage, for signatures that are not good
    (gpg ends itself there), for messages to a passphrase, for what is long, and for what inflates.

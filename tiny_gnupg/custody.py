@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from . import command, outcome
+from . import command, intake, outcome
 from .engine import Engine
 from .errors import BadPassphrase, GnuPGError
 from .home import Home
@@ -232,7 +232,7 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
     """
     async with scratch(engine, "scrypt") as aside:
         reply = await aside.run(command.import_keys(), stdin=block, writing=True)
-        result = outcome.imported(reply)
+        result = intake.imported(reply)
         found = parse_colons((await aside.run(command.list_keys())).stdout)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
@@ -244,7 +244,7 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
                 asyncio.to_thread(copy_keys, files, engine.home, replace=False)
             )
     new = result.secret_imported if copied else 0
-    return with_secret(outcome.imported(merged), result.counts.get("sec_read", 0), new)
+    return with_secret(intake.imported(merged), result.counts.get("sec_read", 0), new)
 
 
 def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:

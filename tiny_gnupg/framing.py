@@ -9,13 +9,14 @@ The rules:
    else is ``NotOpenPGP``, also behind good packets.
 2. Partial and indeterminate lengths are for packets of data alone; anywhere else they are nonsense.
 3. A compressed packet is opened to a bound in octets; how deep is the caller's bound.
+4. A key is a primary key packet and what follows it up to the next one (RFC 9580, section 10.1).
 """
 
 from __future__ import annotations
 
 import bz2
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -48,6 +49,11 @@ TAG_NAMES = {
     PADDING: "padding",
 }
 """The packets' names in the terms of RFC 9580, section 5; OCB is that of LibrePGP."""
+
+PRIMARY_KEYS = frozenset({PUBLIC_KEY, SECRET_KEY})
+SECRET_KEYS = frozenset({SECRET_KEY, SECRET_SUBKEY})
+KEYS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, *SECRET_KEYS})
+OF_A_PUBLIC_KEY = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, USER_ID, USER_ATTRIBUTE})
 
 _STREAMED = frozenset({COMPRESSED, ENCRYPTED, LITERAL, SEIPD, AEAD})
 
@@ -118,6 +124,32 @@ def walk(data: bytes) -> Iterator[Frame]:
         found = _frame_at(data, place)
         yield found
         place += found.length
+
+
+def cut_keys(packets: Iterable[Frame]) -> list[list[Frame]]:
+    """Cut packets into keys, public or secret.
+
+    Args:
+        packets: those of one or several keys; markers and padding before the first key go.
+
+    Returns:
+        The packets of each key; the first of them is its primary key.
+
+    Raises:
+        NotOpenPGP: where they do not begin with a key.
+    """
+    keys: list[list[Frame]] = []
+    for packet in packets:
+        if packet.tag in PRIMARY_KEYS:
+            keys.append([])
+        elif not keys and packet.tag in (MARKER, PADDING):
+            continue
+        elif not keys:
+            raise NotOpenPGP(f"it begins with a {tag_name(packet.tag)} packet, not with a key")
+        keys[-1].append(packet)
+    if not keys:
+        raise NotOpenPGP("there is no key")
+    return keys
 
 
 class CutOff(Exception):

@@ -2,7 +2,7 @@
 
 Each method checks its arguments, builds a command, runs it, and reads the answer. What to say is
 in ``command``, how it is said in ``engine`` and ``process``, and what an answer means in
-``outcome``. Success returns, failure raises.
+``outcome``, ``signatures`` and ``intake``. Success returns, failure raises.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple, Self, TypeVar
 
 import aiofiles
 
-from . import backup, binary, command, custody, keyserver, outcome
+from . import backup, binary, command, custody, intake, keyserver, outcome, signatures
 from .arguments import (
     checked_expiry,
     checked_name,
@@ -69,7 +69,8 @@ from .keytable import (
     why_unusable,
 )
 from .listing import Addresses, format_list_keys
-from .packets import MessageKind, describe, issuer, list_packet_lines, message_kind
+from .packet_text import describe, list_packet_lines
+from .packets import MessageKind, issuer, message_kind
 from .pipes import Data
 from .process import OUTPUT, SECOND, uninterrupted
 from .protection import KINDS, Kind
@@ -766,7 +767,7 @@ class GnuPG:
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
         options = command.decrypt(OUTPUT)
-        found = await self._open(options, outcome.decryption, kind, raw, stdin=message)
+        found = await self._open(options, signatures.decryption, kind, raw, stdin=message)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
@@ -866,9 +867,9 @@ class GnuPG:
             self._require_detached(await _kind_of(signature))
             options = command.verify_detached(SECOND)
             reply = await self._gpg(options, stdin=message, second=signature)
-            return outcome.verification(reply, _octets(message))
+            return signatures.verification(reply, _octets(message))
         self._require_visible(await _kind_of(message))
-        return outcome.verification(await self._gpg(command.verify(), stdin=message))
+        return signatures.verification(await self._gpg(command.verify(), stdin=message))
 
     @staticmethod
     def _require_visible(kind: MessageKind) -> None:
@@ -970,7 +971,7 @@ class GnuPG:
 
             def judge(reply: outcome.Reply) -> Decryption:
                 outcome.require_within(reply, os.fstat(pipes["stdout"]).st_size, max_output)
-                return outcome.decryption(reply).require_good()
+                return signatures.decryption(reply).require_good()
 
             kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
             await self._open(options, judge, kind, raw, **pipes)
@@ -1041,13 +1042,13 @@ class GnuPG:
             if signature is None:
                 self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
                 reply = await self._gpg(command.verify_only(), stdin=data)
-                return outcome.verification(reply, b"")
+                return signatures.verification(reply, b"")
             async with aiofiles.open(signature, "rb") as file:
                 detached = await file.read(_HEAD)
             self._require_detached(await _kind_of(detached))
             options = command.verify_detached(SECOND)
             reply = await self._gpg(options, stdin=data, second=detached)
-            return outcome.verification(reply, b"")
+            return signatures.verification(reply, b"")
 
     # -- many messages ---------------------------------------------------------------------
 
@@ -1119,7 +1120,7 @@ class GnuPG:
             return binary_of(message)
 
         async def judge(reply: outcome.Reply, message: AnyStr) -> AnyStr:
-            return await like(message, outcome.decryption(reply).require_good().data)
+            return await like(message, signatures.decryption(reply).require_good().data)
 
         job = Job(prepare, read, judge, self.decrypt, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
@@ -1151,7 +1152,7 @@ class GnuPG:
         async def judge(reply: outcome.Reply, message: AnyStr) -> Verification:
             if reply.has("BEGIN_DECRYPTION"):
                 raise NotSigned("what is encrypted inside a signed message is not its data")
-            return outcome.verification(reply)
+            return signatures.verification(reply)
 
         job = Job(prepare, read, judge, self.verify, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
@@ -1221,14 +1222,14 @@ class GnuPG:
         """Import public keys, those without user ids among them."""
         reply = await self._write(command.import_keys(found=found), stdin=key)
         replies = [reply]
-        if outcome.import_counts(reply).get("no_user_id"):
-            held = outcome.taken_keys(reply)
+        if intake.import_counts(reply).get("no_user_id"):
+            held = intake.taken_keys(reply)
             bare = await asyncio.to_thread(with_stand_ins, _octets(key), held)
             if bare:
                 options = command.import_keys(found=found, bare=True)
                 replies.append(await self._write(options, stdin=bare))
-        result = outcome.imported(*replies)
-        for fingerprint in (one for reply in replies for one in outcome.gained_user_ids(reply)):
+        result = intake.imported(*replies)
+        for fingerprint in (one for reply in replies for one in intake.gained_user_ids(reply)):
             await self._drop_stand_in(fingerprint)
         return result
 
@@ -1700,7 +1701,7 @@ class GnuPG:
             )
 
         reply = await once(options)
-        if outcome.has_unreadable_signer(reply):
+        if signatures.has_unreadable_signer(reply):
             return await once([*command.UNSIGNED_USER_IDS, *options])
         return reply
 

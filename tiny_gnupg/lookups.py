@@ -23,15 +23,14 @@ from .armor import dearmor, is_armored
 from .errors import KeyserverError, KeyserverMismatch, NotOnKeyserver, NotOpenPGP
 from .framing import (
     MARKER,
+    OF_A_PUBLIC_KEY,
     PADDING,
-    PUBLIC_KEY,
     PUBLIC_SUBKEY,
-    SECRET_KEY,
-    SECRET_SUBKEY,
+    SECRET_KEYS,
     SIGNATURE,
-    USER_ATTRIBUTE,
     USER_ID,
     Frame,
+    cut_keys,
     tag_name,
     walk,
 )
@@ -42,8 +41,6 @@ from .selection import Kind, Term, classify, matching
 
 MOST_PACKETS = 50_000
 """More than any honest key has; the keys that were flooded in 2019 had 150,000 signatures."""
-
-_OF_A_KEY = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, USER_ID, USER_ATTRIBUTE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ def found_keys(term: Term, answer: bytes) -> tuple[FoundKey, ...]:
         if is_armored(answer) and b"\n-----END PGP " not in answer:
             raise NotOpenPGP("the armor is cut off")
         data = dearmor(answer)
-        keys = tuple(_key(term, data, packets) for packets in _split(data))
+        keys = tuple(_key(term, data, packets) for packets in cut_keys(_allowed(data)))
     except NotOpenPGP as error:
         raise KeyserverError(f"the keyserver sent no OpenPGP key: {error.message}") from error
     for key in keys:
@@ -149,25 +146,22 @@ def found_keys(term: Term, answer: bytes) -> tuple[FoundKey, ...]:
     return keys
 
 
-def _split(data: bytes) -> list[list[Frame]]:
-    """Cut binary data into keys, each its packets (rule 1)."""
-    keys: list[list[Frame]] = []
+def _allowed(data: bytes) -> Iterator[Frame]:
+    """Cut binary data into packets that a public key may have (rule 1)."""
+    in_key = False
     for packet in _packets(data):
         if packet.tag in (MARKER, PADDING):
             # Nobody may mind them (RFC 9580, sections 5.8 and 5.14).
             continue
-        if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
+        if packet.tag in SECRET_KEYS:
             raise KeyserverMismatch("the keyserver sent a secret key")
-        if packet.tag == PUBLIC_KEY:
-            keys.append([])
-        elif not keys:
-            raise NotOpenPGP(f"it begins with a {tag_name(packet.tag)} packet")
-        elif packet.tag not in _OF_A_KEY:
+        # What begins with another packet is no key at all, which ``cut_keys`` says.
+        if in_key and packet.tag not in OF_A_PUBLIC_KEY:
             raise KeyserverMismatch(f"there is a {tag_name(packet.tag)} packet in the key")
-        keys[-1].append(packet)
-    if not keys:
+        in_key = True
+        yield packet
+    if not in_key:
         raise NotOpenPGP("there is no data")
-    return keys
 
 
 def _packets(data: bytes) -> Iterator[Frame]:

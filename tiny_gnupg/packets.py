@@ -1,27 +1,19 @@
-"""What a message, key or signature is, and its packets as gpg describes them.
+"""What a message, key or signature is, and who is behind it, told from its packets.
 
-Pure: bytes and text in, data out; nothing here runs a program or touches a file. Framing comes
-from the bytes (see ``framing``); the fields come from the text of ``gpg --list-packets
---list-only``, whose grammar is that of gpg's parse-packet.c.
+Pure: bytes in, data out; nothing here runs a program or touches a file. What gpg says of packets
+is read in ``packet_text``.
 
 The rules:
 
-1. A line of gpg's text is known by how it begins and is matched as a whole. What a sender wrote
-   stands in such a line between quotes or parentheses, with line ends escaped, so it can neither
-   begin a line nor be a field of its own.
-2. Where bytes and text disagree, the bytes are right; text about a packet that the bytes do not
-   have is dropped. gpg shows nothing of what stands behind data of unknown length, and shows
-   packets of its own making for a clear-signed text.
-3. To tell what a message is, only its first packets are read, however large it is. Compressed
-   packets are opened, to a bound in octets and in depth.
+1. Only the first packets are read, however large the data is.
+2. Compressed packets are opened, to a bound in octets and in depth.
+3. That somebody is named proves nothing; verifying does.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .armor import dearmor, is_clear_signed
 from .errors import NotOpenPGP
@@ -29,41 +21,28 @@ from .framing import (
     AEAD,
     COMPRESSED,
     ENCRYPTED,
+    KEYS,
     LITERAL,
     MARKER,
     ONE_PASS,
     PADDING,
     PKESK,
-    PUBLIC_KEY,
-    PUBLIC_SUBKEY,
-    SECRET_KEY,
-    SECRET_SUBKEY,
+    SECRET_KEYS,
     SEIPD,
     SIGNATURE,
     SKESK,
-    USER_ID,
     Frame,
-    frame,
     inflate,
-    tag_name,
     walk,
 )
-from .identity import (
-    key_fingerprint,
-    key_id_of,
-    one_pass_signer,
-    recipient,
-    signature_issuer,
-)
-from .results import Packet
+from .identity import key_fingerprint, key_id_of, one_pass_signer, recipient, signature_issuer
 
 # Octets looked at: nearly always the first is enough, and the second bounds the work.
 _LIMITS = (1 << 16, 1 << 24)
-_DEPTH = 16
-_OPENED = 1 << 26
 
-_KEYS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
-_SECRET_KEYS = frozenset({SECRET_KEY, SECRET_SUBKEY})
+#: How deep compressed packets may lie in each other.
+DEPTH = 16
+
 _ENCRYPTED = frozenset({ENCRYPTED, SEIPD, AEAD})
 _SMALL = frozenset({PKESK, SKESK, SIGNATURE, ONE_PASS})
 _HIDDEN = "0" * 16
@@ -115,7 +94,7 @@ def message_kind(data: bytes) -> MessageKind:
 
 def _inside(data: bytes, limit: int) -> Iterator[Frame]:
     """Give the first packets; where a compressed one comes, go on inside of it."""
-    for _ in range(_DEPTH):
+    for _ in range(DEPTH):
         packed = None
         for found in walk(data):
             if found.tag == COMPRESSED:
@@ -142,15 +121,15 @@ def _judge(frames: Iterable[Frame]) -> tuple[MessageKind | None, bool]:
         elif tag == SKESK:
             symmetric = True
         elif tag == SIGNATURE:
-            signatures.append(_signature_type(found.body))
+            signatures.append(signature_type(found.body))
         elif tag in _ENCRYPTED:
             return MessageKind(tuple(recipients), symmetric, encrypted=True), True
         elif tag == ONE_PASS:
             return MessageKind(signed=True), True
         elif tag == LITERAL:
             return MessageKind(signed=bool(signatures), literal=True), True
-        elif tag in _KEYS:
-            return MessageKind(is_key=True, is_secret_key=tag in _SECRET_KEYS), True
+        elif tag in KEYS:
+            return MessageKind(is_key=True, is_secret_key=tag in SECRET_KEYS), True
         else:
             return None, True
     if recipients or symmetric:
@@ -161,7 +140,8 @@ def _judge(frames: Iterable[Frame]) -> tuple[MessageKind | None, bool]:
     return None, False
 
 
-def _signature_type(body: bytes) -> int:
+def signature_type(body: bytes) -> int:
+    """Read the type of a signature from its body; 0xFF where it has none."""
     # Version 3 puts the length of what is hashed before it (RFC 9580, section 5.2.2).
     place = 2 if body[:1] in (b"\x02", b"\x03") else 1
     return body[place] if place < len(body) else 0xFF
@@ -202,7 +182,7 @@ def _issuer(frames: Iterator[Frame]) -> tuple[str, bool]:
         if found.tag in _SMALL and not found.whole:
             break
         seen = True
-        if found.tag in _KEYS:
+        if found.tag in KEYS:
             return key_fingerprint(found.body), True
         if found.tag == SIGNATURE:
             return signature_issuer(found.body), True
@@ -229,174 +209,3 @@ def _signer(name: str, frames: Iterator[Frame]) -> tuple[str, bool]:
         # Damage behind the head of the message does not change what the head says.
         return name, True
     return name, False
-
-
-_HEADER = re.compile(
-    r"# off=([0-9]{1,15}) ctb=[0-9a-f]{2} tag=([0-9]{1,2}) hlen=([0-9]{1,15}) plen=([0-9]{1,15})"
-    r"(?: partial)?(?: indeterminate)?(?: new-ctb)?"
-)
-# gpg ends the line of its own control packet (clear-signed texts) without a line end.
-_CONTROL = re.compile(r"(:packet 63: length \d+ - gpg control packet)(# off=.*)")
-
-
-def list_packet_lines(text: str) -> list[list[str]]:
-    """Cut gpg's text about packets into one list of lines a packet.
-
-    Args:
-        text: what ``gpg --list-packets`` printed.
-
-    Returns:
-        For each packet its lines, stripped; the first one says where the packet lies.
-    """
-    return [[header[0], *lines] for header, lines in _told(text)]
-
-
-def _told(text: str) -> list[tuple[re.Match[str], list[str]]]:
-    packets: list[tuple[re.Match[str], list[str]]] = []
-    for line in _lines(text):
-        if header := _HEADER.fullmatch(line):
-            packets.append((header, []))
-        elif packets and line.strip():
-            packets[-1][1].append(line.strip())
-    return packets
-
-
-def _lines(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        control = _CONTROL.fullmatch(line)
-        yield from control.groups() if control else (line,)
-
-
-def parse_list_packets(text: str) -> tuple[Packet, ...]:
-    """Read gpg's text about packets.
-
-    Args:
-        text: what ``gpg --list-packets --list-only`` printed.
-
-    Returns:
-        The packets that gpg shows. Where gpg knows no length, ``length`` is that of the header;
-        ``describe`` knows better.
-    """
-    found = []
-    for header, lines in _told(text):
-        offset, tag, head, body = (int(number) for number in header.groups())
-        found.append(Packet(tag, tag_name(tag), offset, head + body, _fields(lines), tuple(lines)))
-    return tuple(found)
-
-
-def describe(data: bytes, text: str) -> tuple[Packet, ...]:
-    """Join the packets that the bytes have with what gpg says of them.
-
-    Args:
-        data: armored or binary data.
-        text: what ``gpg --list-packets --list-only`` printed for it.
-
-    Returns:
-        Every packet, those in compressed packets behind them; their offsets go on as if the
-        content stood in the place of the compressed data, as gpg counts.
-
-    Raises:
-        NotOpenPGP: where the data is anything else than whole packets.
-    """
-    told: dict[tuple[int, int], deque[Packet]] = {}
-    for packet in parse_list_packets(text):
-        told.setdefault((packet.offset, packet.tag), deque()).append(packet)
-    joined = []
-    for found in _opened(frame(dearmor(data))):
-        texts = told.get((found.offset, found.tag))
-        said = texts.popleft() if texts else None
-        fields = {**_facts(found), **(said.fields if said else {})}
-        if found.tag == USER_ID:
-            # gpg's text escapes some characters and not the escape character itself.
-            fields["user id"] = found.body.decode(errors="surrogateescape")
-        lines = said.lines if said else ()
-        name = tag_name(found.tag)
-        joined.append(Packet(found.tag, name, found.offset, found.length, fields, lines))
-    return tuple(joined)
-
-
-def _opened(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Give the packets, and behind each compressed one those inside of it."""
-    room = _OPENED
-    waiting = [iter(frames)]
-    while waiting:
-        found = next(waiting[-1], None)
-        if found is None:
-            waiting.pop()
-            continue
-        yield found
-        if found.tag == COMPRESSED and len(waiting) < _DEPTH:
-            content = inflate(found.body, room) if room > 0 else b""
-            room -= len(content)
-            waiting.append(_shifted(content, found.offset + found.header + 1))
-
-
-def _shifted(content: bytes, base: int) -> Iterator[Frame]:
-    try:
-        for found in walk(content):
-            yield replace(found, offset=found.offset + base)
-    except NotOpenPGP:
-        return
-
-
-def _facts(found: Frame) -> dict[str, str]:
-    """Tell whose a packet is, under the names of gpg's text."""
-    body = found.body
-    if found.tag == SIGNATURE:
-        name = signature_issuer(body)
-        facts = {"sigclass": f"0x{_signature_type(body):02x}", "keyid": key_id_of(name)}
-        if len(name) > 16:
-            facts["issuer fpr"] = name
-        return facts
-    if found.tag == ONE_PASS:
-        return {"keyid": key_id_of(one_pass_signer(body))}
-    if found.tag == PKESK:
-        return {"keyid": key_id_of(recipient(body))}
-    if found.tag in _KEYS:
-        try:
-            return {"fpr": key_fingerprint(body)}
-        except NotOpenPGP:
-            return {}
-    return {}
-
-
-# Lines that hold what a sender wrote, each matched as a whole: a name, and groups of its own.
-_QUOTED = (
-    re.compile(r':(?P<key>user ID|comment|OpenPGP draft comment) packet: "(?P<value>.*)"'),
-    re.compile(r"(?P<key>(?:critical )?(?:hashed )?subpkt \d+) len \d+ \((?P<value>.*)\)"),
-)
-_LITERAL = re.compile(r'mode (.) \([0-9A-Fa-f]+\), created (\d+), name="(.*)",')
-_PACKET = re.compile(r":[\w -]+ packet:?")
-_COLON = re.compile(r"([A-Za-z][\w ]*(?:\[\d+\])?): +(.+)")
-_LONGEST = 200
-_ITEM = re.compile(
-    r"([A-Za-z][\w ]*?)(?:=|: | )((?:0x)?[0-9A-Fa-f][0-9A-Fa-f ]*(?: bytes)?(?: ?\(\d+\))?)"
-)
-
-
-def _fields(lines: Iterable[str]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    times: Counter[str] = Counter()
-    for line in lines:
-        for key, value in _line_fields(line):
-            times[key] += 1
-            fields[key if times[key] == 1 else f"{key} ({times[key]})"] = value
-    return fields
-
-
-def _line_fields(line: str) -> Iterator[tuple[str, str]]:
-    for pattern in _QUOTED:
-        if match := pattern.fullmatch(line):
-            yield match["key"].lower() if line[0] == ":" else match["key"], match["value"]
-            return
-    if match := _LITERAL.fullmatch(line):
-        yield from zip(("mode", "created", "name"), match.groups(), strict=True)
-        return
-    if match := _PACKET.match(line):
-        line = line[match.end() :].strip()
-    elif match := _COLON.fullmatch(line):
-        yield match[1], match[2]
-        return
-    for item in line.split(","):
-        if len(item) < _LONGEST and (match := _ITEM.fullmatch(item.strip())):
-            yield match[1], match[2].strip()

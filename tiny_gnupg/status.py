@@ -2,7 +2,7 @@
 
 Pure: bytes in, data out; nothing here runs a program or touches a file. The grammar is that of
 GnuPG's doc/DETAILS, "Format of the --status-fd output". What a line MEANS for a call is not
-decided here but in ``outcome``.
+decided here but in ``outcome``, ``signatures`` and ``intake``.
 
 The rules:
 

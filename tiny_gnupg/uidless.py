@@ -6,8 +6,7 @@ It takes it with a user id that nobody signed, under ``--allow-non-selfsigned-ui
 
 The rules:
 
-1. A key is a primary key packet and what follows it up to the next one (RFC 9580, section 10.1).
-   Its fingerprint is computed from that packet.
+1. A key's fingerprint is computed from its primary key packet.
 2. What goes to gpg holds nothing but public keys, user ids, user attributes and signatures. A trust
    packet could tell gpg that a signature was checked already; a secret key was not asked for.
 3. Each packet that is kept stays byte for byte what it was.
@@ -24,18 +23,14 @@ from dataclasses import dataclass, field
 from .armor import dearmor
 from .errors import KeyserverMismatch, NotOpenPGP
 from .framing import (
-    MARKER,
-    PADDING,
-    PUBLIC_KEY,
-    PUBLIC_SUBKEY,
-    SECRET_KEY,
-    SECRET_SUBKEY,
+    OF_A_PUBLIC_KEY,
+    SECRET_KEYS,
     SIGNATURE,
     USER_ATTRIBUTE,
     USER_ID,
     Frame,
+    cut_keys,
     frame,
-    tag_name,
     write,
 )
 from .identity import key_fingerprint
@@ -45,9 +40,6 @@ PLACEHOLDER = "[no user id published] {fingerprint}"
 """The user id that stands in where a keyserver withholds a key's own."""
 
 _PLACEHOLDER = re.compile(re.escape(PLACEHOLDER.format(fingerprint="")) + "[0-9A-F]{40,64}")
-_PRIMARY = frozenset({PUBLIC_KEY, SECRET_KEY})
-_SECRET = frozenset({SECRET_KEY, SECRET_SUBKEY})
-_KEPT = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, USER_ID, USER_ATTRIBUTE})
 
 
 def is_placeholder(text: str, fingerprint: str = "") -> bool:
@@ -112,21 +104,7 @@ def split_keys(data: bytes) -> tuple[bytes, ...]:
         NotOpenPGP: where it is not packets, or does not begin with a key.
     """
     binary = dearmor(data)
-    return tuple(_octets(binary, packets) for packets in _split(binary))
-
-
-def _split(binary: bytes) -> list[list[Frame]]:
-    keys: list[list[Frame]] = []
-    for packet in frame(binary):
-        if packet.tag in _PRIMARY:
-            keys.append([])
-        elif not keys and packet.tag not in (MARKER, PADDING):
-            raise NotOpenPGP(f"it begins with a {tag_name(packet.tag)} packet, not with a key")
-        if keys:
-            keys[-1].append(packet)
-    if not keys:
-        raise NotOpenPGP("there is no key")
-    return keys
+    return tuple(_octets(binary, packets) for packets in cut_keys(frame(binary)))
 
 
 def _octets(binary: bytes, packets: Iterable[Frame]) -> bytes:
@@ -148,15 +126,15 @@ def normalise(data: bytes, fingerprint: str | None = None) -> NormalisedKey:
         NotOpenPGP: where it is no key, or of a version whose fingerprint cannot be computed.
     """
     binary = dearmor(data)
-    packets, *others = _split(binary)
-    if any(packet.tag in _SECRET for key in (packets, *others) for packet in key):
+    packets, *others = cut_keys(frame(binary))
+    if any(packet.tag in SECRET_KEYS for key in (packets, *others) for packet in key):
         raise KeyserverMismatch("there is a secret key where a public one was asked for")
     if others:
         raise KeyserverMismatch(f"there are {1 + len(others)} keys where one was asked for")
     found = key_fingerprint(packets[0].body)
     if fingerprint not in (None, found):
         raise KeyserverMismatch(f"the key is {found}, not {fingerprint}")
-    kept = [packet for packet in packets if packet.tag in _KEPT]
+    kept = [packet for packet in packets if packet.tag in OF_A_PUBLIC_KEY]
     return NormalisedKey(
         found,
         tuple(p.body.decode(errors="surrogateescape") for p in kept if p.tag == USER_ID),
@@ -179,7 +157,7 @@ def insert_placeholder(block: bytes, user_ids: Iterable[str] = ()) -> bytes:
     Raises:
         NotOpenPGP: where it does not begin with a key.
     """
-    primary, *rest = _split(block)[0]
+    primary, *rest = cut_keys(frame(block))[0]
     texts = tuple(user_ids) or (PLACEHOLDER.format(fingerprint=key_fingerprint(primary.body)),)
     place = primary.offset + primary.length
     for packet in rest:

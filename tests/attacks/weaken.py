@@ -38,8 +38,8 @@ def weakening(row: int, name: str, test: str, *edits: tuple[str, str, str]) -> W
     return Weakening(row, name, f"tests/attacks/test_{test}.py", edits)
 
 
-GNUPG, PROCESS, PIPES, COMMAND, OUTCOME = (
-    f"tiny_gnupg/{name}.py" for name in ("gnupg", "process", "pipes", "command", "outcome")
+GNUPG, PROCESS, PIPES, COMMAND, SIGNATURES = (
+    f"tiny_gnupg/{name}.py" for name in ("gnupg", "process", "pipes", "command", "signatures")
 )
 ARGUMENTS, TOR, LOOKUPS = (f"tiny_gnupg/{name}.py" for name in ("arguments", "tor", "lookups"))
 
@@ -109,7 +109,7 @@ WEAKENINGS = (
         "plaintext given out before its integrity is known",
         "plaintext_of_a_damaged_message",
         (
-            OUTCOME,
+            SIGNATURES,
             "    if not _whole(reply, encrypted",
             "    if False and not _whole(reply, encrypted",
         ),
@@ -119,7 +119,7 @@ WEAKENINGS = (
         "DECRYPTION_OKAY taken for success",
         "wrong_passphrase_said_to_be_okay",
         (
-            OUTCOME,
+            SIGNATURES,
             "    if not _whole(reply, encrypted, failed is not None):",
             '    if not reply.has("DECRYPTION_OKAY"):',
         ),
@@ -129,7 +129,7 @@ WEAKENINGS = (
         "what gpg printed first taken for all",
         "several_plaintexts_in_one_message",
         (
-            OUTCOME,
+            SIGNATURES,
             "    if not _whole(reply, encrypted, failed is not None):",
             '    if not reply.has("PLAINTEXT"):',
         ),
@@ -145,25 +145,25 @@ WEAKENINGS = (
         11,
         "no bad signature taken for a good one",
         "no_signature_taken_for_a_good_one",
-        (OUTCOME, "    if not found:\n        raise _not_signed(reply)\n", ""),
+        (SIGNATURES, "    if not found:\n        raise _not_signed(reply)\n", ""),
     ),
     weakening(
         12,
         "only the last signature judged",
         "bad_signature_beside_a_good_one",
-        (OUTCOME, "(one for one in found if", "(one for one in found[-1:] if"),
+        (SIGNATURES, "(one for one in found if", "(one for one in found[-1:] if"),
     ),
     weakening(
         12,
         "only the first signature judged",
         "bad_signature_beside_a_good_one",
-        (OUTCOME, "(one for one in found if", "(one for one in found[:1] if"),
+        (SIGNATURES, "(one for one in found if", "(one for one in found[:1] if"),
     ),
     weakening(
         12,
         "an expired key passed",
         "bad_signature_beside_a_good_one",
-        (OUTCOME, "    (SignatureStatus.EXPKEYSIG, ", "    (SignatureStatus.NO_PUBKEY, "),
+        (SIGNATURES, "    (SignatureStatus.EXPKEYSIG, ", "    (SignatureStatus.NO_PUBKEY, "),
     ),
     weakening(
         13,

@@ -1,0 +1,44 @@
+"""Answers of gpg as status lines alone: real ones of the facts, and any lines at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from hypothesis import strategies as st
+
+from tiny_gnupg.errors import GnuPGError
+from tiny_gnupg.outcome import Reply
+from tiny_gnupg.status import KEYWORDS, parse_status
+
+FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
+KEY = FPR[-16:]
+
+_ARGUMENTS = st.one_of(
+    st.sampled_from([FPR, KEY, "0", "1", "9", "16", "-1", "²", "67108875", "%41", "%zz", ""]),
+    st.text(max_size=8),
+)
+_LINES = st.lists(
+    st.tuples(st.sampled_from([*KEYWORDS, "SOMETHING_NEW", ""]), st.lists(_ARGUMENTS, max_size=12)),
+    max_size=12,
+)
+
+
+def reply(*lines: str, code: int = 0, out: bytes = b"x", obstacle: str = "") -> Reply:
+    """Give a reply with these status lines."""
+    status = parse_status("".join(f"[GNUPG:] {line}\n" for line in lines).encode())
+    return Reply(code, out, "gpg: what it tells people", status, "gpg", obstacle)
+
+
+@st.composite
+def any_replies(draw: st.DrawFn) -> Reply:
+    """Make replies of any status lines, exit codes and outputs."""
+    lines = [" ".join([keyword, *arguments]) for keyword, arguments in draw(_LINES)]
+    code = draw(st.sampled_from([0, 0, 1, 2, -9]))
+    return reply(*lines, code=code, out=draw(st.sampled_from([b"", b"x"])))
+
+
+def judged(judge: Callable[[Reply], object], answer: Reply) -> None:
+    """Let a judge give a result or an error of ours; any other error is a defect."""
+    with suppress(GnuPGError):
+        judge(answer)

@@ -1,0 +1,67 @@
+"""Which keys came in: the answers to imports, and any status lines at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+
+from tests.replies import FPR, any_replies, judged, reply
+from tiny_gnupg import intake
+from tiny_gnupg.errors import CommandFailed, GnuPGError, HomeUnusable, ImportFailed
+from tiny_gnupg.outcome import Reply
+
+
+def test_an_import_is_what_has_import_ok() -> None:
+    result = intake.imported(
+        reply(f"IMPORT_OK 1 {FPR}", "IMPORT_RES 1 0 1 0 0 0 0 0 0 0 0 0 0 0 0")
+    )
+    assert (result.fingerprints, result.imported) == ((FPR,), 1)
+
+
+def test_a_revocation_certificate_names_no_key_of_a_trust_check() -> None:
+    result = intake.imported(
+        reply(
+            f"KEY_CONSIDERED {FPR} 0",
+            "IMPORT_RES 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0",
+            f"KEY_CONSIDERED {'F' * 40} 0",
+        )
+    )
+    assert (result.fingerprints, result.updated) == ((FPR,), 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "said"),
+    [
+        (("IMPORT_RES 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0",), ImportFailed, "no user id"),
+        (("NODATA 1", "IMPORT_RES 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0"), ImportFailed, "no OpenPGP key"),
+        ((), ImportFailed, "no OpenPGP key"),
+    ],
+)
+def test_an_import_of_nothing_is_a_failure(
+    lines: tuple[str, ...], error: type[GnuPGError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        intake.imported(reply(*lines))
+
+
+def test_a_full_disk_or_a_killed_gpg_is_no_bad_key() -> None:
+    with pytest.raises(HomeUnusable, match="No space left on device"):
+        intake.imported(reply(code=2, obstacle="No space left on device"))
+    with pytest.raises(CommandFailed, match="signal 25"):
+        intake.imported(reply(code=-25))
+
+
+JUDGES: dict[str, Callable[[Reply], object]] = {
+    "imported": intake.imported,
+    "taken_keys": intake.taken_keys,
+    "gained_user_ids": intake.gained_user_ids,
+    "import_counts": intake.import_counts,
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
+@given(any_replies())
+def test_no_status_lines_are_too_strange(judge: Callable[[Reply], object], answer: Reply) -> None:
+    judged(judge, answer)
