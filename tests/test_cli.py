@@ -21,12 +21,15 @@ from pathlib import Path
 import pytest
 
 from tests.inprocess import Ended, run_here
+from tests.instances import PlainGpg
 from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
 from tiny_gnupg import __version__
+from tiny_gnupg.armor import dearmor
 from tiny_gnupg.cli import EXAMPLES, main, parser
 from tiny_gnupg.demo_steps import DemoFailed
+from tiny_gnupg.framing import USER_ID, write
 
 CHECKOUT = Path(__file__).parents[1]
 SECRET = "correct horse"
@@ -138,6 +141,21 @@ def test_a_key_goes_to_another_home(cli: Run, fingerprint: str, other_home: Path
     assert done(cli("decrypt", stdin=message, at=other_home)) == b"to my other computer"
     listed = json.loads(done(cli("keys", "--json", "--secret", at=other_home)))
     assert [key["fingerprint"] for key in listed["keys"]] == [fingerprint]
+
+
+def test_a_user_id_that_nobody_signed_is_shown_as_one(
+    cli: Run, fingerprint: str, home: Path
+) -> None:
+    block = done(cli("export", fingerprint)).decode()
+    added = dearmor(block.encode()) + write(USER_ID, b"Victim <victim@example.org>")
+    PlainGpg(home).run("--allow-non-selfsigned-uid", "--import", stdin=added)
+
+    shown = done(cli("keys", fingerprint)).decode().splitlines()[1:]
+
+    assert sorted(line.strip() for line in shown) == [
+        "(not signed) Victim <victim@example.org>",
+        "Alice <alice@example.org>",
+    ]
 
 
 def test_errors_have_codes_and_say_what_to_do(cli: Run, fingerprint: str) -> None:

@@ -199,7 +199,7 @@ def test_no_other_line_break_in_a_user_id_begins_a_record(end: str) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_kept() -> None:
-    (key,) = parse_colons(b"pub:u:\nuid:u::::::::J\xfc <j@x.org>:\n")
+    (key,) = parse_colons(b"pub:u:\nuid:u::::1::::J\xfc <j@x.org>:\n")
     assert key.user_ids[0].text.encode(errors="surrogateescape") == b"J\xfc <j@x.org>"
     assert key.email == "j@x.org"
 
@@ -323,6 +323,17 @@ def test_human_listing() -> None:
         "0" * 64: "",
     }
     assert format_list_keys(HUMAN, secret=True) == {"D" * 40: "d@x.org", "0" * 64: ""}
+
+
+def test_an_address_without_a_date_is_nobodys() -> None:
+    # GnuPG 2.4.7 lists what somebody added to another's key in this way.
+    text = "pub:-:\nfpr:::::::::{0}:\nuid:{1}::::::::Victim <v@x.org>:\nuid:{1}::::1::::m@x.org:\n"
+    for validity in "-e":
+        listing = text.format("A" * 40, validity)
+        key = one(listing)
+        assert [user_id.signed for user_id in key.user_ids] == [False, True]
+        assert key.email == "m@x.org"
+        assert format_list_keys(listing) == {"A" * 40: "m@x.org"}
 
 
 def test_a_secret_listing_leaves_public_keys_out() -> None:

@@ -74,8 +74,8 @@ def key(capabilities: str, *subkeys: Subkey, **changes: Any) -> Key:
     return dataclasses.replace(plain, **changes)
 
 
-def user_id(email: str, revoked: bool = False) -> UserID:
-    return UserID(f"<{email}>", "", email, "", Validity.FULL, revoked, NOW, "")
+def user_id(email: str, revoked: bool = False, created: datetime | None = NOW) -> UserID:
+    return UserID(f"<{email}>", "", email, "", Validity.FULL, revoked, created, "")
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
@@ -130,6 +130,11 @@ def test_the_address_of_a_key() -> None:
     ids = (user_id("old@x.org", revoked=True), user_id(""), user_id("a@x.org"), user_id("b@x.org"))
     assert key("c", user_ids=ids).email == "a@x.org"
     assert key("c", user_ids=ids[:2]).email == ""
+    ids = (user_id("forged@x.org", created=None), user_id("a@x.org"))
+    assert [one.signed for one in ids] == [False, True]
+    assert key("c", user_ids=ids).email == "a@x.org"
+    assert key("c", user_ids=ids[:1]).email == ""
+    assert user_id("old@x.org", revoked=True, created=None).signed
 
 
 @pytest.mark.parametrize("status", SignatureStatus)

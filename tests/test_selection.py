@@ -12,6 +12,7 @@ from tests.homes import VECTORS, Home, temporary_home
 from tiny_gnupg.listing import parse_colons
 from tiny_gnupg.results import Key
 from tiny_gnupg.selection import Kind, Term, classify, matching, search_term
+from tiny_gnupg.uidless import PLACEHOLDER
 
 FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
 
@@ -53,7 +54,8 @@ def test_what_a_text_is(uid: str, kind: Kind, value: str, term: str) -> None:
 def listing(*user_ids: str, fingerprint: str = FPR, subkey: str = "F" * 40) -> Key:
     records = [f"pub:u:::{fingerprint[-16:]}:", f"fpr:::::::::{fingerprint}:"]
     records += [
-        f"uid:{'r' if u.startswith('-') else 'u'}::::::::{u.lstrip('-')}:" for u in user_ids
+        {"-": "uid:r::::::::", "?": "uid:-::::::::"}.get(u[0], "uid:u::::1::::") + u.lstrip("-?")
+        for u in user_ids
     ]
     records += [f"sub:u:::{subkey[-16:]}:", f"fpr:::::::::{subkey}:"]
     return parse_colons("\n".join(records))[0]
@@ -76,6 +78,16 @@ def test_a_revoked_address_never_competes_with_one_in_use() -> None:
     assert matching([FORMER], "bob@x.org") == (FORMER,)
     assert matching([FORMER], "bob@x.org", revoked=False) == ()
     assert matching([FORMER, BOB], "bob@x.org") == (BOB,)
+
+
+def test_an_address_that_nobody_signed_is_none() -> None:
+    forged = listing("?Bob <bob@x.org>", "Mallory <m@x.org>", fingerprint="A" * 40)
+    for uid in ("bob@x.org", "Bob <", "Bob"):
+        assert matching([forged], uid) == ()
+        assert matching([forged, BOB], uid) == (BOB,)
+    assert matching([forged], "m@x.org") == (forged,)
+    stand_in = listing(f"?{PLACEHOLDER.format(fingerprint=FPR)}")
+    assert matching([stand_in], "no user id published") == (stand_in,)
 
 
 def test_fingerprints_and_key_ids_of_subkeys_find_their_key() -> None:

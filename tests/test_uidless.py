@@ -18,6 +18,7 @@ from tiny_gnupg.listing import format_list_keys, parse_colons
 from tiny_gnupg.uidless import (
     PLACEHOLDER,
     insert_placeholder,
+    is_bare,
     is_placeholder,
     normalise,
     split_keys,
@@ -42,6 +43,19 @@ def test_placeholders() -> None:
     assert not is_placeholder(text, "A" * 40)
     assert not is_placeholder(text + " <a@x.org>")
     assert not is_placeholder("[no user id published]")
+
+
+def test_a_user_id_that_somebody_added_makes_no_key_complete() -> None:
+    records = [
+        f"pub:-:\nfpr:::::::::{FPR}:",
+        f"uid:-::::::::{PLACEHOLDER.format(fingerprint=FPR)}:",
+    ]
+    forged, own = "uid:-::::::::Victim <v@x.org>:", "uid:-::::1::::Alice <a@x.org>:"
+    for added, bare in (([], True), ([forged], True), ([own], False), ([own, forged], False)):
+        (key,) = parse_colons("\n".join([*records, *added]))
+        assert is_bare(key) is bare
+    (key,) = parse_colons("\n".join([records[0], forged]))
+    assert not is_bare(key)
 
 
 def test_only_what_belongs_to_a_key_is_kept() -> None:

@@ -164,6 +164,7 @@ def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
     assert_type(user_id.created, datetime | None)
     assert_type(user_id.hash, str)
     assert_type([user_id.revoked, user_id.placeholder, user_id.attribute], list[bool])
+    assert_type(user_id.signed, bool)
     key.email = "mallory@example.org"  # type: ignore[misc]
     subkey.revoked = False  # type: ignore[misc]
 

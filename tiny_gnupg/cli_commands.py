@@ -14,7 +14,7 @@ from .errors import AmbiguousKey, KeyNotFound
 from .files import whole_file, write_all
 from .gnupg import GnuPG
 from .packets import message_kind
-from .results import Capability, Key, Signature
+from .results import Capability, Key, Signature, UserID
 
 
 def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
@@ -42,7 +42,12 @@ def _key_lines(key: Key) -> list[str]:
     life = f"{_day(key.created)} to {_day(key.expires)}"
     able = "".join(letter.value for letter in Capability if key.usable_for(letter))
     head = f"{key.fingerprint}  {kind}  {life}  [{key.validity.value}]  can: {able or '-'}"
-    return [head, *(f"    {'(revoked) ' * user.revoked}{user.text}" for user in key.user_ids)]
+    return [head, *(f"    {_state(user)}{user.text}" for user in key.user_ids)]
+
+
+def _state(user: UserID) -> str:
+    unsigned = not (user.signed or user.placeholder)
+    return "(revoked) " * user.revoked + "(not signed) " * unsigned
 
 
 def _day(when: Any) -> str:

@@ -573,7 +573,8 @@ class GnuPG:
             secret: only those whose secret part is there.
 
         Returns:
-            The address of each key's first user id that is not revoked and has one, else ``""``.
+            The address of each key's first user id that is signed, not revoked and has one, else
+            ``""``.
         """
         if uid:
             return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
@@ -1342,7 +1343,11 @@ class GnuPG:
         reply = await self._engine.run(command.show_keys(), stdin=key)
         if not reply.stdout:
             raise outcome.unreadable(reply, "read keys")
-        found = await keys_of(reply)
+        # Builds of GnuPG 2.4 list user ids that nobody signed.
+        found = tuple(
+            replace(one, user_ids=tuple(each for each in one.user_ids if each.signed))
+            for one in await keys_of(reply)
+        )
         if not found:
             raise NotOpenPGP("there is no key in this", **reply.details())
         if all(one.user_ids for one in found):

@@ -312,8 +312,8 @@ def format_list_keys(text: str, secret: bool = False) -> dict[str, str]:
         secret: take only the keys that are listed as secret ones.
 
     Returns:
-        ``{fingerprint: address}``: the address of the first user id that is not revoked and has
-        one, else ``""``.
+        ``{fingerprint: address}``: the address of the first user id that is signed, not revoked
+        and has one, else ``""``. The listing for people does not tell which are signed.
     """
     if re.search(r"^(?:pub|sec):", text, re.MULTILINE):
         return _addresses_from_colons(text, secret)
@@ -393,6 +393,7 @@ class Addresses:
             if (
                 email
                 and not _is_revoked(record, key_revoked)
+                and _time(record[_CREATED]) is not None
                 and not is_placeholder(text, self._fingerprint)
             ):
                 return email

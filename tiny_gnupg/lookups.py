@@ -17,7 +17,7 @@ gpg sees any of it:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .armor import dearmor, is_armored
 from .errors import KeyserverError, KeyserverMismatch, NotOnKeyserver, NotOpenPGP
@@ -36,7 +36,7 @@ from .framing import (
 )
 from .identity import key_fingerprint, key_id_of, signature_issuer
 from .listing import address
-from .results import Key, UserID
+from .results import Key
 from .selection import Kind, Term, classify, matching
 
 MOST_PACKETS = 50_000
@@ -71,17 +71,11 @@ class FoundKey:
         if [key.fingerprint for key in listed] != [self.fingerprint]:
             raise KeyserverMismatch(f"gpg does not read {self.fingerprint} in the answer")
         # Revoked user ids count: a directory may send an address's revoked keys, and no call
-        # that encrypts or signs takes one.
-        # What nobody signed does not: builds of GnuPG 2.4 take and list it, without a date.
-        signed = [replace(key, user_ids=tuple(filter(_signed, key.user_ids))) for key in listed]
-        if not matching(signed, self.term.value):
+        # that encrypts or signs takes one. What nobody signed does not.
+        if not matching(listed, self.term.value):
             raise KeyserverMismatch(
                 f"{self.fingerprint} is not validly bound to {self.term.value!r}"
             )
-
-
-def _signed(user_id: UserID) -> bool:
-    return user_id.revoked or user_id.created is not None
 
 
 def query(uid: str) -> Term:

@@ -144,7 +144,8 @@ class UserID:
     ``text`` is the whole user id; ``name``, ``email`` and ``comment`` are its parts by custom
     (``Name (comment) <address>``), empty where it has none. ``placeholder`` marks the one that
     this library writes for a key that was published without user ids. ``attribute`` is true for
-    a user attribute packet (a photo): its text is gpg's ``<count> <bytes>``.
+    a user attribute packet (a photo): its text is gpg's ``<count> <bytes>``. ``created`` is when
+    the owner signed it last.
     """
 
     text: str
@@ -157,6 +158,16 @@ class UserID:
     hash: str
     placeholder: bool = False
     attribute: bool = False
+
+    @property
+    def signed(self) -> bool:
+        """Whether the key's owner signed it, to claim or to revoke it; else it proves nothing.
+
+        Anybody can add a user id to a key. gpg drops one without a valid signature of the owner
+        when it imports the key, but builds of GnuPG 2.4 keep it, and list it without a date.
+        """
+        # Of a revoked key all user ids are revoked that have no date, our stand-in with them.
+        return self.created is not None or (self.revoked and not self.placeholder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +219,9 @@ class Key:
 
     @property
     def email(self) -> str:
-        """The address of the first user id that is not revoked and has one, else ``""``."""
-        return next((uid.email for uid in self.user_ids if uid.email and not uid.revoked), "")
+        """The address of the first user id that is signed, not revoked and has one, else ``""``."""
+        claimed = (uid for uid in self.user_ids if uid.signed and not uid.revoked)
+        return next((uid.email for uid in claimed if uid.email), "")
 
     def usable_for(self, capability: Capability | str) -> bool:
         """Tell whether this key can be used now for ``capability``.

@@ -10,12 +10,14 @@ The rules:
    ``notbob@x.org``. gpg itself takes a bare address for a part of one.
 3. Any other text is looked for inside the user ids.
 4. Case does not matter, for ASCII letters only, as gpg compares.
+5. A user id that the key's owner did not sign is none: anybody can add one to a key. Only our own
+   stand-in is unsigned and found.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -110,10 +112,14 @@ def matching(keys: Iterable[Key], uid: str, *, revoked: bool = True) -> tuple[Ke
     if kind is Kind.KEY_ID:
         return tuple(key for key in keys if value in _each(key, "key_id"))
     fits = _fitting(kind, value)
-    found = tuple(key for key in keys if any(fits(u) and not u.revoked for u in key.user_ids))
+    found = tuple(key for key in keys if any(fits(u) and not u.revoked for u in _own(key)))
     if found or not revoked:
         return found
-    return tuple(key for key in keys if any(fits(u) for u in key.user_ids))
+    return tuple(key for key in keys if any(fits(u) for u in _own(key)))
+
+
+def _own(key: Key) -> Iterator[UserID]:
+    return (user_id for user_id in key.user_ids if user_id.signed or user_id.placeholder)
 
 
 def _each(key: Key, name: str) -> set[str]:

@@ -58,8 +58,9 @@ def is_placeholder(text: str, fingerprint: str = "") -> bool:
 
 
 def is_bare(key: Key) -> bool:
-    """Tell whether a key of the keyring has no user id but our stand-in."""
-    return bool(key.user_ids) and all(user_id.placeholder for user_id in key.user_ids)
+    """Tell whether a key of the keyring has no user id of its owner's, but our stand-in."""
+    stands_in = any(user_id.placeholder for user_id in key.user_ids)
+    return stands_in and not any(user_id.signed for user_id in key.user_ids)
 
 
 def encryption_key(key: Key) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.instances import PlainGpg
 from tiny_gnupg import AmbiguousKey, GnuPG, KeyNotFound
+from tiny_gnupg.framing import USER_ID, frame, write
 
 #: Two RSA keys, found by looking for them (3.4e9 steps of Pollard's rho over the public exponent):
 #: their fingerprints end with the same 64 bits.
@@ -48,6 +49,43 @@ async def test_the_whole_address_finds_its_key(
     _, bob = await with_keys(alice, plain_gpg(), "Not Bob <notbob@x.org>", "Bob <bob@x.org>")
     for uid in ("bob@x.org", "<bob@x.org>", "BOB@X.ORG"):
         assert await alice.key_fingerprint(uid) == bob
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+async def test_an_address_that_somebody_added_finds_nothing(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg], place: str
+) -> None:
+    """Mallory's key with Victim's address, which nobody signed.
+
+    Builds of GnuPG 2.4 import and list it. Where this gpg does not, another program had it do so.
+    """
+    elsewhere = plain_gpg()
+    mallory = elsewhere.new_key("Mallory <mallory@example.org>")
+    block = elsewhere.run("--export", mallory).stdout
+    packets = frame(block)
+    # The primary key stands first; its user id and that one's signature follow.
+    cut = packets[1 if place == "before" else 3].offset
+    forged = block[:cut] + write(USER_ID, b"Victim <victim@example.org>") + block[cut:]
+    [shown] = await alice.scan(forged)
+    assert [user_id.email for user_id in shown.user_ids] == ["mallory@example.org"]
+    await alice.text_import(forged)
+    PlainGpg(Path(alice.home)).run("--allow-non-selfsigned-uid", "--import", stdin=forged)
+    [key] = await alice.keys(mallory)
+    assert sorted((user_id.email, user_id.signed) for user_id in key.user_ids) == [
+        ("mallory@example.org", True),
+        ("victim@example.org", False),
+    ]
+
+    for uid in ("victim@example.org", "Victim"):
+        with pytest.raises(KeyNotFound):
+            await alice.encrypt("text", uid)
+        with pytest.raises(KeyNotFound):
+            await alice.trust(uid, 4)
+        assert await alice.keys(uid) == ()
+        assert await alice.list_keys(uid) == {}
+    assert await alice.key_email(mallory) == "mallory@example.org"
+    assert (await alice.list_keys())[mallory] == "mallory@example.org"
+    assert await alice.encrypt("text", "mallory@example.org")
 
 
 async def test_the_newer_key_of_an_address_does_not_win(

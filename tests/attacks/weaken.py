@@ -178,6 +178,12 @@ WEAKENINGS = (
     ),
     weakening(
         13,
+        "an address that nobody signed taken for its key's",
+        "another_key_under_the_name",
+        ("tiny_gnupg/selection.py", "if user_id.signed or user_id.placeholder", "if True"),
+    ),
+    weakening(
+        13,
         "the newest of several keys taken",
         "another_key_under_the_name",
         ("tiny_gnupg/keytable.py", "    if len(found) > 1:", "    if False:"),

@@ -13,8 +13,17 @@ import pytest
 
 from tests.instances import PASSPHRASE, cheap
 from tests.peers.gpg24 import NotToBeHad, staged
-from tiny_gnupg import BadPassphrase, BadSignature, Capability, GnuPG, UnusableKey
+from tiny_gnupg import (
+    BadPassphrase,
+    BadSignature,
+    Capability,
+    GnuPG,
+    KeyNotFound,
+    UnusableKey,
+)
+from tiny_gnupg.armor import dearmor
 from tiny_gnupg.binary import find_executable, probe
+from tiny_gnupg.framing import USER_ID, write
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +108,24 @@ async def test_messages_and_files(gpg24: Path, home: Path, tmp_path: Path) -> No
         assert (await gpg.decrypt_file(sealed, tmp_path / "opened")).read_bytes() == octets
         many = [one async for one in gpg.encrypt_many([octets[:99]] * 20)]
         assert [one async for one in gpg.decrypt_many(many)] == [octets[:99]] * 20
+
+
+async def test_an_address_that_somebody_added_is_not_the_keys(
+    gpg24: Path, home: Path, other_home: Path
+) -> None:
+    async with instance(home, gpg24) as gpg, instance(other_home, gpg24) as other:
+        fingerprint = await gpg.gen_key()
+        block = dearmor((await gpg.text_export()).encode())
+        forged = block + write(USER_ID, b"Victim <victim@example.org>")
+        await other.text_import(forged)
+        [key] = await other.keys()
+        assert (key.email, [one.signed for one in key.user_ids]) == (gpg.email, [True, False])
+        with pytest.raises(KeyNotFound):
+            await other.encrypt("text", "victim@example.org", sign=False)
+        assert await other.list_keys() == {fingerprint: gpg.email}
+        assert await other.encrypt("text", gpg.email, sign=False)
+        [shown] = await other.scan(forged)
+        assert [one.email for one in shown.user_ids] == [gpg.email]
 
 
 async def test_a_key_goes_from_2_4_to_the_gpg_that_is_used(
