@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from .binary import agent_program, package_home, probe
 from .command import ALL_SIGNATURES, Base
@@ -21,8 +22,7 @@ from .errors import printable
 from .healing import heal
 from .home import Home
 from .outcome import Reply
-from .pipes import Answer, Data, Hear
-from .process import Completed, run_program
+from .process import Channels, Completed, run_program
 from .protection import Kind
 from .status import parse_status
 
@@ -126,37 +126,30 @@ class Engine:
                 heal(self.home.path)
 
     async def run(
-        self, options: Sequence[str], *, writing: bool = False, **channels: object
+        self,
+        options: Sequence[str],
+        *,
+        writing: bool = False,
+        attended: bool = False,
+        **channels: Unpack[Channels],
     ) -> Reply:
         """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
         async with self.locked(writing=writing):
-            return await self.run_locked(options, **channels)  # type: ignore[arg-type]
+            return await self.run_locked(options, attended=attended, **channels)
 
     async def run_locked(
         self,
         options: Sequence[str],
         *,
-        stdin: Data | int | None = None,
-        second: Data | int | None = None,
-        stdout: int | None = None,
-        hear: Hear | None = None,
-        passphrase: bytes | None = None,
-        answer: Answer | None = None,
-        max_output: int | None = None,
         attended: bool = False,
+        **channels: Unpack[Channels],
     ) -> Reply:
         """Run gpg once, where the home's lock is held.
 
         Args:
             options: what to do; the house's options come before.
-            stdin: its input.
-            second: one more input.
-            stdout: a file descriptor for its output, or None to collect it.
-            hear: gets each piece of the output that is collected, as it comes.
-            passphrase: as the agent of this home expects it.
-            answer: replies to its questions.
-            max_output: bytes of collected output.
             attended: leave out ``--batch``, so that it asks.
+            channels: see ``process.Channels``; the passphrase as the agent of this home expects it.
 
         Returns:
             All that it answered.
@@ -165,17 +158,8 @@ class Engine:
             GnuPGError: as ``process.run_program`` does; the exit code is not judged.
         """
         base = self.base
-        return await self.run_command(
-            base.command(options, attended=attended),
-            slot=base.slot,
-            stdin=stdin,
-            second=second,
-            stdout=stdout,
-            hear=hear,
-            passphrase=passphrase,
-            answer=answer,
-            max_output=max_output,
-        )
+        argv = base.command(options, attended=attended)
+        return await self.run_command(argv, slot=base.slot, **channels)
 
     def turn(self) -> asyncio.Semaphore:
         """Give what bounds how many gpgs of this instance work at once, to be entered."""
@@ -186,32 +170,11 @@ class Engine:
         return turns
 
     async def run_command(
-        self,
-        argv: Sequence[str],
-        *,
-        slot: int | None,
-        stdin: Data | int | None = None,
-        second: Data | int | None = None,
-        stdout: int | None = None,
-        hear: Hear | None = None,
-        passphrase: bytes | None = None,
-        answer: Answer | None = None,
-        max_output: int | None = None,
+        self, argv: Sequence[str], *, slot: int | None, **channels: Unpack[Channels]
     ) -> Reply:
         """Run a whole command line in its turn."""
         async with self.turn():
-            done = await run_program(
-                argv,
-                slot=slot,
-                stdin=stdin,
-                second=second,
-                stdout=stdout,
-                hear=hear,
-                passphrase=passphrase,
-                answer=answer,
-                timeout=self.timeout,
-                max_output=max_output,
-            )
+            done = await run_program(argv, slot=slot, timeout=self.timeout, **channels)
         reply = reply_of(done)
         if reply.returncode == 0:
             return reply

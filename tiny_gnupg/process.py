@@ -26,7 +26,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from .errors import BinaryNotFound, GnuPGTimeout, printable
 from .pipes import Answer, Data, Hear, Traffic, exhausted
@@ -71,18 +71,36 @@ def _shown(argv: tuple[str, ...]) -> str:
     return shlex.join(argv)
 
 
+class Channels(TypedDict, total=False):
+    """What goes into a program, and what becomes of its output. None is as if it were left out.
+
+    Args:
+        stdin: the data, or a file descriptor, or None.
+        second: the same for gpg's special file name ``-&FD``, or None.
+        stdout: a file descriptor for the child's output, or None to collect it.
+        hear: gets each piece of the output that is collected, as it comes; it works on the event
+            loop, so it must be quick.
+        passphrase: what ``--passphrase-fd`` shall read, without its line end; None for none.
+        answer: gets each status line, without its prefix, as it comes; what it returns is
+            written to ``--command-fd``.
+        max_output: bytes of collected output; None is without bound.
+    """
+
+    stdin: Data | int | None
+    second: Data | int | None
+    stdout: int | None
+    hear: Hear | None
+    passphrase: bytes | None
+    answer: Answer | None
+    max_output: int | None
+
+
 async def run_program(
     argv: Sequence[str],
     *,
     slot: int | None = None,
-    stdin: Data | int | None = None,
-    second: Data | int | None = None,
-    stdout: int | None = None,
-    hear: Hear | None = None,
-    passphrase: bytes | None = None,
-    answer: Answer | None = None,
     timeout: float | None = None,
-    max_output: int | None = None,
+    **channels: Unpack[Channels],
 ) -> Completed:
     """Run one program to its end, with all its pipes served at once.
 
@@ -102,16 +120,8 @@ async def run_program(
         argv: the program and its arguments, taken literally.
         slot: the index in ``argv`` where ``--status-fd``, ``--passphrase-fd`` and
             ``--command-fd`` go; None for a program that knows none of them.
-        stdin: the data, or a file descriptor, or None.
-        second: the same for gpg's special file name ``-&FD``, or None.
-        stdout: a file descriptor for the child's output, or None to collect it.
-        hear: gets each piece of the output that is collected, as it comes; it works on the event
-            loop, so it must be quick.
-        passphrase: what ``--passphrase-fd`` shall read, without its line end; None for none.
-        answer: gets each status line, without its prefix, as it comes; what it returns is
-            written to ``--command-fd``.
         timeout: seconds; None waits for ever.
-        max_output: bytes of collected output; None is without bound.
+        channels: see ``Channels``.
 
     Returns:
         The exit code and everything that was written.
@@ -123,26 +133,13 @@ async def run_program(
         OutputTooLarge: more than ``max_output`` bytes came.
         UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
-    traffic = Traffic(asyncio.get_running_loop(), max_output, hear)
+    loop = asyncio.get_running_loop()
+    traffic = Traffic(loop, channels.get("max_output"), channels.get("hear"))
     try:
-        given = subprocess.DEVNULL if stdin is None else stdin
-        source = given if isinstance(given, int) else traffic.input(given)
-        named = stdout is None and OUTPUT in argv
-        sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
-        errors = traffic.output(traffic.take_errors)
-        full = list(argv)
-        if OUTPUT in full:
-            traffic.inherited += [] if stdout is None else [stdout]
-            full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
-            sink = errors
-        if second is not None:
-            fd = traffic.hand_over(second)
-            full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
-        if slot is not None:
-            full[slot:slot] = _gpg_channels(traffic, passphrase, answer)
+        full, standard = _connected(traffic, argv, slot, channels)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("running %s", printable(shlex.join(full)))
-        child = _spawn(full, (source, sink, errors), traffic.inherited)
+        child = _spawn(full, standard, traffic.inherited)
         try:
             async with asyncio.timeout(timeout):
                 await traffic.until_done(_exit_of(child))
@@ -172,7 +169,7 @@ class LiveProgram:
         argv: the program and its arguments, taken literally.
         slot: the index in ``argv`` where ``--status-fd`` and ``--passphrase-fd`` go.
         inherited: file descriptors that keep their numbers in the program.
-        passphrase: as for ``run_program``.
+        passphrase: as in ``Channels``.
 
     Raises:
         BinaryNotFound, CommandFailed: as ``run_program`` does.
@@ -247,6 +244,30 @@ class LiveProgram:
     def _resolve(self, answer: bytes | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
+
+
+def _connected(
+    traffic: Traffic, argv: Sequence[str], slot: int | None, channels: Channels
+) -> tuple[list[str], tuple[int, int, int]]:
+    """Open the channels of a run, and give its arguments and its three standard descriptors."""
+    stdin, second, stdout = channels.get("stdin"), channels.get("second"), channels.get("stdout")
+    given = subprocess.DEVNULL if stdin is None else stdin
+    source = given if isinstance(given, int) else traffic.input(given)
+    named = stdout is None and OUTPUT in argv
+    sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
+    errors = traffic.output(traffic.take_errors)
+    full = list(argv)
+    if OUTPUT in full:
+        traffic.inherited += [] if stdout is None else [stdout]
+        full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
+        sink = errors
+    if second is not None:
+        fd = traffic.hand_over(second)
+        full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
+    if slot is not None:
+        asked = channels.get("passphrase"), channels.get("answer")
+        full[slot:slot] = _gpg_channels(traffic, *asked)
+    return full, (source, sink, errors)
 
 
 def _gpg_channels(

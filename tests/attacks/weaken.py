@@ -295,7 +295,11 @@ WEAKENINGS = (
         20,
         "whole environment handed on",
         "secrets_are_left_about",
-        (PROCESS, 'return kept | {"LC_ALL"', 'return {**os.environ, "LC_ALL"'),
+        (
+            PROCESS,
+            "return {name: value for name, value in here if value is not None} | {",
+            "return dict(os.environ) | {",
+        ),
     ),
     weakening(
         21,
