@@ -57,7 +57,8 @@ def test_every_public_method_has_a_docstring_that_is_a_sentence() -> None:
 
     assert len(public) > 50
     for node in public:
-        if any("setter" in ast.dump(decorator) for decorator in node.decorator_list):
+        decorators = "".join(map(ast.dump, node.decorator_list))
+        if "setter" in decorators or "overload" in decorators:
             continue
         first = (ast.get_docstring(node) or "").split("\n\n")[0]
         assert first, node.name

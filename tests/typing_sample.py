@@ -169,11 +169,19 @@ def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
     subkey.revoked = False  # type: ignore[misc]
 
 
-async def messages(gpg: GnuPG) -> None:
+async def messages(gpg: GnuPG, either: bool) -> None:
     assert_type(await gpg.encrypt("text", "bob", True, "alice", hidden=True, trust="web"), str)
     assert_type(await gpg.encrypt(b"octets", ["bob", "carol"], sign=False, compress=False), bytes)
+    assert_type(await gpg.encrypt(uid="bob"), str)
+    assert_type(await gpg.encrypt("text", "bob", armor=True), str)
+    assert_type(await gpg.encrypt("text", "bob", armor=False), bytes)
+    assert_type(await gpg.encrypt(b"octets", armor=False, hidden=True), bytes)
+    assert_type(await gpg.encrypt("text", armor=either), str | bytes)
+    assert_type(await gpg.encrypt(b"octets", armor=either), bytes)
     assert_type(await gpg.encrypt_symmetric("text", "passphrase"), str)
     assert_type(await gpg.encrypt_symmetric(b"octets"), bytes)
+    assert_type(await gpg.encrypt_symmetric("text", armor=False), bytes)
+    assert_type(await gpg.encrypt_symmetric("text", armor=either), str | bytes)
     assert_type(await gpg.decrypt("text", passphrase="passphrase"), str)
     assert_type(await gpg.decrypt(b"octets"), bytes)
     assert_type(await gpg.sign("text", "alice", detach=True), str)
@@ -181,7 +189,9 @@ async def messages(gpg: GnuPG) -> None:
     assert_type(await gpg.sign("bob@example.org", key=True, local=True), str)
     assert_type(await gpg.verify("text"), Verification)
     assert_type(await gpg.verify(b"octets", "signature"), Verification)
-    assert_type(await gpg.auto_encrypt("text", "bob"), str)
+    assert_type(await gpg.auto_encrypt("text", "bob", hidden=True), str)
+    assert_type(await gpg.auto_encrypt("text", "bob", armor=False), bytes)
+    assert_type(await gpg.auto_encrypt("text", "bob", armor=either), str | bytes)
     assert_type(await gpg.auto_decrypt(b"octets"), bytes)
     assert_type(await gpg.auto_verify("text"), Verification)
     await gpg.decrypt(None)  # type: ignore[type-var]
@@ -233,14 +243,22 @@ async def some_messages() -> AsyncIterator[bytes]:
     yield b"octets"
 
 
-async def many(gpg: GnuPG) -> None:
+async def many(gpg: GnuPG, either: bool) -> None:
     async for encrypted in gpg.encrypt_many(["text"], "bob", sign=True):
         assert_type(encrypted, str)
     async with contextlib.aclosing(gpg.decrypt_many(some_messages())) as decrypted:
         async for octets in decrypted:
             assert_type(octets, bytes)
-    async for verified in gpg.verify_many([b"octets"], return_exceptions=True):
+    async for verified in gpg.verify_many([b"octets"], return_exceptions=False):
         assert_type(verified, Verification)
+    async for sealed in gpg.encrypt_many([b"octets"], return_exceptions=True):
+        assert_type(sealed, bytes | Exception)
+    async for opened in gpg.decrypt_many(["text"], return_exceptions=either):
+        assert_type(opened, str | Exception)
+    async for found in gpg.verify_many(["text"], return_exceptions=True):
+        assert_type(found, Verification | Exception)
+        if not isinstance(found, Exception):
+            assert_type(found.signatures, tuple[Signature, ...])
 
 
 async def packets(gpg: GnuPG, packet: Packet) -> None:

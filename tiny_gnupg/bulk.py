@@ -32,7 +32,7 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from .armor import dearmor
 from .engine import Engine
@@ -106,7 +106,7 @@ def plain_of(message: str | bytes) -> bytes | None:
 
 async def do_many(
     engine: Engine, job: Job[M, R], messages: Messages[M], *, return_exceptions: bool
-) -> AsyncGenerator[R, None]:
+) -> AsyncGenerator[R | Exception, None]:
     """Do a job with each message, as many at a time as there are cores.
 
     Args:
@@ -116,7 +116,7 @@ async def do_many(
         return_exceptions: yield the exception of a bad message at its place, and go on.
 
     Yields:
-        The results, in the order of the messages.
+        The results, in the order of the messages; exceptions only where they are asked for.
 
     Raises:
         Exception: that of the first bad message, or of ``messages``, at its place.
@@ -134,13 +134,13 @@ async def do_many(
     try:
         async with aclosing(_in_flight(messages, work, 2 * crew.size)) as tasks:
             async for task in tasks:
+                result: R | Exception
                 try:
                     result = await task
                 except Exception as error:
                     if not return_exceptions:
                         raise
-                    # As in asyncio.gather, who asks for exceptions tells them from results.
-                    result = cast(R, error)
+                    result = error
                 yield result
     finally:
         await uninterrupted(crew.end())

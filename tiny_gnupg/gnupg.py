@@ -25,7 +25,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, AnyStr, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, NamedTuple, Self, TypeVar, overload
 
 import aiofiles
 
@@ -621,6 +621,48 @@ class GnuPG:
 
     # -- messages --------------------------------------------------------------------------
 
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[True] = ...,
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> AnyStr: ...
+
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[False],
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> bytes: ...
+
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: bool,
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> AnyStr | bytes: ...
+
     async def encrypt(
         self,
         message: AnyStr = "",  # type: ignore[assignment]
@@ -632,7 +674,7 @@ class GnuPG:
         hidden: bool = False,
         trust: str | None = None,
         compress: bool = True,
-    ) -> AnyStr:
+    ) -> AnyStr | bytes:
         """Encrypt a message, and sign it.
 
         Args:
@@ -660,7 +702,7 @@ class GnuPG:
         reply = await self._encrypt(
             uid, local_user if sign else None, trust=trust, form=form, stdin=message
         )
-        return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
+        return await like(message, reply.stdout) if armor else reply.stdout
 
     async def _encrypt(
         self,
@@ -705,9 +747,24 @@ class GnuPG:
                     return True
         return False
 
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[True] = ...
+    ) -> AnyStr: ...
+
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[False]
+    ) -> bytes: ...
+
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: bool
+    ) -> AnyStr | bytes: ...
+
     async def encrypt_symmetric(
         self, message: AnyStr, passphrase: str | None = None, *, armor: bool = True
-    ) -> AnyStr:
+    ) -> AnyStr | bytes:
         """Encrypt a message to a passphrase, so that any tool can open it with it.
 
         Args:
@@ -724,7 +781,7 @@ class GnuPG:
         options = command.encrypt_symmetric(armor=armor)
         reply = await self._gpg(options, stdin=message, passphrase=secret.encode())
         outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
-        return await like(message, reply.stdout) if armor else reply.stdout  # type: ignore[return-value]
+        return await like(message, reply.stdout) if armor else reply.stdout
 
     async def decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
         """Decrypt a message; where it is signed, every signature must be good.
@@ -1053,6 +1110,28 @@ class GnuPG:
 
     # -- many messages ---------------------------------------------------------------------
 
+    @overload
+    def encrypt_many(
+        self,
+        messages: Messages[AnyStr],
+        uid: str | Iterable[str] = ...,
+        *,
+        sign: bool = ...,
+        local_user: str = ...,
+        return_exceptions: Literal[False] = ...,
+    ) -> AsyncGenerator[AnyStr, None]: ...
+
+    @overload
+    def encrypt_many(
+        self,
+        messages: Messages[AnyStr],
+        uid: str | Iterable[str] = ...,
+        *,
+        sign: bool = ...,
+        local_user: str = ...,
+        return_exceptions: bool,
+    ) -> AsyncGenerator[AnyStr | Exception, None]: ...
+
     def encrypt_many(
         self,
         messages: Messages[AnyStr],
@@ -1061,7 +1140,7 @@ class GnuPG:
         sign: bool = False,
         local_user: str = "",
         return_exceptions: bool = False,
-    ) -> AsyncGenerator[AnyStr, None]:
+    ) -> AsyncGenerator[AnyStr | Exception, None]:
         """Encrypt many messages to the same recipients, by gpgs that are kept alive.
 
         Args:
@@ -1098,9 +1177,19 @@ class GnuPG:
         job = Job(prepare, read, judge, ordinary, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
 
+    @overload
+    def decrypt_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: Literal[False] = ...
+    ) -> AsyncGenerator[AnyStr, None]: ...
+
+    @overload
+    def decrypt_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: bool
+    ) -> AsyncGenerator[AnyStr | Exception, None]: ...
+
     def decrypt_many(
         self, messages: Messages[AnyStr], *, return_exceptions: bool = False
-    ) -> AsyncGenerator[AnyStr, None]:
+    ) -> AsyncGenerator[AnyStr | Exception, None]:
         """Decrypt many messages, by gpgs that are kept alive.
 
         Args:
@@ -1126,9 +1215,19 @@ class GnuPG:
         job = Job(prepare, read, judge, self.decrypt, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
 
+    @overload
+    def verify_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: Literal[False] = ...
+    ) -> AsyncGenerator[Verification, None]: ...
+
+    @overload
+    def verify_many(
+        self, messages: Messages[AnyStr], *, return_exceptions: bool
+    ) -> AsyncGenerator[Verification | Exception, None]: ...
+
     def verify_many(
         self, messages: Messages[AnyStr], *, return_exceptions: bool = False
-    ) -> AsyncGenerator[Verification, None]:
+    ) -> AsyncGenerator[Verification | Exception, None]:
         """Verify many signed messages, by gpgs that are kept alive.
 
         Args:
@@ -1635,6 +1734,42 @@ class GnuPG:
         """
         return await keyserver.request_verify(self._network, self._keyserver, payload)
 
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[True] = ...,
+        **options: Any,
+    ) -> AnyStr: ...
+
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[False],
+        **options: Any,
+    ) -> bytes: ...
+
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: bool,
+        **options: Any,
+    ) -> AnyStr | bytes: ...
+
     async def auto_encrypt(
         self,
         message: AnyStr = "",  # type: ignore[assignment]
@@ -1642,7 +1777,7 @@ class GnuPG:
         sign: bool = True,
         local_user: str = "",
         **options: Any,
-    ) -> AnyStr:
+    ) -> AnyStr | bytes:
         """Encrypt as ``encrypt`` does, after a look-up of recipients whose keys are not here.
 
         Raises:
@@ -1652,7 +1787,10 @@ class GnuPG:
         for one in recipients:
             if one and not await self._table.find(one):
                 await self.network_import(one)
-        return await self.encrypt(message, recipients, sign, local_user, **options)
+        sealed: AnyStr | bytes = await self.encrypt(
+            message, recipients, sign, local_user, **options
+        )
+        return sealed
 
     async def auto_decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
         """Decrypt as ``decrypt`` does, after a look-up of a signer's key that is not here.
