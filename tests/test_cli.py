@@ -103,14 +103,22 @@ def test_files_are_encrypted_and_never_written_over(
     plain.write_bytes(b"data" * 1000)
 
     assert done(cli("encrypt", "-r", fingerprint, str(plain))).decode() == f"{plain}.gpg\n"
-    done(cli("decrypt", "-o", str(back), f"{plain}.gpg"))
+    opened = cli("decrypt", "-o", str(back), f"{plain}.gpg")
+    assert done(opened).decode() == f"{back}\n"
+    assert b"GOODSIG " + fingerprint.encode() in opened.stderr
     refused = cli("decrypt", "-o", str(back), f"{plain}.gpg")
 
     assert back.read_bytes() == plain.read_bytes()
     assert back.stat().st_mode & 0o777 == 0o600
     assert done(refused, 1) == b""
     assert b"there is such a file already" in refused.stderr
-    done(cli("decrypt", "--force", "-o", str(back), f"{plain}.gpg"))
+    again = cli("decrypt", "--force", "--json", "-o", str(back), f"{plain}.gpg")
+    facts = json.loads(done(again))
+    assert (facts["output"], facts["encrypted"], again.stderr) == (str(back), True, b"")
+    assert [one["primary_fingerprint"] for one in facts["signatures"]] == [fingerprint]
+    done(cli("encrypt", "--no-sign", "--force", "-r", fingerprint, str(plain)))
+    unsigned = cli("decrypt", "--force", "-o", str(back), f"{plain}.gpg")
+    assert (done(unsigned).decode(), unsigned.stderr) == (f"{back}\n", b"not signed\n")
 
 
 def test_signatures_are_told_by_exit_code(cli: Run, fingerprint: str, tmp_path: Path) -> None:

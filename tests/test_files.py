@@ -16,7 +16,18 @@ from pathlib import Path
 import pytest
 
 from tests.instances import BOB, PASSPHRASE
-from tiny_gnupg import BadSignature, DecryptionFailed, GnuPG, GnuPGError, NotSigned, files
+from tiny_gnupg import (
+    BadPassphrase,
+    BadSignature,
+    DecryptionFailed,
+    GnuPG,
+    GnuPGError,
+    KeyNotFound,
+    NotSigned,
+    OutputTooLarge,
+    SignatureStatus,
+    files,
+)
 
 SIZE = int(os.environ.get("TINY_GNUPG_FILE_MIB", "192")) * 2**20
 #: Bytes by which Python's memory may grow, however large the file.
@@ -229,6 +240,65 @@ async def test_a_file_that_is_there_is_kept_unless_it_shall_be_replaced(
     sealed = await alice.encrypt_file(source)
     await alice.decrypt_file(sealed, target, overwrite=True)
     assert target.read_bytes() == b"new"
+
+
+async def test_who_signed_a_file_is_told(alice: GnuPG, bob: GnuPG, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"content")
+    sealed = await alice.encrypt_file(source, BOB)
+    found = await bob.decrypt_verify_file(sealed, target)
+    assert (found.path, found.data, found.encrypted) == (target, b"", True)
+    assert target.read_bytes() == b"content"
+    assert target.stat().st_mode & 0o777 == 0o600
+    [signature] = found.require_good().signatures
+    assert (signature.good, signature.primary_fingerprint) == (True, alice.fingerprint)
+    unsigned = await alice.encrypt_file(source, BOB, tmp_path / "unsigned.gpg", sign=False)
+    found = await bob.decrypt_verify_file(unsigned, require_good=True)
+    assert (found.path, found.signatures) == (tmp_path / "unsigned", ())
+
+
+async def test_a_file_of_an_unknown_signer_appears_where_that_is_wanted(
+    alice: GnuPG, bob: GnuPG, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"content")
+    sealed = await alice.encrypt_file(source, BOB)
+    await bob.delete(alice.fingerprint)
+    for call in (
+        bob.decrypt_file(sealed, target),
+        bob.decrypt_verify_file(sealed, target, require_good=True),
+    ):
+        with pytest.raises(KeyNotFound):
+            await call
+        assert not target.exists()
+    found = await bob.decrypt_verify_file(sealed, target)
+    assert target.read_bytes() == b"content"
+    assert [one.status for one in found.signatures] == [SignatureStatus.NO_PUBKEY]
+    with pytest.raises(KeyNotFound):
+        found.require_good()
+
+
+async def test_a_file_whose_decryption_fails_never_appears(alice: GnuPG, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(2**18))
+    sealed = await alice.encrypt_file(source)
+    content = bytearray(sealed.read_bytes())
+    content[len(content) // 2] ^= 1
+    sealed.write_bytes(content)
+    with pytest.raises(DecryptionFailed):
+        await alice.decrypt_verify_file(sealed, target)
+    sealed.write_bytes(await alice.encrypt_symmetric(b"x", "theirs", armor=False))
+    with pytest.raises(BadPassphrase):
+        await alice.decrypt_verify_file(sealed, target)
+    assert not target.exists()
+    found = await alice.decrypt_verify_file(sealed, target, passphrase="theirs")
+    assert (found.symmetric, target.read_bytes()) == (True, b"x")
+    with pytest.raises(FileExistsError):
+        await alice.decrypt_verify_file(sealed, target, passphrase="theirs")
+    await alice.encrypt_file(source, output=sealed, overwrite=True)
+    with pytest.raises(OutputTooLarge):
+        await alice.decrypt_verify_file(sealed, target, overwrite=True, max_output=2**16)
+    assert target.read_bytes() == b"x"
 
 
 async def test_a_damaged_file_replaces_nothing(alice: GnuPG, tmp_path: Path) -> None:

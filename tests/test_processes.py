@@ -55,6 +55,10 @@ ONE: list[tuple[str, Try]] = [
     ("auto_verify(message)", lambda w: w.gpg.auto_verify(w.signed)),
     ("encrypt_file(path)", lambda w: w.gpg.encrypt_file(w.folder / "in", w.bob)),
     ("decrypt_file(path)", lambda w: w.gpg.decrypt_file(w.folder / "enc.gpg", w.folder / "out")),
+    (
+        "decrypt_verify_file(path)",
+        lambda w: w.gpg.decrypt_verify_file(w.folder / "enc.gpg", w.folder / "verified"),
+    ),
     ("sign_file(path)", lambda w: w.gpg.sign_file(w.folder / "in")),
     ("verify_file(path)", lambda w: w.gpg.verify_file(w.folder / "in", w.folder / "kept.sig")),
     ("keys()", lambda w: w.gpg.keys()),

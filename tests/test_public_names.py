@@ -75,6 +75,7 @@ AWAITED = [
     "decrypt",
     "decrypt_file",
     "decrypt_verify",
+    "decrypt_verify_file",
     "delete",
     "encrypt",
     "encrypt_file",

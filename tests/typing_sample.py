@@ -235,6 +235,9 @@ def progress(done: int, total: int) -> None:
 async def files(gpg: GnuPG, path: Path) -> None:
     assert_type(await gpg.encrypt_file(path, "bob", progress=progress), Path)
     assert_type(await gpg.decrypt_file(str(path), path, overwrite=True, max_output=1), Path)
+    found = await gpg.decrypt_verify_file(path, overwrite=True, require_good=True)
+    assert_type(found, Decryption)
+    assert_type(found.path, Path | None)
     assert_type(await gpg.sign_file(path, detach=True), Path)
     assert_type(await gpg.verify_file(path, path), Verification)
 

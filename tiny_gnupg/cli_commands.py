@@ -114,17 +114,20 @@ async def decrypt(arguments: argparse.Namespace) -> Report:
     """Decrypt a file or standard input; every signature has to be good."""
     async with instance(arguments, secret=passphrase(arguments)) as gpg:
         if _is_path(arguments.file):
-            written = await gpg.decrypt_file(
+            found = await gpg.decrypt_verify_file(
                 arguments.file,
                 arguments.output,
+                require_good=True,
                 overwrite=arguments.force,
                 progress=progress("decrypting"),
             )
-            return Report({"output": str(written)}, (str(written),))
-        found = (await gpg.decrypt_verify(await _read("-"))).require_good()
+        else:
+            found = (await gpg.decrypt_verify(await _read("-"))).require_good()
     facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
-    signers = _signature_lines(found.signatures) or ("not signed",)
-    return await _deliver(arguments, found.data, private=True, facts=facts, lines=signers)
+    notes = _signature_lines(found.signatures) or ("not signed",)
+    if found.path is not None:
+        return Report({"output": str(found.path), **facts}, (str(found.path),), notes=notes)
+    return await _deliver(arguments, found.data, private=True, facts=facts, notes=notes)
 
 
 async def sign(arguments: argparse.Namespace) -> Report:
@@ -230,13 +233,13 @@ async def _deliver(
     *,
     private: bool = False,
     facts: dict[str, Any] | None = None,
-    lines: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Report:
     """Write data to the file that is asked for, whole or not at all; else to standard output."""
     if arguments.output is None:
-        return Report(facts or {}, lines, data)
+        return Report(facts or {}, data=data, notes=notes)
     target = Path(arguments.output)
     mode = 0o600 if private else 0o666
     async with whole_file(target, mode=mode, replace=arguments.force) as fd:
         await asyncio.to_thread(write_all, fd, data)
-    return Report({"output": str(target), **(facts or {})}, (str(target), *lines))
+    return Report({"output": str(target), **(facts or {})}, (str(target),), notes=notes)

@@ -2,8 +2,8 @@
 
 1. A passphrase comes from a prompt, a file descriptor or an environment variable that is NAMED;
    never from an argument, which every user of the machine can read.
-2. Standard output holds the result and nothing else; progress and errors go to standard error,
-   progress only where that is a terminal.
+2. Standard output holds the result and nothing else; progress, errors and who signed what was
+   decrypted go to standard error, progress only where that is a terminal.
 3. What came from a key or a message is shown with its control characters escaped.
 """
 
@@ -38,14 +38,16 @@ class UsageError(Exception):
 class Report:
     """What a command has to say.
 
-    ``facts`` is what ``--json`` writes; ``lines`` is what people read instead. ``data`` goes to
-    standard output as it is; with ``--json`` it is one more fact.
+    ``facts`` is what ``--json`` writes; ``lines`` is what people read instead, and ``notes`` what
+    they read beside it, on standard error. ``data`` goes to standard output as it is; with
+    ``--json`` it is one more fact.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     data: str | bytes | None = None
     code: int = 0
+    notes: tuple[str, ...] = ()
 
 
 # -- passphrases ---------------------------------------------------------------------------
@@ -131,7 +133,9 @@ def progress(doing: str) -> Callable[[int, int], None] | None:
 
 
 def show(report: Report, *, as_json: bool) -> None:
-    """Write a report to standard output."""
+    """Write a report to standard output, and what stands beside it to standard error."""
+    for note in () if as_json else report.notes:
+        print(printable(note), file=sys.stderr)
     if as_json:
         facts = report.facts | ({} if report.data is None else _as_fact(report.data))
         sys.stdout.write(json.dumps(_plain(facts), ensure_ascii=False, indent=2) + "\n")
@@ -139,8 +143,6 @@ def show(report: Report, *, as_json: bool) -> None:
         sys.stdout.flush()
         data = report.data.encode() if isinstance(report.data, str) else report.data
         sys.stdout.buffer.write(data)
-        for line in report.lines:
-            print(printable(line), file=sys.stderr)
     else:
         for line in report.lines:
             print(printable(line))

@@ -1021,6 +1021,51 @@ class GnuPG:
             OutputTooLarge: more than ``max_output`` bytes came out.
             GnuPGError: as ``decrypt``.
         """
+        target = Path(output) if output else plain_name(Path(source))
+        await self.decrypt_verify_file(
+            source,
+            target,
+            require_good=True,
+            passphrase=passphrase,
+            overwrite=overwrite,
+            max_output=max_output,
+            progress=progress,
+        )
+        return target
+
+    async def decrypt_verify_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        require_good: bool = False,
+        passphrase: str | None = None,
+        overwrite: bool = False,
+        max_output: int | None = None,
+        progress: Progress | None = None,
+    ) -> Decryption:
+        """Decrypt a file, and report its signatures whatever their state.
+
+        The output appears whole, after the decryption itself succeeded, or not at all. It is its
+        owner's alone (0600).
+
+        Args:
+            source: the file's path.
+            output: as for ``decrypt_file``.
+            require_good: let the output appear only where every signature is good, or there is
+                none, and raise as ``decrypt_file`` does where one is not.
+            passphrase: as for ``decrypt_file``, like ``overwrite``, ``max_output``, ``progress``.
+            overwrite: see ``decrypt_file``.
+            max_output: see ``decrypt_file``.
+            progress: see ``decrypt_file``.
+
+        Returns:
+            The path that was written, in ``path``, and every signature; ``require_good()`` raises
+            as ``decrypt_file`` would. The plaintext stays in its file.
+
+        Raises:
+            GnuPGError: as ``decrypt_file``, save for signatures.
+        """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         target = Path(output) if output else plain_name(Path(source))
         options = command.decrypt(OUTPUT, max_output)
@@ -1029,11 +1074,12 @@ class GnuPG:
 
             def judge(reply: outcome.Reply) -> Decryption:
                 outcome.require_within(reply, os.fstat(pipes["stdout"]).st_size, max_output)
-                return signatures.decryption(reply).require_good()
+                found = signatures.decryption(reply)
+                return found.require_good() if require_good else found
 
             kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
-            await self._open(options, judge, kind, raw, **pipes)
-        return target
+            found = await self._open(options, judge, kind, raw, **pipes)
+        return replace(found, symmetric=found.symmetric or kind.symmetric, path=target)
 
     async def sign_file(
         self,

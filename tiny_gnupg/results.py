@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -286,7 +287,8 @@ class Decryption:
 
     ``recipients`` are the key ids that the message names (all zeros: hidden), ``filename`` is
     what the sender wrote into the message and proves nothing, ``symmetric`` tells whether a
-    passphrase can open the message.
+    passphrase can open the message. Of a file, ``data`` is empty and ``path`` is where the
+    plaintext is.
     """
 
     data: bytes
@@ -297,6 +299,7 @@ class Decryption:
     cipher: SymmetricAlgorithm | None
     symmetric: bool
     failure: GnuPGError | None = field(default=None, repr=False, compare=False)
+    path: Path | None = None
 
     @property
     def text(self) -> str:
