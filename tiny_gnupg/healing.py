@@ -180,7 +180,8 @@ def _owner(lock: Path) -> tuple[str, str]:
 
 
 def _remove(lock: Path) -> None:
-    log.warning("removing the lock %s: its process is gone", lock)
+    # Whoever cancels a call leaves one: no news for a person.
+    log.debug("removing the lock %s: its process is gone", lock)
     lock.unlink(missing_ok=True)
 
 

@@ -159,6 +159,19 @@ async def test_what_was_damaged_is_kept(
     assert any("damaged" in message for message in caplog.messages)
 
 
+def test_only_what_matters_is_warned_of(
+    alices_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "tiny_gnupg")
+    lock_of_the_dead(alices_home)
+    heal(alices_home)
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+    assert len(caplog.records) == 3
+    between_the_renames(alices_home)
+    heal(alices_home)
+    assert [record.levelname for record in caplog.records[3:]] == ["WARNING"]
+
+
 @pytest.mark.parametrize("name", ["pubring.kbx.lock", "trustdb.gpg.lock"])
 async def test_a_lock_that_is_held_is_left_alone(
     alices_home: Path, plain_gpg: Callable[..., PlainGpg], name: str
