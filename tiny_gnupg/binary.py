@@ -33,10 +33,6 @@ BUNDLED, MANIFEST = "gpg2", "STAGED.json"
 OLDEST = (2, 2, 0)
 #: Seconds that a program has to tell its version, and bytes that this may take.
 PATIENCE, ENOUGH = 30.0, 2**20
-INSTALL = (
-    "install GnuPG 2.2 or newer: apt install gnupg, dnf install gnupg2, or brew install gnupg; "
-    "or name another gpg by executable="
-)
 
 _VERSION = re.compile(r"gpg2? \([^()\n]*GnuPG[^()\n]*\) (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
 _ELF_IDENTITY = slice(0, 6)  # the magic number, 32 or 64 bits, byte order
@@ -92,7 +88,7 @@ def find_executable(explicit: str | Path | None = None) -> Path:
     for name in ("gpg2", "gpg"):
         if found := shutil.which(name, path=_absolute_path_entries()):
             return Path(found)
-    raise BinaryNotFound("there is no gpg on this machine", hint=INSTALL)
+    raise BinaryNotFound("there is no gpg on this machine")
 
 
 def package_home() -> Path:
@@ -209,7 +205,6 @@ async def _run(path: Path, option: str) -> Completed:
 def _unusable(path: Path, reason: str, shown: Completed | None = None) -> BinaryNotFound:
     return BinaryNotFound(
         f"{path} {reason}",
-        hint=INSTALL,
         returncode=shown.returncode if shown else None,
         stderr=shown.stderr.decode(errors="replace") if shown else "",
         command=shown.line if shown else "",
@@ -220,7 +215,7 @@ def _named(name: str) -> Path:
     """Resolve what a person named: a path, or a name on PATH."""
     found = name if os.sep in name else shutil.which(name)
     if found is None:
-        raise BinaryNotFound(f"there is no {name} on PATH", hint=INSTALL)
+        raise BinaryNotFound(f"there is no {name} on PATH")
     absolute = Path(os.path.abspath(os.path.expanduser(found)))
     if not os.path.exists(absolute):
         raise _unusable(absolute, "is not there")

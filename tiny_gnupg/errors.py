@@ -287,7 +287,10 @@ class HomeUnusable(GnuPGError, PermissionError):
 class BinaryNotFound(GnuPGError, FileNotFoundError):
     """There is no usable gpg."""
 
-    default_hint = "install GnuPG 2.2 or newer (Debian: apt install gnupg), or pass executable="
+    default_hint = (
+        "install GnuPG 2.2 or newer: apt install gnupg, dnf install gnupg2, or brew install gnupg; "
+        "or name another gpg by executable="
+    )
 
 
 class NetworkError(GnuPGError, ConnectionError):
