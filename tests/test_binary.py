@@ -225,7 +225,7 @@ def test_where_there_is_none_the_error_says_what_to_install(
     tmp_path: Path, found_by: Callable[..., Path | str]
 ) -> None:
     words = str(found_by(lay_package(tmp_path / "site-packages")))
-    assert caught.value.hint == BinaryNotFound().hint
+    assert BinaryNotFound("none").hint in words
     for command in ("apt install gnupg", "dnf install gnupg2", "brew install gnupg"):
         assert command in words
     assert "\n" not in words
