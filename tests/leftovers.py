@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.proc import children, command_lines
 from tiny_gnupg.home import Home
 
 #: Where this library puts short links to homes with long paths, and GnuPG the sockets of a user.
@@ -66,7 +67,7 @@ class _Traces:
 
     @classmethod
     def now(cls) -> _Traces:
-        return cls(_children(), _descriptors(), _socket_directories())
+        return cls(children(), _descriptors(), _socket_directories())
 
 
 def _left_behind(home: Path, before: _Traces) -> list[str]:
@@ -109,24 +110,12 @@ def links_to(home: Path) -> list[Path]:
 
 def _processes_of(home: Path) -> dict[int, str]:
     """Give the processes, other than this one, that name a home or a link to it as an argument."""
-    names = [os.fsencode(path) for path in (home, *links_to(home))]
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes()
-            if any(part.startswith(name) for part in line.split(b"\0") for name in names):
-                found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
-    return found
-
-
-def _children() -> set[int]:
-    children = set()
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            children.update(map(int, (task / "children").read_text().split()))
-    return children
+    names = tuple(os.fsencode(path) for path in (home, *links_to(home)))
+    return {
+        pid: b" ".join(line).decode(errors="replace")
+        for pid, line in command_lines().items()
+        if any(part.startswith(names) for part in line)
+    }
 
 
 def _descriptors() -> dict[int, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.instances import BOB, PASSPHRASE
+from tests.proc import users_of
 from tiny_gnupg import (
     BadPassphrase,
     BadSignature,
@@ -98,14 +99,7 @@ def until_ended(home: Path) -> None:
     """Wait until the gpg has ended whose parent was killed; it cannot be told to."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        lines = []
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                lines.append(entry.read_bytes())
-            except OSError:
-                continue
-        gpgs = [line for line in lines if os.fsencode(home) in line and b"--status-fd" in line]
-        if not gpgs:
+        if not any(b"--status-fd" in line for line in users_of(home).values()):
             return
         time.sleep(0.05)
     raise AssertionError(f"a gpg of {home} is still there")

@@ -44,6 +44,7 @@ from tiny_gnupg.lookups import MOST_PACKETS, FoundKey, found_key, found_keys, qu
 from tiny_gnupg.results import Capability, Key, OwnerTrust, PublicKeyAlgorithm, UserID, Validity
 from tiny_gnupg.selection import Kind, Term
 from tiny_gnupg.tor import Network, NetworkSettings
+from tiny_gnupg.zbase32 import z_base_32
 
 ONION = DEFAULT_KEYSERVER.removeprefix("http://")
 FINGERPRINT = "0123456789ABCDEF0123456789ABCDEF01234567"
@@ -181,25 +182,10 @@ def test_wkd_urls_are_those_of_the_drafts_example() -> None:
     )
 
 
-def test_z_base_32_is_rfc_6189s() -> None:
-    # RFC 6189, section 5.1.6, and the human-oriented base-32 specification's own examples.
-    assert keyserver.z_base_32(b"") == ""
-    assert keyserver.z_base_32(bytes([0xF0, 0xBF, 0xC7])) == "6n9hq"
-    assert keyserver.z_base_32(bytes([0xD4, 0x7A, 0x04])) == "4t7ye"
-
-
-@given(st.binary(max_size=40))
-def test_z_base_32_loses_nothing(data: bytes) -> None:
-    alphabet = "ybndrfg8ejkmcpqxot1uwisza345h769"
-    bits = "".join(f"{alphabet.index(char):05b}" for char in keyserver.z_base_32(data))
-    assert len(bits) // 8 == len(data)
-    assert bytes(int(bits[8 * i : 8 * i + 8], 2) for i in range(len(data))) == data
-
-
 def test_wkd_knows_only_ascii_letters_case_and_writes_domains_for_the_network() -> None:
     advanced, direct = keyserver.wkd_urls("ÄB@BÜCHER.example")
     local = hashlib.sha1("Äb".encode(), usedforsecurity=False).digest()
-    assert keyserver.z_base_32(local) in advanced
+    assert z_base_32(local) in advanced
     assert direct.startswith("https://xn--bcher-kva.example/")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proc import children
 from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
 from tiny_gnupg.process import OUTPUT, SECOND, run_program, uninterrupted
 
@@ -20,17 +21,12 @@ SH = "/bin/sh"
 MIB = 2**20
 
 
-def children() -> str:
-    """Give the process ids of our children."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-
-
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """No child and no descriptor is left of any run."""
     before = set(os.listdir("/proc/self/fd"))
     yield
-    assert children() == ""
+    assert children() == set()
     assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
@@ -174,7 +170,7 @@ async def test_a_cancellation_ends_the_child_first() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert children() == ""
+        assert children() == set()
 
 
 async def test_a_flood_is_stopped_at_its_bound() -> None:

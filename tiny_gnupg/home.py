@@ -1,11 +1,9 @@
-"""A homedir: where it is, its permissions and configuration, its lock, and its agent's life.
+"""A homedir: where it is, its permissions and configuration, its lock, and who uses it.
 
 1. A home belongs to one user alone: 0700, made where it is not there.
 2. What this library keeps in it lies in ``tiny_gnupg.d``: the marker that says how passphrases
    guard its keys, and the lock files.
-3. The agent's socket has a path of at most 106 bytes. Where gpg would put it into the
-   home, and the home's path is too long for that, gpg is given a short symbolic link to the home.
-4. All processes that use a home share one agent. Each holds a shared lock while it does; the
+3. All processes that use a home share one agent. Each holds a shared lock while it does; the
    last one to leave ends the agent. An agent that was there before any of them is left alone.
 """
 
@@ -15,35 +13,24 @@ import asyncio
 import atexit
 import errno
 import fcntl
-import hashlib
 import logging
 import os
-import re
 import shutil
-import socket
 import stat
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
+from .agent import connected, end_agent, remove_short_link, short_path
 from .errors import HomeUnusable
 from .healing import heal, heal_opened
 from .locks import KeyringLock, close_lock, open_lock, try_lock
 from .protection import Kind, Protection
-from .zbase32 import z_base_32
 
 log = logging.getLogger("tiny_gnupg")
 
-#: The longest path of a socket: Linux takes 107 bytes (unix(7): sun_path), gpg-agent one less.
-LONGEST_SOCKET = 106
-#: The agent's socket with the longest name.
-LONGEST_NAME = "S.gpg-agent.browser"
 #: Bytes that must fit into a home for it to count as one that can be written.
 ROOM = 2**14
-#: Seconds that the agent has to go once it was told to.
-AGENT_GRACE = 3.0
 #: What a home's keyring is kept in.
 KEYRING = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
 #: What a home holds where keys were kept in it before.
@@ -122,7 +109,7 @@ class Home:
             # without waiting; where it fails, somebody else uses the home.
             if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
                 self.end_agent()
-                self._remove_short_link()
+                remove_short_link(self.path, self.short)
                 heal(self.path)
         finally:
             close_lock(fd)
@@ -143,7 +130,7 @@ class Home:
                 f"the keys in {self.path} are protected the {self.protection.kind} way",
                 hint=f"leave out protection=, or say {self.protection.kind!r}",
             )
-        self.short = self._short_path()
+        self.short = short_path(self.path)
 
     def _make(self, kind: Kind | None, template: Path) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -181,7 +168,7 @@ class Home:
         """Tell whether an agent has to be started with ``agent_options``: none runs yet."""
         if self.agent_options is None:
             return False
-        connection = self._agent()
+        connection = connected(self.short)
         if connection is None:
             return True
         connection.close()
@@ -229,64 +216,14 @@ class Home:
     def _clear_scratch(self) -> None:
         """Remove what a process that was killed left behind of its homes of a moment."""
         for path in self.state.glob("scratch.*"):
-            left = Home(path)
-            left.short = left._short_path()
-            left.end_agent()
-            left._remove_short_link()
+            short = short_path(path)
+            end_agent(short)
+            remove_short_link(path, short)
             shutil.rmtree(path, ignore_errors=True)
-
-    def _agent(self) -> socket.socket | None:
-        """Connect to the agent of this home, where one runs."""
-        for directory in (_run_directory(self.short), self.short):
-            if directory is None:
-                continue
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(AGENT_GRACE)
-            try:
-                connection.connect(str(directory / "S.gpg-agent"))
-                _reply(connection)  # its greeting
-            except OSError:
-                connection.close()
-                continue
-            return connection
-        return None
 
     def end_agent(self) -> None:
         """End the agent of this home, where one runs, and wait for its end."""
-        connection = self._agent()
-        if connection is not None:
-            with connection, suppress(OSError):
-                pid = next((line[2:] for line in _ask(connection, b"GETINFO pid")), b"")
-                _ask(connection, b"KILLAGENT")
-                connection.close()
-                if pid.isdigit():
-                    _wait_for_exit(int(pid))
-        run = _run_directory(self.short)
-        if run is not None:
-            with suppress(OSError):  # not there, or another program's sockets are in it
-                run.rmdir()
-
-    # -- the path --------------------------------------------------------------------------
-
-    def _short_path(self) -> Path:
-        if _run_directory(self.path) is not None:
-            return self.path  # the sockets are not in the home
-        if len(os.fsencode(self.path / LONGEST_NAME)) <= LONGEST_SOCKET:
-            return self.path
-        links = _links_directory()
-        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        link = links / name
-        if not link.is_symlink() or Path(os.readlink(link)) != self.path:
-            link.unlink(missing_ok=True)
-            with suppress(FileExistsError):
-                link.symlink_to(self.path)
-        return link
-
-    def _remove_short_link(self) -> None:
-        if self.short != self.path:
-            self.short.unlink(missing_ok=True)
-            with suppress(OSError):  # other homes have links in it
-                self.short.parent.rmdir()
+        end_agent(self.short)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -301,20 +238,6 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _run_directory(home: Path) -> Path | None:
-    """Give the directory of the sockets of ``home``, where gpg does not put them into the home.
-
-    The rule is GnuPG's (common/homedir.c): below ``/run/user/<uid>``, where that is there, in a
-    directory named after the SHA-1 of the homedir's path as gpg was given it.
-    """
-    for base in ("/run", "/var/run"):
-        user = Path(base, "user", str(os.getuid()))
-        if user.is_dir():
-            digest = hashlib.sha1(os.fsencode(home), usedforsecurity=False).digest()[:15]
-            return user / "gnupg" / f"d.{z_base_32(digest)}"
-    return None
 
 
 def default_homedir(package_home: Path) -> Path:
@@ -337,60 +260,6 @@ def default_homedir(package_home: Path) -> Path:
     path = user_data_path("tiny_gnupg") / "gpghome"
     log.info("%s cannot be written; the homedir is %s", package_home, path)
     return path
-
-
-def _links_directory() -> Path:
-    """Give a directory with a short path that nobody else can write to."""
-    # S108: anybody may write to /tmp; that is why what is found in it is checked below.
-    base = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())  # noqa: S108
-    path = base / f"tiny_gnupg-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != os.getuid()
-        or stat.S_IMODE(found.st_mode) & 0o077
-    ):
-        raise HomeUnusable(
-            f"{path} is not a directory of yours alone", hint="remove it, or use a shorter homedir"
-        )
-    return path
-
-
-def _ask(agent: socket.socket, question: bytes) -> list[bytes]:
-    """Put a question to the agent and give the data lines of its reply (Assuan protocol)."""
-    agent.sendall(question + b"\n")
-    return _reply(agent)
-
-
-def _reply(agent: socket.socket) -> list[bytes]:
-    said = b""
-    while not re.search(rb"^(OK|ERR)\b.*\n", said, re.MULTILINE):
-        piece = agent.recv(1024)
-        if not piece:
-            raise ConnectionResetError(errno.ECONNRESET, "the agent has gone")
-        said += piece
-    return [line for line in said.split(b"\n") if line.startswith(b"D ")]
-
-
-def _wait_for_exit(pid: int) -> None:
-    """Wait until a process that is no child of ours has gone."""
-    deadline = time.monotonic() + AGENT_GRACE
-    while time.monotonic() < deadline:
-        if not _runs(pid):
-            return
-        time.sleep(0.002)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        # One that has ended, and that nobody has asked for yet, counts as gone.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return not Path("/proc/self").exists()
 
 
 def _forget() -> None:

@@ -35,9 +35,9 @@ from .framing import (
     walk,
 )
 from .identity import key_fingerprint, key_id_of, signature_issuer
-from .listing import address
 from .results import Key
 from .selection import Kind, Term, classify, matching
+from .user_ids import address
 
 MOST_PACKETS = 50_000
 """More than any honest key has; the keys that were flooded in 2019 had 150,000 signatures."""

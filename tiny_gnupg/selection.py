@@ -22,8 +22,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from .listing import address
 from .results import Key, UserID
+from .user_ids import address
 
 
 class Kind(StrEnum):

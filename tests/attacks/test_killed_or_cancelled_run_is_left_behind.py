@@ -9,22 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.instances import alice_at
+from tests.proc import children
 from tiny_gnupg import GnuPG, GnuPGError, GnuPGTimeout
-
-
-def children() -> set[int]:
-    """Give the programs that this process started and that are still there."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has just ended
-            found.update(map(int, (task / "children").read_text().split()))
-    return found
 
 
 async def begun(before: set[int]) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.instances import PASSPHRASE, alice_at
+from tests.proc import users_of
 from tiny_gnupg import BadPassphrase, GnuPG, GnuPGError
 from tiny_gnupg.binary import agent_program, find_executable
 
@@ -114,14 +115,9 @@ def files(*folders: Path) -> Iterator[Path]:
 
 def what_processes_know(home: Path) -> Iterator[bytes]:
     """Give the arguments and the environment of the agent of a home."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes()
-                if os.fsencode(home) in line:
-                    yield line + (entry / "environ").read_bytes()
-            except OSError:
-                continue
+    for pid, line in users_of(home).items():
+        with suppress(OSError):  # it has just ended
+            yield b" ".join(line) + Path(f"/proc/{pid}/environ").read_bytes()
 
 
 async def test_a_child_gets_no_environment_of_ours(

@@ -94,30 +94,6 @@ class Rounds:
         assert (await self.gpg.verify(await self.gpg.sign("next"))).data == b"next", f"seed {SEED}"
 
 
-def children() -> set[int]:
-    """Give the programs that this process started and that are still there."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found.update(map(int, (task / "children").read_text().split()))
-        except OSError:
-            continue
-    return found
-
-
-def agent_of(home: Path) -> int:
-    """Give the process id of the agent of a home, or 0."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if line[0].endswith(b"gpg-agent") and os.fsencode(home) in line:
-                return int(entry.name)
-    return 0
-
-
 def in_worker(home: str) -> str:
     """Use a home in a worker process, which finds this function by its name."""
 

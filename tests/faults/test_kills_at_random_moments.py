@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rounds import ROUNDS, SEED, Rounds, agent_of, children
+from tests.faults.rounds import ROUNDS, SEED, Rounds
+from tests.proc import agent_of, children
 from tiny_gnupg import GnuPGError
 
 #: Seconds within which most operations have begun and not yet ended.

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rounds import agent_of, in_worker
+from tests.faults.rounds import in_worker
 from tests.instances import alice_at
 from tests.leftovers import PATIENCE
+from tests.proc import agent_of, users_of
 from tiny_gnupg import GnuPG, run
 
 USER = """
@@ -53,7 +54,7 @@ def test_several_processes_on_one_home(
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    assert agent_of(alices_home) == 0
+    assert agent_of(alices_home) is None
 
 
 WORKERS = """
@@ -91,7 +92,7 @@ def test_worker_processes(alices_home: Path, method: str) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert agent_of(alices_home) == 0
+    assert agent_of(alices_home) is None
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -150,33 +151,21 @@ def test_an_interpreter_that_ends_in_the_middle(alices_home: Path, how: str) -> 
     # A gpg of a killed process ends by itself, when its pipes have.
     assert nobody_uses(alices_home, but_the_agent=True)
     if how not in ("os._exit", "killed"):
-        assert agent_of(alices_home) == 0
+        assert agent_of(alices_home) is None
     again = in_worker(str(alices_home))
     assert again == "from a worker"
-    assert agent_of(alices_home) == 0
+    assert agent_of(alices_home) is None
 
 
 def nobody_uses(home: Path, *, but_the_agent: bool) -> bool:
     """Wait until no process names a home any more."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        agent = agent_of(home) if but_the_agent else 0
+        agent = agent_of(home) if but_the_agent else None
         if not any(pid != agent for pid in users_of(home)):
             return True
         time.sleep(0.02)
     return False
-
-
-def users_of(home: Path) -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if os.fsencode(home) in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.add(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 async def test_a_process_that_is_killed_while_it_writes(
