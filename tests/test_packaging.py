@@ -90,6 +90,7 @@ def use_tree(tree: Path) -> Path:
         "gpghome/openpgp-revocs.d/0123456789ABCDEF0123456789ABCDEF01234567.rev",
         "gpghome/tiny_gnupg.d/protection.json",
         "gpghome/secring.gpg",
+        "gpghome/gpghome/private-keys-v1.d/0123456789ABCDEF0123456789ABCDEF01234567.key",
         "gpghome/lib/libleftover.so.1",
         "gpghome/licenses/leftover.txt",
         "build/lib/tiny_gnupg/leftover.py",

@@ -1,6 +1,8 @@
 """A homedir: where it is, its permissions and configuration, its lock, and who uses it.
 
-1. A home belongs to one user alone: 0700, made where it is not there.
+1. A home belongs to one user alone: 0700, made where it is not there. So the package's own
+   ``gpghome``, where gpg and its options lie for all users of an installation, is no home itself:
+   the home of who names none is a folder in it. Only where 0.5.2 kept keys in it, it stays one.
 2. What this library keeps in it lies in ``tiny_gnupg.d``: the marker that says how passphrases
    guard its keys, and the lock files.
 3. All processes that use a home share one agent. Each holds a shared lock while it does; the
@@ -140,7 +142,7 @@ class Home:
             raise PermissionError(errno.EACCES, "it is not writable")
         marker = self.state / "protection.json"
         if not marker.exists():
-            foreign = any((self.path / trace).exists() for trace in TRACES)
+            foreign = _holds_keys(self.path)
             protection = Protection.new(kind or ("gnupg" if foreign else "scrypt"))
             self.state.mkdir(mode=0o700, exist_ok=True)
             self._configure(self.state if foreign else self.path, template, protection)
@@ -247,19 +249,30 @@ def default_homedir(package_home: Path) -> Path:
         package_home: the package's own ``gpghome``.
 
     Returns:
-        ``TINY_GNUPG_HOME``; else the package's own where it can be written; else the directory
-        for the user's data, with one log line.
+        ``TINY_GNUPG_HOME``; else the package's own where it can be written, which is a folder in
+        ``package_home`` unless keys lie in that one itself; else the directory for the user's
+        data, with one log line.
     """
     named = os.environ.get("TINY_GNUPG_HOME")
     if named:
         return Path(named)
     if os.access(package_home, os.W_OK):
-        return package_home
+        if _holds_keys(package_home):
+            return package_home
+        own = package_home / "gpghome"
+        # Where several users can write the package, the first one has it.
+        if not own.exists() or own.stat().st_uid == os.geteuid():
+            return own
     from platformdirs import user_data_path  # rarely needed, and slow to import
 
     path = user_data_path("tiny_gnupg") / "gpghome"
     log.info("%s cannot be written; the homedir is %s", package_home, path)
     return path
+
+
+def _holds_keys(path: Path) -> bool:
+    """Tell whether keys are, or were, kept in a directory."""
+    return any((path / trace).exists() for trace in TRACES)
 
 
 def _forget() -> None:
