@@ -49,7 +49,7 @@ def test_recipients_and_signers_are_arguments_of_their_options(uid: str, signer:
     for hidden, option in ((False, "--recipient"), (True, "--hidden-recipient")):
         argv = command.encrypt([uid], local_user=signer or "x", hidden=hidden)
         assert argv[argv.index(option) + 1] == uid
-        assert argv[argv.index("--local-user") + 1] == signer or "x"
+        assert argv[argv.index("--local-user") + 1] == (signer or "x")
         assert argv.count(option) == 1
 
 

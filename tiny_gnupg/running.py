@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
 import os
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -18,7 +19,7 @@ def run(awaitable: Awaitable[T]) -> T:
     """Run an awaitable to its end, from code that is not asynchronous.
 
     The loop lives as long as the process: what one call opened, a network session for example,
-    still works in the next one.
+    still works in the next one. Each call sees the caller's context variables.
 
     Args:
         awaitable: a coroutine or anything else that can be awaited.
@@ -41,7 +42,8 @@ def run(awaitable: Awaitable[T]) -> T:
     if _runner is None:
         _runner = asyncio.Runner()
         atexit.register(_close)
-    return _runner.run(_await(awaitable))
+    # A runner goes on with the context of its first call, in which later variables are not set.
+    return _runner.run(_await(awaitable), context=contextvars.copy_context())
 
 
 async def _await(awaitable: Awaitable[T]) -> T:

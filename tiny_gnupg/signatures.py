@@ -12,7 +12,8 @@ live here, once:
    in every other respect. It holds a signature that is not good: then the plaintext is whole, and
    the caller is told of the signature. Or it has hidden recipients: gpg tries our keys on each, and
    counts it as an error where an ECDH key does not fit.
-4. ``NO_SECKEY`` for one of several recipients is no failure.
+4. Where one of several recipients' keys opens a message, ``NO_SECKEY`` or an ``ERROR`` about
+   another's is no failure.
 5. One message has one plaintext: a second ``PLAINTEXT`` is refused.
 """
 
@@ -289,9 +290,7 @@ def decryption(reply: Reply) -> Decryption:
 
 def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
     """Tell whether the plaintext is whole: rules 1, 3 and 5."""
-    if _several_plaintexts(reply) or reply.has("NODATA", "UNEXPECTED", "DECRYPTION_FAILED"):
-        return False
-    if reply.has("BADMDC", "BADARMOR") or not _errors_harmless(reply):
+    if _several_plaintexts(reply) or reply.has(*FATAL - {"ERROR"}) or not _errors_harmless(reply):
         return False
     if encrypted and not reply.has("DECRYPTION_OKAY"):
         return False
