@@ -105,7 +105,10 @@ class Reply:
         return last.removeprefix("gpg: ")
 
     def details(self) -> dict[str, Any]:
-        """Give what every error from this reply carries."""
+        """Give what every error from this reply carries.
+
+        Not its output: that may be a plaintext which nobody found good, or half a secret key.
+        """
         return {
             "status": [status.line for status in self.status],
             "returncode": self.returncode,
@@ -140,7 +143,6 @@ def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
         return CommandFailed(
             f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
             hint="was it killed, or stopped by a limit of the system (ulimit -a)?",
-            output=reply.stdout,
             **reply.details(),
         )
     reasons = [SYSTEM_CODES[ErrorCode(code)] for code in reply.codes() & set(SYSTEM_CODES)]
@@ -200,7 +202,7 @@ def _data_failure(reply: Reply, doing: str) -> GnuPGError | None:
 def _unexplained(reply: Reply, doing: str) -> GnuPGError:
     said = reply.last_words()
     message = f"gpg cannot {doing}: {said}" if said else f"gpg cannot {doing}"
-    return CommandFailed(message, output=reply.stdout, **reply.details())
+    return CommandFailed(message, **reply.details())
 
 
 def unreadable(reply: Reply, doing: str) -> GnuPGError:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.instances import PlainGpg
-from tiny_gnupg import DecryptionFailed, GnuPG, GnuPGError
+from tests.instances import PlainGpg, alice_at
+from tiny_gnupg import CommandFailed, DecryptionFailed, GnuPG, GnuPGError
+from tiny_gnupg.binary import agent_program, find_executable
 
 ALL_BITS = os.environ.get("TINY_GNUPG_ALL_BITS") == "1"
 PLAINTEXT = b"pay 10 to bob"
@@ -129,3 +131,23 @@ async def test_a_message_without_integrity_protection(
     assert [packet.tag for packet in await alice.packets(message)][:2] == [1, 9]
     with pytest.raises(DecryptionFailed):
         await alice.decrypt_verify(message)
+
+
+async def test_a_gpg_that_is_killed_behind_the_plaintext(alice: GnuPG, tmp_path: Path) -> None:
+    """Nobody knows then whether it was whole; the error must not hold it, either."""
+    gpg = find_executable()
+    agent = agent_program(gpg)
+    options = f"--agent-program '{agent}'" if agent else ""
+    dying = tmp_path / "gpg"
+    dying.write_text(
+        f"#!/bin/sh\n'{gpg}' {options} \"$@\" || exit\n"
+        'case "$*" in *--decrypt*) kill -9 $$;; esac\n'
+    )
+    dying.chmod(0o700)
+    message = await alice.encrypt(PLAINTEXT)
+    async with alice_at(Path(alice.home), executable=dying) as reader:
+        for read in (reader.decrypt, reader.decrypt_verify):
+            with pytest.raises(CommandFailed, match="signal 9") as caught:
+                await read(message)
+            assert any(line.startswith("DECRYPTION_OKAY") for line in caught.value.status)
+            assert PLAINTEXT not in pickle.dumps(caught.value)

@@ -115,6 +115,16 @@ WEAKENINGS = (
         ),
     ),
     weakening(
+        7,
+        "what a killed gpg wrote kept in its error",
+        "plaintext_of_a_damaged_message",
+        (
+            "tiny_gnupg/outcome.py",
+            '            hint="was it killed',
+            '            output=reply.stdout,\n            hint="was it killed',
+        ),
+    ),
+    weakening(
         8,
         "DECRYPTION_OKAY taken for success",
         "wrong_passphrase_said_to_be_okay",
@@ -330,6 +340,16 @@ WEAKENINGS = (
         "child of a cancelled run left alone",
         "killed_or_cancelled_run_is_left_behind",
         (PROCESS, "                await uninterrupted(_end(child))\n", "                pass\n"),
+    ),
+    weakening(
+        25,
+        "all that gpg prints taken for the plaintext",
+        "key_listing_appended_to_a_plaintext",
+        (
+            COMMAND,
+            'alone = [] if output is None else ["--yes", "--output", output]',
+            "alone: list[str] = []",
+        ),
     ),
 )
 
