@@ -8,9 +8,9 @@ import os
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from tiny_gnupg import GnuPG, command
+from tiny_gnupg import command
 
-from .scene import Scene, raw
+from .scene import Scene, file_encryptions, large_file, raw
 from .timing import Pauses, interleaved, timed, timed_plain
 
 KEYS = (1, 10, 100, 1000, 10_000)
@@ -91,47 +91,33 @@ def _key(number: int) -> bytes:
 
 async def by_size(scene: Scene, sizes: tuple[int, ...], rounds: int) -> list[Point]:
     """Encrypt messages that do not compress, in memory and then as files."""
-    gpg, me = scene.ours, scene.ours.fingerprint
-    options = command.encrypt([me], armor=False, compress=False)
     points = []
     for size in sizes:
-        times = rounds if size < 2**24 else 3
-        calls = _in_memory(gpg, me, options, size) if size <= IN_MEMORY else None
-        if calls is None:
-            points.append(await _as_file(scene, options, size, 1 if size > 2**28 else 3))
-            continue
-        found = await interleaved(calls, times)
-        points.append(Point("encrypt, bytes", size, found["ours"], found["gpg"]))
+        if size > IN_MEMORY:
+            points.append(await _as_file(scene, size, 1 if size > 2**28 else 3))
+        else:
+            points.append(await _in_memory(scene, size, rounds if size < 2**24 else 3))
     return points
 
 
-def _in_memory(gpg: GnuPG, me: str, options: list[str], size: int):  # type: ignore[no-untyped-def]
-    message = os.urandom(size)
-    return {
-        "ours": timed(lambda: gpg.encrypt(message, me, sign=False, armor=False, compress=False)),
-        "gpg": timed_plain(lambda: raw(gpg, options, message)),
-    }
+async def _in_memory(scene: Scene, size: int, rounds: int) -> Point:
+    gpg, me, message = scene.ours, scene.ours.fingerprint, os.urandom(size)
+    options = command.encrypt([me], armor=False, compress=False)
+    found = await interleaved(
+        {
+            "ours": timed(
+                lambda: gpg.encrypt(message, me, sign=False, armor=False, compress=False)
+            ),
+            "gpg": timed_plain(lambda: raw(gpg, options, message)),
+        },
+        rounds,
+    )
+    return Point("encrypt, bytes", size, found["ours"], found["gpg"])
 
 
-async def _as_file(scene: Scene, options: list[str], size: int, rounds: int) -> Point:
-    gpg, folder = scene.ours, scene.folder
-    source, target, bare = folder / "grown", folder / "grown.gpg", folder / "bare.gpg"
-    block = os.urandom(2**20)
-    with source.open("wb") as file:
-        for _ in range(size // len(block)):
-            file.write(block)
-
-    async def ours() -> None:
-        target.unlink(missing_ok=True)
-        await gpg.encrypt_file(source, gpg.fingerprint, target, sign=False, compress=False)
-
-    def theirs() -> None:
-        bare.unlink(missing_ok=True)
-        raw(gpg, ["--output", str(bare), *options, str(source)])
-
-    found = await interleaved({"ours": timed(ours), "gpg": timed_plain(theirs)}, rounds)
-    for path in (source, target, bare):
-        path.unlink()
+async def _as_file(scene: Scene, size: int, rounds: int) -> Point:
+    with large_file(scene.folder, size) as source:
+        found = await interleaved(file_encryptions(scene.ours, source), rounds)
     return Point("encrypt_file, bytes", size, found["ours"], found["gpg"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tiny_gnupg import GnuPG, command
 
 from .peers import Peer
-from .scene import Scene, raw
+from .scene import Scene, file_encryptions, large_file, raw
 from .startup import import_costs
 from .timing import Median, Pauses, Timed, interleaved, timed, timed_plain
 
@@ -335,40 +335,19 @@ asyncio.run(main())
 
 async def file_rows(scene: Scene, size: int, rounds: int) -> list[Row]:
     """Encrypt a file that does not compress, beside gpg; and see what memory that takes."""
-    gpg, folder = scene.ours, scene.folder
-    source, target, bare = folder / "large", folder / "large.gpg", folder / "bare.gpg"
-    _fill(source, size)
-    options = command.encrypt([gpg.fingerprint], armor=False, compress=False)
-
-    async def ours() -> None:
-        target.unlink(missing_ok=True)
-        await gpg.encrypt_file(source, gpg.fingerprint, target, sign=False, compress=False)
-
-    def theirs() -> None:
-        bare.unlink(missing_ok=True)
-        raw(gpg, ["--output", str(bare), *options, str(source)])
-
-    found = await interleaved({OURS: timed(ours), GPG: timed_plain(theirs)}, rounds)
-    target.unlink()
-    arguments = [gpg.home, str(source), str(target), gpg.fingerprint]
-    said = await asyncio.to_thread(
-        subprocess.check_output, [sys.executable, "-c", _MEMORY, *arguments], text=True
-    )
-    for path in (source, target, bare):
-        path.unlink()
+    gpg = scene.ours
+    with large_file(scene.folder, size) as source:
+        found = await interleaved(file_encryptions(gpg, source), rounds)
+        arguments = [gpg.home, str(source), f"{source}.again", gpg.fingerprint]
+        said = await asyncio.to_thread(
+            subprocess.check_output, [sys.executable, "-c", _MEMORY, *arguments], text=True
+        )
     mib = size // 2**20
-    speed = f"{size / found[OURS] / 1e6:.0f} MB/s"
+    speed, ratio = f"{size / found['ours'] / 1e6:.0f} MB/s", found["ours"] / found["gpg"]
     return [
-        Row(f"encrypt_file of {mib} MiB over gpg", found[OURS] / found[GPG], 1.05, note=speed),
+        Row(f"encrypt_file of {mib} MiB over gpg", ratio, 1.05, note=speed),
         Row(f"memory of the Python that encrypts a file of {mib} MiB", float(said), 40, unit="MiB"),
     ]
-
-
-def _fill(path: Path, size: int) -> None:
-    block = os.urandom(2**20)
-    with path.open("wb") as file:
-        for start in range(0, size, len(block)):
-            file.write(block[: size - start])
 
 
 async def import_rows(rounds: int) -> list[Row]:

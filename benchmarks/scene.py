@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiny_gnupg import GnuPG
+from tiny_gnupg import GnuPG, command
 from tiny_gnupg.protection import Kind
+
+from .timing import Timed, timed, timed_plain
 
 EMAIL, PASSPHRASE = "bench@example.org", "a passphrase of some length"
 #: A kibibyte of text that compresses as letters do.
@@ -113,3 +115,34 @@ def raw(gpg: GnuPG, options: Sequence[str], data: bytes = b"", passphrase: bytes
     if done.returncode != 0:
         raise RuntimeError(done.stderr.decode(errors="replace")[-300:])
     return done.stdout
+
+
+@contextmanager
+def large_file(folder: Path, size: int) -> Iterator[Path]:
+    """Write a file that does not compress, and remove it and all that was made of it."""
+    source = folder / "large"
+    block = os.urandom(2**20)
+    with source.open("wb") as file:
+        for start in range(0, size, len(block)):
+            file.write(block[: size - start])
+    try:
+        yield source
+    finally:
+        for path in folder.glob(f"{source.name}*"):
+            path.unlink()
+
+
+def file_encryptions(gpg: GnuPG, source: Path) -> dict[str, Timed]:
+    """Give the ways to encrypt a file to oneself, ``ours`` and that of ``gpg``."""
+    options = command.encrypt([gpg.fingerprint], armor=False, compress=False)
+    target, bare = source.with_suffix(".ours"), source.with_suffix(".gpg")
+
+    async def ours() -> None:
+        target.unlink(missing_ok=True)
+        await gpg.encrypt_file(source, gpg.fingerprint, target, sign=False, compress=False)
+
+    def theirs() -> None:
+        bare.unlink(missing_ok=True)
+        raw(gpg, ["--output", str(bare), *options, str(source)])
+
+    return {"ours": timed(ours), "gpg": timed_plain(theirs)}

@@ -17,6 +17,7 @@ import pytest
 from tests.homes import Home, temporary_home
 from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
+from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
 
 _FIGURES = pytest.StashKey[list[str]]()
@@ -127,6 +128,17 @@ async def bob(bobs_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
 async def _ready(gpg: GnuPG) -> GnuPG:
     await gpg.set_fingerprint(gpg.email)
     return gpg
+
+
+@pytest.fixture(scope="module")
+def signed() -> Iterator[Signatures]:
+    """Signatures of all kinds, made once a module."""
+    with clean_home() as home:
+        plain = PlainGpg(home)
+        try:
+            yield make_signatures(plain)
+        finally:
+            plain.end_agent()
 
 
 @pytest.fixture

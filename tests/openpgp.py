@@ -79,14 +79,29 @@ def compressed(content: bytes, algorithm: int = 1) -> bytes:
     return old(8, bytes([algorithm]) + packed, 3)
 
 
+def parts(data: bytes) -> list[tuple[int, bytes]]:
+    """Cut data into packets, each its tag and its bytes as they stand there."""
+    return [(one.tag, data[one.offset : one.offset + one.length]) for one in frame(data)]
+
+
+def first_part(tag: int, data: bytes) -> bytes:
+    """Give the first packet of a tag, as it stands there."""
+    return next(octets for found, octets in parts(data) if found == tag)
+
+
 def without_user_ids(data: bytes) -> bytes:
     """Leave the user ids and their signatures out, as a keyserver does."""
     kept, skipping = b"", False
-    for packet in frame(data):
-        skipping = packet.tag in (13, 17) or (skipping and packet.tag == 2)
+    for tag, octets in parts(data):
+        skipping = tag in (13, 17) or (skipping and tag == 2)
         if not skipping:
-            kept += data[packet.offset : packet.offset + packet.length]
+            kept += octets
     return kept
+
+
+def with_forged_subkey(data: bytes, mallorys: bytes, binding: bytes) -> bytes:
+    """Add a stranger's subkey under some signature, and a note that it was found good."""
+    return data + first_part(14, mallorys) + binding + new(12, b"\x00\x03")
 
 
 V4_KEY = b"\x04\x5f\x00\x00\x00\x01" + b"\x00\x08\xff" + b"\x00\x11\x01\x00\x01"

@@ -21,8 +21,7 @@ from tests.instances import (
     copied,
 )
 from tests.leftovers import clean_home
-from tests.openpgp import without_user_ids
-from tests.test_uidless_calls import parts, with_forged_subkey
+from tests.openpgp import parts, with_forged_subkey, without_user_ids
 from tiny_gnupg import BadPassphrase, GnuPG, HomeUnusable, ImportFailed, Key, OwnerTrust, command
 
 #: What a test's plain homes hold besides keys: the agent works as fast as it may.

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +19,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from tests.homes import DEBIAN_KEYRING, temporary_home
+from tests.keys import NOW, user_id
+from tests.keys import key as a_key
 from tests.tor import openpgp
 from tests.tor.liar import POSTS
 from tests.tor.material import MISMATCHES, MadeKey, lies, make_key
@@ -41,7 +42,7 @@ from tiny_gnupg.errors import (
 )
 from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Interface, Keyserver
 from tiny_gnupg.lookups import MOST_PACKETS, FoundKey, found_key, found_keys, query, same_address
-from tiny_gnupg.results import Capability, Key, OwnerTrust, PublicKeyAlgorithm, UserID, Validity
+from tiny_gnupg.results import Key
 from tiny_gnupg.selection import Kind, Term
 from tiny_gnupg.tor import Network, NetworkSettings
 from tiny_gnupg.zbase32 import z_base_32
@@ -340,26 +341,8 @@ def test_a_directory_may_send_several_keys_of_the_one_address(
 
 def listed(fingerprint: str, *emails: str, revoked: bool = False, unsigned: bool = False) -> Key:
     """A key as gpg might list it."""
-    made = None if unsigned else datetime(2026, 1, 2, tzinfo=UTC)
-    user_ids = [UserID(f"<{e}>", "", e, "", Validity.UNKNOWN, revoked, made, "") for e in emails]
-    return Key(
-        fingerprint=fingerprint,
-        key_id=fingerprint[-16:],
-        algorithm=PublicKeyAlgorithm.EDDSA,
-        curve="ed25519",
-        bits=255,
-        created=None,
-        expires=None,
-        validity=Validity.UNKNOWN,
-        ownertrust=OwnerTrust.UNKNOWN,
-        capabilities=frozenset({Capability.CERTIFY}),
-        revoked=False,
-        expired=False,
-        disabled=False,
-        secret=False,
-        keygrip="",
-        user_ids=tuple(user_ids),
-    )
+    user_ids = tuple(user_id(email, revoked, None if unsigned else NOW) for email in emails)
+    return a_key("c", fingerprint=fingerprint, key_id=fingerprint[-16:], user_ids=user_ids)
 
 
 def test_what_gpg_does_not_accept_of_a_key_does_not_count() -> None:

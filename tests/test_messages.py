@@ -14,17 +14,15 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.test_bad_signature_beside_a_good_one import DATA, Signatures, make_signatures
 from tests.instances import ALICE, BOB, PASSPHRASE, PlainGpg, alice_at
 from tests.leftovers import clean_home
+from tests.signed import DATA, ERRORS, Signatures
 from tiny_gnupg import (
     AmbiguousKey,
     BadPassphrase,
     BadSignature,
     CommandFailed,
     DecryptionFailed,
-    ExpiredKeySignature,
-    ExpiredSignature,
     GnuPG,
     GnuPGError,
     GnuPGTimeout,
@@ -37,7 +35,6 @@ from tiny_gnupg import (
     NotText,
     OutputTooLarge,
     PublicKeyAlgorithm,
-    RevokedKeySignature,
     SignatureStatus,
     SymmetricAlgorithm,
     UnusableKey,
@@ -73,15 +70,6 @@ def crowd() -> Iterator[Crowd]:
             email: gpg.new_key(f"Member <{email}>", algorithm="future-default") for email in emails
         }
         yield Crowd(gpg, keys)
-        gpg.end_agent()
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[Signatures]:
-    """Signatures that are good, bad, expired, or by keys that are."""
-    with clean_home() as home:
-        gpg = PlainGpg(home)
-        yield make_signatures(gpg)
         gpg.end_agent()
 
 
@@ -354,15 +342,6 @@ async def test_all_that_a_decryption_tells(
     assert signed.require_good().data == b"\xff"
 
 
-ERRORS_OF_SIGNATURES: dict[str, type[GnuPGError]] = {
-    "bad": BadSignature,
-    "expired": ExpiredSignature,
-    "expired key": ExpiredKeySignature,
-    "revoked key": RevokedKeySignature,
-    "missing key": KeyNotFound,
-}
-
-
 # -- errors --------------------------------------------------------------------------------
 
 
@@ -370,11 +349,11 @@ ERRORS_OF_SIGNATURES: dict[str, type[GnuPGError]] = {
 class World:
     alice: GnuPG
     bob: GnuPG
-    made: Signatures
+    signed: Signatures
 
     async def verify(self, name: str) -> object:
-        await self.alice.text_import(self.made.keys)
-        return await self.alice.verify(DATA, self.made.detached[name])
+        await self.alice.text_import(self.signed.keys)
+        return await self.alice.verify(DATA, self.signed.detached[name])
 
     async def revoked(self) -> str:
         await self.alice.text_import(await self.bob.revoke())
@@ -382,8 +361,8 @@ class World:
 
 
 @pytest.fixture
-def world(alice: GnuPG, bob: GnuPG, made: Signatures) -> World:
-    return World(alice, bob, made)
+def world(alice: GnuPG, bob: GnuPG, signed: Signatures) -> World:
+    return World(alice, bob, signed)
 
 
 async def damaged(world: World) -> object:
@@ -459,7 +438,7 @@ CALLS: dict[str, tuple[Make, type[GnuPGError], type[Exception], bool]] = {
     ),
     **{
         name: (lambda w, name=name: w.verify(name), error, base, GPG)  # type: ignore[misc]
-        for name, error in ERRORS_OF_SIGNATURES.items()
+        for name, error in ERRORS.items()
         for base in [KeyError if error is KeyNotFound else PermissionError]
     },
 }
@@ -494,8 +473,8 @@ async def test_an_error_tells_what_happened_and_what_to_do(world: World, name: s
 
 
 async def test_require_good_raises_what_decrypt_does(world: World) -> None:
-    await world.alice.text_import(world.made.keys)
-    for name, message in world.made.inline.items():
+    await world.alice.text_import(world.signed.keys)
+    for name, message in world.signed.inline.items():
         found = await world.alice.decrypt_verify(message)
         assert found.data == DATA
         assert [one.good for one in found.signatures].count(True) == name.count("good")

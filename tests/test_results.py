@@ -5,77 +5,27 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.keys import key, subkey, user_id
 from tiny_gnupg import results
 from tiny_gnupg.errors import BadSignature, NotText
 from tiny_gnupg.results import (
     Capability,
     Decryption,
     HashAlgorithm,
-    Key,
-    OwnerTrust,
     PublicKeyAlgorithm,
     Signature,
     SignatureStatus,
-    Subkey,
     SymmetricAlgorithm,
-    UserID,
     Validity,
 )
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS: list[Any] = [PublicKeyAlgorithm, HashAlgorithm, SymmetricAlgorithm]
-
-
-def subkey(capabilities: str, **changes: Any) -> Subkey:
-    plain = Subkey(
-        fingerprint="B" * 40,
-        key_id="B" * 16,
-        algorithm=PublicKeyAlgorithm.ECDH,
-        curve="cv25519",
-        bits=255,
-        created=NOW,
-        expires=None,
-        validity=Validity.ULTIMATE,
-        capabilities=frozenset(map(Capability, capabilities)),
-        revoked=False,
-        expired=False,
-        secret=True,
-        keygrip="",
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def key(capabilities: str, *subkeys: Subkey, **changes: Any) -> Key:
-    plain = Key(
-        fingerprint="A" * 40,
-        key_id="A" * 16,
-        algorithm=PublicKeyAlgorithm.EDDSA,
-        curve="ed25519",
-        bits=255,
-        created=NOW,
-        expires=None,
-        validity=Validity.ULTIMATE,
-        ownertrust=OwnerTrust.ULTIMATE,
-        capabilities=frozenset(map(Capability, capabilities)),
-        revoked=False,
-        expired=False,
-        disabled=False,
-        secret=True,
-        keygrip="",
-        subkeys=subkeys,
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def user_id(email: str, revoked: bool = False, created: datetime | None = NOW) -> UserID:
-    return UserID(f"<{email}>", "", email, "", Validity.FULL, revoked, created, "")
 
 
 @pytest.mark.parametrize("kind", NUMBERS)

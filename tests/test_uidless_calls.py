@@ -12,7 +12,7 @@ import pytest
 
 from tests.instances import ALICE, BOB, PlainGpg, alice_at
 from tests.leftovers import clean_home
-from tests.openpgp import without_user_ids
+from tests.openpgp import first_part, parts, with_forged_subkey, without_user_ids
 from tiny_gnupg import (
     Decryption,
     GnuPG,
@@ -28,19 +28,11 @@ from tiny_gnupg import (
     Verification,
 )
 from tiny_gnupg.armor import dearmor, enarmor
-from tiny_gnupg.framing import PUBLIC_SUBKEY, SIGNATURE, USER_ID, frame, write
+from tiny_gnupg.framing import PUBLIC_SUBKEY, SIGNATURE, USER_ID, write
 from tiny_gnupg.uidless import PLACEHOLDER
 
 #: A time in the past, for keys whose parts have expired since.
 PAST = "--faked-system-time=20200101T000000!"
-
-
-def parts(data: bytes) -> list[tuple[int, bytes]]:
-    return [(one.tag, data[one.offset : one.offset + one.length]) for one in frame(data)]
-
-
-def first(tag: int, data: bytes) -> bytes:
-    return next(octets for found, octets in parts(data) if found == tag)
 
 
 def armored(data: bytes) -> str:
@@ -362,11 +354,6 @@ async def test_one_beside_a_key_that_cannot_be_read_comes_in(
 # -- forgeries -----------------------------------------------------------------------------
 
 
-def with_forged_subkey(data: bytes, mallorys: bytes, binding: bytes) -> bytes:
-    """Add a stranger's subkey under some signature, and a note that it was found good."""
-    return data + first(PUBLIC_SUBKEY, mallorys) + binding + write(12, b"\x00\x03")
-
-
 def bindings(data: bytes, mallorys: bytes) -> list[bytes]:
     """Give what a forger could put behind a subkey: the owner's own, his own, a broken one."""
     own, his = parts(data)[-1][1], parts(mallorys)[-1][1]
@@ -416,7 +403,7 @@ async def test_a_key_whose_user_ids_are_forged_is_not_imported(
     behind = b"".join(octets for _, octets in rest)
     his = parts(mallory)[2][1]
     for signature in (own, his, b"", parts(carol)[-1][1]):
-        forged = primary + first(USER_ID, mallory) + signature + behind
+        forged = primary + first_part(USER_ID, mallory) + signature + behind
         [seen] = await alice.scan(forged)
         assert (seen.user_ids, seen.validity) == ((), Validity.INVALID)
         assert not seen.usable_for("e")
@@ -425,7 +412,9 @@ async def test_a_key_whose_user_ids_are_forged_is_not_imported(
         assert await alice.list_keys() == {
             key: email for key, email in (await alice.list_keys()).items() if "x.org" not in email
         }
-    beside = primary + first(USER_ID, mallory) + own + first(USER_ID, carol) + own + behind
+    beside = (
+        primary + first_part(USER_ID, mallory) + own + first_part(USER_ID, carol) + own + behind
+    )
     assert [one.text for one in (await alice.scan(beside))[0].user_ids] == ["Carol <carol@x.org>"]
     await alice.text_import(beside)
     assert await alice.keys("mallory@x.org") == ()

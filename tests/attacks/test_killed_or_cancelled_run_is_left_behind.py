@@ -27,6 +27,13 @@ async def begun(before: set[int]) -> int:
     return min(children() - before)
 
 
+async def cancelled(task: asyncio.Future[object]) -> None:
+    """Cancel a call, and wait for its end."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def works(gpg: GnuPG) -> None:
     """See that everything is there and the next operations need no help."""
     assert list(await gpg.list_keys(secret=True)) == [gpg.fingerprint]
@@ -37,9 +44,7 @@ async def test_a_cancelled_one(alice: GnuPG) -> None:
     before = children()
     task = asyncio.ensure_future(alice.encrypt(os.urandom(30_000_000)))
     pid = await begun(before)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(task)
     assert pid not in children()
     await works(alice)
 
@@ -70,9 +75,7 @@ async def test_one_that_does_not_listen(alice: GnuPG) -> None:
     task = asyncio.ensure_future(alice.encrypt(os.urandom(30_000_000)))
     pid = await begun(before)
     os.kill(pid, signal.SIGSTOP)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(task)
     assert pid not in children()
     await works(alice)
 
@@ -81,9 +84,7 @@ async def test_a_cancelled_writer_gives_its_lock_back(alice: GnuPG) -> None:
     before = children()
     task = asyncio.ensure_future(alice.set_expire("", "2y"))
     await begun(before)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(task)
     async with asyncio.timeout(5):
         await alice.set_expire("", "3y")
     await works(alice)
