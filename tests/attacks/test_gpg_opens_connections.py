@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import PlainGpg
+from tests.instances import PlainGpg, copied
 
 LIFE = """
 import asyncio, sys
-from contextlib import suppress
 from pathlib import Path
 from tests.instances import alice_at
 from tiny_gnupg import GnuPGError
@@ -44,8 +43,11 @@ async def main():
             lambda: gpg.encrypt_symmetric("text"), lambda: gpg.revoke(), lambda: gpg.gen_key(),
             lambda: gpg.reset_daemon(), lambda: gpg.delete("bob@example.org"),
         ):
-            with suppress(GnuPGError):
+            try:
                 await call()
+                print("done")
+            except GnuPGError as error:
+                print(type(error).__name__)
 
 asyncio.run(main())
 """
@@ -100,14 +102,23 @@ def test_nothing_but_the_agents_socket_is_reached(
 
 
 def test_without_any_network_all_is_the_same(
-    alices_home: Path, foreign: Path, tmp_path: Path
+    keys: Path, alices_home: Path, other_home: Path, foreign: Path, tmp_path: Path
 ) -> None:
     """In a network namespace with nothing in it, not even loopback."""
     probe = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("NOT TESTED: an empty network namespace needs root")
-    work = tmp_path / "work"
+    without = lived(["unshare", "-n"], alices_home, foreign, tmp_path / "without")
+    with_it = lived([], copied(keys / "alice", other_home), foreign, tmp_path / "with")
+    assert without == with_it
+    assert without.count("done") > 20
+    assert set(without) == {"done", "KeyNotFound"}, "what is not here is not fetched"
+
+
+def lived(prefix: list[str], home: Path, foreign: Path, work: Path) -> list[str]:
+    """Live a life in a home, and give how each of its calls ended."""
     work.mkdir()
-    life = [sys.executable, "-c", LIFE, str(alices_home), str(foreign), str(work)]
-    done = subprocess.run(["unshare", "-n", *life], capture_output=True, text=True, check=False)
+    life = [*prefix, sys.executable, "-c", LIFE, str(home), str(foreign), str(work)]
+    done = subprocess.run(life, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
