@@ -30,7 +30,7 @@ from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
 README = Path(__file__).parents[1] / "README.rst"
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 #: What tests/test_packaging.py does, with the wheels that it builds.
-INSTALLING = {"python3 -m venv .venv", ".venv/bin/python -m pip install ."}
+INSTALLING = {"python3 -m venv .venv", ". .venv/bin/activate", "python -m pip install ."}
 DEFAULT_TOR_PORT = "tor_port=9050"
 CONFIRMED = "# (Alice has followed the link.)"
 
