@@ -137,6 +137,7 @@ setup(
         # All that scripts/test and scripts/check run with.
         "test": [
             "build>=1.2",
+            "check-wheel-contents>=0.6.1",
             "distributed>=2024.8",
             "docutils>=0.20",
             "hypothesis>=6.100",
@@ -153,6 +154,8 @@ setup(
             "setuptools>=77.0.3",
             "sphinx>=8.1",
             "sop>=0.5.1",
+            # 6.1: the first that reads the metadata (2.4) which setuptools writes.
+            "twine>=6.1",
             "types-aiofiles",
         ],
     },

@@ -6,14 +6,14 @@ where the kernel lets a user have a namespace of his own (unshare(1)).
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from scripts.namespaces import mount_namespace
 
 CHECKOUT = Path(__file__).parents[1]
 #: Mounts each ``options:directory`` of its first words up to ``--``, and becomes the rest.
@@ -38,7 +38,7 @@ def run_in_private(program: str, *arguments: str | Path, mounts: dict[str, str])
     Returns:
         What it printed; it has ended well, and told nothing on standard error.
     """
-    namespace = _namespace()
+    namespace = mount_namespace()
     if not namespace:
         pytest.skip("this kernel gives us no mount namespace (run as root)")
     mounting = [f"{options}:{directory}" for directory, options in mounts.items()]
@@ -62,15 +62,3 @@ def run_program(program: str, *arguments: str | Path, prefix: list[str] | None =
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout
-
-
-@functools.cache
-def _namespace() -> list[str]:
-    """Give the command that makes a mount namespace here, or nothing."""
-    if shutil.which("unshare") is None:
-        return []
-    for options in (["--mount"], ["--map-root-user", "--mount"]):
-        trial = ["unshare", *options, "mount", "-t", "tmpfs", "tmpfs", "/run"]
-        if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
-            return ["unshare", *options]
-    return []

@@ -1,7 +1,13 @@
-"""What the builds carry and what they must not: real sdists and wheels, built from a used tree."""
+"""What the builds carry and what they must not, and that they work: real sdists and wheels, built
+from a used tree, installed into environments of the Python that runs this.
+
+``scripts/package`` does that with each Python; the code that builds, checks and tries is the same.
+"""
 
 from __future__ import annotations
 
+import base64
+import csv
 import email
 import email.message
 import hashlib
@@ -10,27 +16,40 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from scripts.release import running
+from scripts.release.building import (
+    GIT,
+    GPGHOME,
+    ROOT,
+    build,
+    check,
+    lay_tree,
+    source_files,
+    staged_files,
+    supported,
+    unpack,
+)
+from scripts.release.environments import Environment, installed_gpg, without_gpg
+from scripts.release.pythons import ask_python
+from scripts.release.running import Failure
 from tiny_gnupg.version import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
-GPGHOME = ROOT / "gpghome"
 CONFIGURATION = {"gpg2.conf", "gpg-agent.conf", "common.conf"}
 PROGRAMS = {"gpg2", "gpg-agent", "gpgconf", "gpg-connect-agent", "gpgv"}
 SECRET = f"the secret key of somebody who develops in their own homedir {secrets.token_hex()}"
 C_LIBRARY = re.compile(r"(ld-linux.*|libc|libm|libpthread|libdl|librt|linux-vdso)\.so")
-
-#: The checkout may belong to another user than the one who tests it.
-GIT = ("git", "-c", "safe.directory=*")
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists(), reason="builds are tested in a git checkout only"
@@ -42,45 +61,12 @@ needs_bundle = pytest.mark.skipif(
 
 def run(*argv: str | Path, cwd: Path | None = None, check: bool = True, **variables: str) -> str:
     """Give what a program printed, on both channels."""
-    done = subprocess.run(
-        argv,
-        cwd=cwd,
-        env={**os.environ, **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert not check or done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def build(tree: Path, kind: str) -> Path:
-    """Build one distribution from a tree, and give the file."""
-    into, scratch = tree / f"dist-{kind}", tree / "scratch"
-    scratch.mkdir(exist_ok=True)
-    command = (sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "-o", into, tree)
-    run(*command, TMPDIR=str(scratch))
-    (built,) = into.iterdir()
-    return built
-
-
-def staged_files() -> dict[str, dict[str, str]]:
-    manifest: dict[str, dict[str, dict[str, str]]]
-    manifest = json.loads((GPGHOME / "STAGED.json").read_text())
-    return manifest["files"]
-
-
-def lay_tree(tree: Path) -> Path:
-    """Copy the checkout: what git knows or would add, and what is staged."""
-    listed = run(*GIT, "ls-files", "-co", "--exclude-standard", "-z", cwd=ROOT).split("\0")
-    staged = ["STAGED.json", *staged_files()] if (GPGHOME / "STAGED.json").is_file() else []
-    for name in [*listed, *(f"gpghome/{name}" for name in staged)]:
-        if name and (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
-    return tree
+    try:
+        return running.run(*argv, cwd=cwd, env={**os.environ, **variables})
+    except Failure as failure:
+        if check:
+            raise
+        return str(failure)
 
 
 def use_tree(tree: Path) -> Path:
@@ -116,9 +102,23 @@ def tree(workplace: Path) -> Path:
     return use_tree(lay_tree(workplace / "tree"))
 
 
+def build_in(tree: Path, kind: str) -> Path:
+    """Build a file of a tree; its scratch files come into the tree's folder ``scratch``."""
+    for folder in ("dist", "scratch"):
+        (tree / folder).mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tree / "scratch"))
+        return build(tree, kind, tree / "dist")
+
+
 @pytest.fixture(scope="module")
-def sdist(tree: Path) -> dict[str, bytes]:
-    with tarfile.open(build(tree, "sdist")) as archive:
+def sdist_file(tree: Path) -> Path:
+    return build_in(tree, "sdist")
+
+
+@pytest.fixture(scope="module")
+def sdist(sdist_file: Path) -> dict[str, bytes]:
+    with tarfile.open(sdist_file) as archive:
         members = [member for member in archive.getmembers() if member.isfile()]
         return {
             member.name.partition("/")[2]: archive.extractfile(member).read()  # type: ignore[union-attr]
@@ -128,7 +128,7 @@ def sdist(tree: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def platform_wheel(tree: Path) -> Path:
-    return build(tree, "wheel")
+    return build_in(tree, "wheel")
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def pure_wheel(workplace: Path) -> Path:
     """A wheel from a tree where nothing is staged, and programs lie about all the same."""
     tree = use_tree(lay_tree(workplace / "pure"))
     (tree / "gpghome/STAGED.json").unlink(missing_ok=True)
-    return build(tree, "wheel")
+    return build_in(tree, "wheel")
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
@@ -181,6 +181,14 @@ def test_the_sdist_holds_the_sources_and_no_program(sdist: dict[str, bytes]) -> 
     assert not any("__pycache__" in name for name in sdist)
 
 
+def test_the_sdist_holds_all_that_git_holds(sdist: dict[str, bytes]) -> None:
+    written = {"PKG-INFO", "setup.cfg"}
+    written |= {name for name in sdist if name.startswith("tiny_gnupg.egg-info/")}
+    assert {name: sdist[name] for name in set(sdist) - written} == {
+        name: (ROOT / name).read_bytes() for name in set(source_files()) - {".gitignore"}
+    }
+
+
 def test_no_key_that_lies_in_gpghome_gets_into_any_build(
     sdist: dict[str, bytes], pure_wheel: Path, platform_wheel: Path
 ) -> None:
@@ -201,6 +209,43 @@ def test_a_build_leaves_no_folder_behind_and_nothing_in_the_tree(
     assert list((tree / "scratch").iterdir()) == []
 
 
+def test_no_build_knows_where_it_was_made(
+    tree: Path, sdist: dict[str, bytes], pure_wheel: Path, platform_wheel: Path
+) -> None:
+    places = [f"{place}/".encode() for place in (tree.parent, ROOT, sys.prefix)]
+    for files in (sdist, contents(pure_wheel), contents(platform_wheel)):
+        assert [
+            name for name, data in files.items() if any(place in data for place in places)
+        ] == []
+
+
+def test_what_knows_packages_finds_nothing(
+    sdist_file: Path, pure_wheel: Path, platform_wheel: Path
+) -> None:
+    check([sdist_file, pure_wheel, platform_wheel])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "extra", "found"),
+    [
+        (b"\n**a README that does not render\n", "", "syntax errors in markup"),
+        (b"", "tests/__pycache__/test_it.cpython-311.pyc", "W001"),
+    ],
+)
+def test_what_is_not_in_order_is_found(
+    pure_wheel: Path, tmp_path: Path, metadata: bytes, extra: str, found: str
+) -> None:
+    wheel = tmp_path / pure_wheel.name
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in contents(pure_wheel).items():
+            added = {"METADATA": metadata, "RECORD": f"{extra},,\n".encode() if extra else b""}
+            archive.writestr(name, data + added.get(name.rpartition("/")[2], b""))
+        if extra:
+            archive.writestr(extra, b"")
+    with pytest.raises(Failure, match=found):
+        check([wheel])
+
+
 # --- The pure wheel -----------------------------------------------------------------------------
 
 
@@ -218,12 +263,40 @@ def test_without_a_staged_gpg_the_wheel_is_for_every_platform(pure_wheel: Path) 
     }
 
 
+def test_the_sdist_gives_the_same_wheel_to_the_byte(
+    sdist_file: Path, pure_wheel: Path, workplace: Path
+) -> None:
+    again = build_in(unpack(sdist_file, workplace / "unpacked"), "wheel")
+    assert again.name == pure_wheel.name
+    assert contents(again) == contents(pure_wheel)
+    assert again.read_bytes() == pure_wheel.read_bytes()
+
+
+def test_the_record_names_each_file_with_its_sum(pure_wheel: Path, platform_wheel: Path) -> None:
+    for files in (contents(pure_wheel), contents(platform_wheel)):
+        (record,) = (name for name in files if name.endswith(".dist-info/RECORD"))
+        rows = {name: told for name, *told in csv.reader(files[record].decode().splitlines())}
+        assert rows == {
+            name: [record_sum(data), str(len(data))] if name != record else ["", ""]
+            for name, data in files.items()
+        }
+
+
+def record_sum(data: bytes) -> str:
+    """Write a SHA-256 as PEP 376 has it."""
+    found = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
+    return f"sha256={found.decode().rstrip('=')}"
+
+
 def test_the_metadata_says_licence_version_and_what_is_needed(pure_wheel: Path) -> None:
     files = contents(pure_wheel)
     said = metadata(files, "METADATA")
     assert said["Version"] == __version__
     assert said["License-Expression"] == "GPL-3.0-or-later"
     assert set(said["Requires-Python"].split(",")) == {">=3.11", "<3.15"}
+    assert supported(pure_wheel) == [(3, minor) for minor in range(11, 15)]
+    assert said["Description-Content-Type"] == "text/x-rst"
+    assert str(said.get_payload()).strip() == (ROOT / "README.rst").read_text().strip()
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[<>=~!; ]", line)[0] for line in needed}
     assert names == {"aiofiles", "aiohttp", "aiohttp-socks", "platformdirs"}
@@ -290,15 +363,48 @@ def test_the_wheels_tag_asks_for_the_C_library_that_the_loader_says_is_needed(
     assert platform_wheel.name.endswith(f"-py3-none-manylinux_{floor}_{machine}.whl")
 
 
+def new_environment(folder: Path, wheel: Path) -> Environment:
+    """Install a wheel into an environment that holds just what the wheel asks for.
+
+    What it needs comes from the environment of the tests, without the network: pip refuses where
+    a requirement that the wheel states is not met.
+    """
+    python = ask_python(Path(sys.executable))
+    assert python is not None
+    environment = Environment(folder, python)
+    for needed in closure(distribution("tiny_gnupg")):
+        tops = {file.parts[0] for file in needed.files or ()} - {"..", "__pycache__"}
+        for top in tops:
+            (environment.packages / top).symlink_to(str(needed.locate_file(top)))
+    environment.install(wheel, "--no-index")
+    return environment
+
+
+def closure(package: Distribution) -> list[Distribution]:
+    """Give all that a package needs, and what that needs, and so on, without the package."""
+    found: dict[str, Distribution] = {}
+    waiting = [package]
+    while waiting:
+        for line in waiting.pop().requires or ():
+            needed = Requirement(line)
+            name = canonicalize_name(needed.name)
+            wanted = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if wanted and name not in found:
+                found[name] = distribution(name)
+                waiting.append(found[name])
+    return list(found.values())
+
+
 @pytest.fixture(scope="module")
-def installed(workplace: Path, platform_wheel: Path) -> Path:
-    """The gpghome of a fresh environment that the platform wheel was installed into."""
-    venv = workplace / "venv"
-    run(sys.executable, "-m", "venv", "--without-pip", venv)
-    pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check")
-    run(*pip, "--python", venv / "bin/python", "install", "--no-deps", "--no-index", platform_wheel)
-    (gpghome,) = venv.glob("lib/python*/site-packages/tiny_gnupg/gpghome")
-    return gpghome
+def environment(workplace: Path, platform_wheel: Path) -> Environment:
+    """A fresh environment with the platform wheel."""
+    return new_environment(workplace / "env", platform_wheel)
+
+
+@pytest.fixture(scope="module")
+def installed(environment: Environment) -> Path:
+    """The gpghome of the installed platform wheel."""
+    return environment.packages / "tiny_gnupg" / "gpghome"
 
 
 @needs_bundle
@@ -320,26 +426,35 @@ def test_the_installed_programs_run_with_nothing_of_the_machine_but_its_C_librar
 
 
 @needs_bundle
-def test_the_installed_gpg_makes_a_key_and_a_message_without_any_other_gpg(
-    installed: Path,
+def test_the_installed_platform_wheel_works_without_any_other_gpg(
+    environment: Environment,
 ) -> None:
-    home = Path(tempfile.mkdtemp(prefix="tg", dir="/tmp"))
-    agent = f"--agent-program={installed}/gpg-agent"
-    conf = f"--options={installed}/gpg2.conf"
-    shutil.copy(installed / "gpg-agent.conf", home)
-    gpg = (installed / "gpg2", f"--homedir={home}", agent, conf, "--batch", "--no-tty", "--yes")
-    unlock = ("--pinentry-mode=loopback", "--passphrase=open")
+    environment.use(bundled=True)
+
+
+@needs_bundle
+def test_what_is_missing_of_the_bundle_is_not_taken_from_the_machine(
+    installed: Path, environment: Environment
+) -> None:
+    if not without_gpg():
+        pytest.skip("this kernel gives us no mount namespace (run as root)")
+    agent = installed / "gpg-agent"
+    agent.rename(agent.with_name("moved"))
     try:
-        run(*gpg, *unlock, "--quick-gen-key", "a@b.example", "future-default", PATH="")
-        (home / "plain").write_text("to myself")
-        sent = home / "sent"
-        run(*gpg, *unlock, "-o", sent, "-r", "a@b.example", "-se", home / "plain", PATH="")
-        run(*gpg, *unlock, "-o", home / "back", "-d", sent, PATH="")
-        assert (home / "back").read_text() == "to myself"
+        with pytest.raises(Failure, match="gpg-agent"):
+            environment.use(bundled=True)
     finally:
-        connect = (installed / "gpg-connect-agent", f"--homedir={home}", "--no-autostart")
-        run(*connect, "KILLAGENT", "/bye", PATH="")
-        shutil.rmtree(home)
+        agent.with_name("moved").rename(agent)
+
+
+def test_the_installed_pure_wheel_works_with_the_machines_gpg(
+    workplace: Path, pure_wheel: Path
+) -> None:
+    try:
+        installed_gpg()
+    except Failure as failure:
+        pytest.skip(str(failure))
+    new_environment(workplace / "pure-env", pure_wheel).use(bundled=False)
 
 
 @needs_bundle
