@@ -18,7 +18,15 @@ author = "the authors of tiny_gnupg"
 version = release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "alabaster"
-html_theme_options = {"description": "GnuPG for asynchronous Python"}
+html_theme_options = {
+    "description": "GnuPG for asynchronous Python",
+    # As wide as the code, which has up to 100 columns.
+    "page_width": "1240px",
+    "body_max_width": "none",
+    "code_font_size": "0.85em",
+}
+html_static_path = ["_static"]
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True

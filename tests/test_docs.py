@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+
+import tiny_gnupg
 
 CHECKOUT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,6 +31,10 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "html" / "reference.html").read_text()
     assert 'id="tiny_gnupg.GnuPG.decrypt_verify"' in page
     assert (tmp_path / "html" / "_images" / "house.svg").exists()
+    assert 'href="_images/house.svg"' in (tmp_path / "html" / "house.html").read_text()
+    pages = [(tmp_path / "html" / f"{name}.html").read_text() for name in ("errors", "results")]
+    described = re.findall(r'id="tiny_gnupg\.(?:errors|results)\.(\w+)"', "".join(pages))
+    assert sorted(described) == sorted(set(tiny_gnupg.__all__) - {"GnuPG", "run", "__version__"})
 
 
 def test_the_picture_shows_every_room_and_which_are_pure(tmp_path: Path) -> None:
