@@ -37,6 +37,18 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     assert sorted(described) == sorted(set(tiny_gnupg.__all__) - {"GnuPG", "run", "__version__"})
 
 
+def test_the_rules_of_every_room_are_in_the_reference() -> None:
+    pages = "".join(path.read_text() for path in (CHECKOUT / "docs").glob("*.rst"))
+    shown = set(re.findall(r"^\.\. automodule:: tiny_gnupg\.(\w+)$", pages, re.MULTILINE))
+    rules = {
+        path.stem
+        for path in (CHECKOUT / "tiny_gnupg").glob("*.py")
+        if re.search(r"^1\. ", ast.get_docstring(ast.parse(path.read_text())) or "", re.MULTILINE)
+    }
+    assert len(rules) > 20
+    assert rules <= shown
+
+
 def test_the_picture_shows_every_room_and_which_are_pure(tmp_path: Path) -> None:
     picture = tmp_path / "house.svg"
     subprocess.run([sys.executable, CHECKOUT / "scripts" / "draw-house", picture], check=True)
