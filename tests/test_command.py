@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_gnupg import command
@@ -51,20 +48,6 @@ def test_recipients_and_signers_are_arguments_of_their_options(uid: str, signer:
         assert argv[argv.index(option) + 1] == uid
         assert argv[argv.index("--local-user") + 1] == (signer or "x")
         assert argv.count(option) == 1
-
-
-@given(st.lists(TEXT, max_size=5))
-def test_a_shown_line_reads_back_as_the_same_command(arguments: list[str]) -> None:
-    argv = BASE.command(arguments)
-    assert shlex.split(command.shell_line(argv)) == argv
-
-
-@settings(max_examples=25)
-@given(st.lists(TEXT, min_size=1, max_size=4))
-def test_a_real_shell_reads_the_same(arguments: list[str]) -> None:
-    line = command.shell_line(["printf", "%s\\0", *arguments])
-    printed = subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
-    assert printed == b"".join(argument.encode() + b"\0" for argument in arguments)
 
 
 def test_the_house_options_come_first_and_always() -> None:

@@ -123,7 +123,7 @@ async def test_a_command_with_a_passphrase_reads_it_first(alice: GnuPG) -> None:
 async def test_a_shell_takes_a_shell_command_as_it_is_meant(alice: GnuPG) -> None:
     import subprocess
 
-    command = alice.command("--list-keys", "--", 'it\'s $HOME; `id` "x"')
+    command = alice.command("--list-keys", "--", 'it\'s $HOME; `id` "x"', "", "*", "é\\n &>| #!")
     line = alice.shell_command(command)
     printed = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True

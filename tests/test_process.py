@@ -184,7 +184,7 @@ async def test_a_flood_is_stopped_at_its_bound() -> None:
 
 async def test_a_flood_on_the_other_pipes_is_stopped_too() -> None:
     began = time.monotonic()
-    with pytest.raises((OutputTooLarge, GnuPGTimeout)):
+    with pytest.raises(OutputTooLarge):
         await run_program([SH, "-c", "exec cat /dev/zero >&2"], max_output=1000, timeout=20)
     assert time.monotonic() - began < 20
 

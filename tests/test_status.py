@@ -21,7 +21,6 @@ from tiny_gnupg.status import (
     ErrorCode,
     Status,
     describe,
-    error_name,
     gpg_error_code,
     parse_status,
     unescape_percent,
@@ -206,11 +205,6 @@ def test_a_real_gpg_says_what_the_table_says(home: str) -> None:
 )
 def test_error_codes(text: str, code: ErrorCode) -> None:
     assert gpg_error_code(text) == code
-
-
-def test_error_names() -> None:
-    assert error_name(11) == "BAD_PASSPHRASE"
-    assert error_name(65535) == "ERROR_65535"
 
 
 @pytest.mark.skipif(

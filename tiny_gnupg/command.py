@@ -1,4 +1,4 @@
-"""What to say to gpg: the argument lists, and the line that shows one.
+"""What to say to gpg: the argument lists.
 
 Pure: text in, lists of text out. No argument is ever altered by quoting, because no shell reads
 it. Whatever a caller passes in (a uid, a path, a name) stands behind ``--`` or as an option's own
@@ -7,7 +7,6 @@ argument, so that it can never be taken for an option.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -87,11 +86,6 @@ class Base:
         house = ["--homedir", self.homedir, "--options", self.options, *agent, *ALWAYS]
         unattended = () if attended else UNATTENDED
         return [*prefix, self.executable, *house, *self.features, *unattended, *options]
-
-
-def shell_line(command: Sequence[str]) -> str:
-    """Give a command as one shlex-quoted line, to paste into a shell, log or show."""
-    return shlex.join(command)
 
 
 def reads_only(command: Sequence[str]) -> bool:

@@ -49,7 +49,7 @@ async def demo(say: Say = print, *, network: bool = True) -> None:
             await _files(steps, alice, bob, folder)
             if network:
                 await through_tor(steps, alice, folder)
-            await _end(steps, alice, bob, folder)
+            await _end(steps, alice, bob)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     say(f"\nDone: {steps.count} steps in {duration(time.perf_counter() - begun)}.")
@@ -140,7 +140,7 @@ async def _files(steps: Steps, alice: GnuPG, bob: GnuPG, folder: Path) -> None:
         outcome.append(f"{again!r}")
 
 
-async def _end(steps: Steps, alice: GnuPG, bob: GnuPG, folder: Path) -> None:
+async def _end(steps: Steps, alice: GnuPG, bob: GnuPG) -> None:
     steps.chapter("The end of a key")
     with steps.step("Alice revokes her key, Bob learns of it") as outcome:
         await bob.text_import(await alice.revoke(reason=3, text="the demonstration is over"))

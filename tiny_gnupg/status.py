@@ -382,11 +382,3 @@ def gpg_error_code(text: str) -> int:
     if number:
         return int(number[1]) & 0xFFFF
     return ErrorCode.__members__.get(text.upper(), ErrorCode.GENERAL)
-
-
-def error_name(code: int) -> str:
-    """Give the name of an error code, or ``ERROR_<number>`` where ``ErrorCode`` has none."""
-    try:
-        return ErrorCode(code).name
-    except ValueError:
-        return f"ERROR_{code}"
