@@ -249,3 +249,11 @@ def test_several_sign_at_once_in_text_mode(ours: Program) -> None:
 
     assert good.count(b"\n") == 2
     assert (ours.folder / "hash").read_bytes() == b"pgp-sha512"
+
+
+def test_without_its_framework_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['sop'] = None; import tiny_gnupg.sop"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.stderr.splitlines()[-1].endswith("pip install 'tiny_gnupg[sop]'")

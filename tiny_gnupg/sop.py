@@ -16,7 +16,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import sop
+try:
+    import sop
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "tiny-gnupg-sop needs its framework: pip install 'tiny_gnupg[sop]'", name="sop"
+    ) from None
 
 from . import sop_calls as calls
 from .armor import dearmor, enarmor, is_armored
