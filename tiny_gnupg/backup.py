@@ -18,6 +18,7 @@ from pathlib import Path
 from . import command, custody, intake, outcome
 from .engine import Engine
 from .errors import BadPassphrase, HomeUnusable, ImportFailed
+from .healing import heal
 from .keytable import keys_of
 from .process import uninterrupted
 from .protection import Protection
@@ -188,6 +189,7 @@ def _copy_holders(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
     (target / "private-keys-v1.d").mkdir(mode=0o700, exist_ok=True)
     (target / "private-keys-v1.d").chmod(0o700)
+    heal(target)  # somebody may have been stopped there in a change of a passphrase
 
 
 def _copy_revocations(source: Path, target: Path) -> None:
@@ -213,9 +215,7 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     async with engine.locked(writing=True):
         held = await engine.run_locked(command.export_ownertrust())
         result = await _import_public(engine, public.stdout)
-        copied = await uninterrupted(
-            asyncio.to_thread(custody.copy_keys, files, engine.home, replace=False)
-        )
+        copied = await uninterrupted(asyncio.to_thread(custody.copy_keys, files, engine.home))
         new_trust = _without(trust.stdout, held.stdout)
         await engine.run_locked(command.import_ownertrust(), stdin=new_trust)
         await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)

@@ -3,7 +3,8 @@
 Outside, a key opens with its user's own passphrase and gpg's own calibrated protection; inside,
 with the stretched one. The passphrase is changed by gpg itself, in a home made for the moment:
 the key files are copied there, ``--change-passphrase`` runs there, and what comes of it is taken
-from there. The files of the home itself are only ever replaced whole.
+from there. The files of the home itself are only ever replaced whole, and those of one key all
+together: whoever is stopped there leaves a key with its old passphrase or with its new one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from . import command, intake, outcome
 from .engine import Engine
 from .errors import BadPassphrase, GnuPGError
+from .healing import KEYS, SWAP, finish_swap, sync
 from .home import Home
 from .listing import parse_colons
 from .pipes import Data
@@ -67,7 +69,7 @@ async def _clear(aside: Engine) -> None:
 
 def key_files(home: Home, keygrips: Iterable[str]) -> list[Path]:
     """Give the files in which the agent keeps these keys, of those that are there."""
-    directory = home.path / "private-keys-v1.d"
+    directory = home.path / KEYS
     return [path for grip in keygrips if (path := directory / f"{grip}.key").exists()]
 
 
@@ -92,25 +94,51 @@ def is_untouched(path: Path) -> bool:
 
 def any_untouched(home: Home) -> bool:
     """Tell whether a home holds a key that was not taken over."""
-    return any(map(is_untouched, (home.path / "private-keys-v1.d").glob("*.key")))
+    return any(map(is_untouched, (home.path / KEYS).glob("*.key")))
 
 
-def copy_keys(files: Iterable[Path], home: Home, *, replace: bool) -> int:
-    """Copy key files into a home, each whole or not at all; give the number copied."""
-    directory = home.path / "private-keys-v1.d"
+def copy_keys(files: Iterable[Path], home: Home) -> int:
+    """Copy key files that a home has not yet, each whole or not at all; give the number copied."""
+    directory = home.path / KEYS
     directory.mkdir(mode=0o700, exist_ok=True)
     copied = 0
     for source in files:
         target = directory / source.name
-        if replace or not target.exists():
+        if not target.exists():
             draft = directory / f".{source.name}.{secrets.token_hex(4)}"
-            with open(draft, "xb", opener=private) as file:
-                file.write(source.read_bytes())
-                file.flush()
-                os.fsync(file.fileno())
+            _copy(source, draft)
             os.replace(draft, target)
             copied += 1
     return copied
+
+
+def swap_keys(files: Iterable[Path], home: Home) -> None:
+    """Let key files take the places of those of a home: all of them, or none.
+
+    The home's lock is held alone by the caller. The one step that decides is that a folder with
+    all of the files, written to the disk, gets its name; what is left to do after it, ``healing``
+    finishes where this process cannot.
+    """
+    directory = home.path / KEYS
+    draft = directory / f"{SWAP}.{secrets.token_hex(4)}"
+    draft.mkdir(mode=0o700)
+    try:
+        for source in files:
+            _copy(source, draft / source.name)
+        sync(draft)
+        draft.rename(directory / SWAP)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    sync(directory)
+    finish_swap(directory)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with open(target, "xb", opener=private) as file:
+        file.write(source.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def private(path: str, flags: int) -> int:
@@ -160,7 +188,7 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
         await _bring_over(engine, aside, [key])
         await change_passphrase(aside, key, old, new)
         changed = key_files(aside.home, keygrips(key))
-        await uninterrupted(asyncio.to_thread(copy_keys, changed, engine.home, replace=True))
+        await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home))
 
 
 async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
@@ -211,7 +239,7 @@ async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> Non
     found = list(keys)
     public = await engine.run_locked(command.export([key.fingerprint for key in found]))
     files = [path for key in found for path in key_files(engine.home, keygrips(key))]
-    copy_keys(files, aside.home, replace=True)
+    copy_keys(files, aside.home)
     await aside.run(command.import_keys(), stdin=public.stdout, writing=True)
 
 
@@ -237,12 +265,10 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
         public = await aside.run(command.export([key.fingerprint for key in found]))
-        files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
+        files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
             merged = await engine.run_locked(command.import_keys(), stdin=public.stdout)
-            copied = await uninterrupted(
-                asyncio.to_thread(copy_keys, files, engine.home, replace=False)
-            )
+            copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home))
     new = result.secret_imported if copied else 0
     return with_secret(intake.imported(merged), result.counts.get("sec_read", 0), new)
 
@@ -286,8 +312,6 @@ async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: by
             await _bring_over(engine, aside, [key])
             if await _take_over_there(aside, key, inner, outer):
                 changed = key_files(aside.home, keygrips(key))
-                await uninterrupted(
-                    asyncio.to_thread(copy_keys, changed, engine.home, replace=True)
-                )
+                await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home))
                 taken = True
     return taken

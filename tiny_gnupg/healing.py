@@ -12,6 +12,9 @@ gpg and gpg-agent may be killed at any moment, and so may this process. What the
 3. Lock files. gpg removes those of processes that are gone, and waits for ever where the number
    of its process was given to another one since; such a lock is removed here.
 4. Drafts of files that this library replaces whole.
+5. Key files that were to replace others, all of one key's, and did so in part: the passphrase of
+   that key was being changed. They are written whole into a folder beside, which gets the name
+   ``.swap`` once it is complete; from then on the change is finished, by whoever comes next.
 
 The keyring's lock is held alone by whoever calls, so no command of this library runs in the home.
 Another program's gpg may: where it holds gpg's own lock, nothing is touched. A home in which all
@@ -39,8 +42,10 @@ LOCKS = re.compile(r".*\.lock|\.#lk0x[0-9a-f]+\..*")
 DRAFT_OF_LOCK = re.compile(r"\.#lk0x[0-9a-f]+\.(.+)\.([0-9]+)x?")
 #: The programs that make them; an agent, which lives long, makes none.
 HOLDERS = re.compile(r"(lt-)?(gpg(?!-agent)|keyboxd|kbxutil)")
+#: Where the agent keeps secret keys, and in it the folder of those that replace others.
+KEYS, SWAP = "private-keys-v1.d", ".swap"
 #: This library's drafts, of key files and of the marker.
-DRAFTS = (("private-keys-v1.d", ".*.key.*"), ("tiny_gnupg.d", "protection.json.*"))
+DRAFTS = ((KEYS, ".*.key.*"), ("tiny_gnupg.d", "protection.json.*"))
 #: Seconds after which a draft is nobody's.
 ABANDONED = 60.0
 
@@ -59,6 +64,9 @@ def heal(home: Path) -> None:
         for name in names:
             if LOCKS.fullmatch(name) and not _held(home / name):
                 _remove(home / name)
+        if os.path.isdir(os.path.join(home, KEYS, SWAP)):
+            log.warning("a change of key files in %s was stopped; it is finished now", home)
+            finish_swap(home / KEYS)
     except OSError as error:
         # gpg itself will say what is wrong, where that matters.
         log.warning("cannot look after %s: %s", home, error)
@@ -143,6 +151,34 @@ def _is_trustdb(trust: Path) -> bool:
         return size >= 40 and size % 40 == 0 and file.read(4) == b"\x01gpg"
 
 
+# -- secret keys ---------------------------------------------------------------------------
+
+
+def finish_swap(keys: Path) -> None:
+    """Let the key files in the folder ``SWAP`` take the places of those that they replace.
+
+    Whoever is stopped in it leaves the rest there for the next one to finish.
+
+    Args:
+        keys: the directory of the secret keys.
+    """
+    ready = keys / SWAP
+    for name in os.listdir(ready):
+        os.replace(ready / name, keys / name)
+    sync(keys)
+    ready.rmdir()
+
+
+def sync(directory: Path) -> None:
+    """Have the names in a directory written to the disk, where its file system can do that."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 # -- locks ---------------------------------------------------------------------------------
 
 
@@ -194,6 +230,9 @@ def _clear_drafts(home: Path) -> None:
             with suppress(OSError):
                 if time.time() - draft.stat().st_mtime > ABANDONED:
                     draft.unlink()
+    # These are made where the keyring's lock is held alone, as it is here.
+    for folder in (home / KEYS).glob(f"{SWAP}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _beside(path: Path, ending: str) -> Path:

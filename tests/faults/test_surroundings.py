@@ -74,11 +74,13 @@ async def test_the_clock_jumps(alice: GnuPG, tmp_path: Path, moment: str) -> Non
     message, held = await alice.encrypt("text", sign=False), await alice.list_keys()
     async with alice_at(Path(alice.home), options=at_time(tmp_path, moment)) as jumped:
         assert await jumped.decrypt_verify(message)
-        assert await jumped.list_keys() == held
+        # To gpg no signature is good before its key was made, so no address is then anybody's.
+        before = moment.startswith("2020")
+        assert await jumped.list_keys() == (dict.fromkeys(held, "") if before else held)
         try:
             await jumped.encrypt("text", alice.fingerprint)
         except GnuPGError:
-            assert moment.startswith("2020")
+            assert before
         await jumped.trust(alice.fingerprint, 4)
     assert await alice.list_keys() == held
     assert await alice.decrypt(await alice.encrypt("now")) == "now"
