@@ -11,7 +11,7 @@ import pytest
 
 from tests.instances import ALICE, MakeGnuPG, PlainGpg, alice_at, cheap
 from tiny_gnupg import BadPassphrase, GnuPG, ImportFailed
-from tiny_gnupg.custody import is_untouched
+from tiny_gnupg.custody import is_untouched, keygrips
 
 MakePlain = Callable[..., PlainGpg]
 OLD = "old@example.org"
@@ -185,6 +185,29 @@ async def test_a_piece_of_a_block_imports_nothing_and_leaves_nothing(
         await alice.text_import("\n".join(block.splitlines()[:3]))  # within the first packet
     assert sorted(path.name for path in (home / "private-keys-v1.d").iterdir()) == before
     assert len(await alice.list_keys()) == 2
+
+
+@pytest.mark.parametrize("part", range(4))
+async def test_nothing_is_changed_of_a_key_with_two_passphrases(
+    alice: GnuPG, home: Path, other_home: Path, part: int
+) -> None:
+    """gpg calls it a success where the last part that it tries changes, whatever of the others."""
+    [key] = await alice.keys(ALICE)
+    path = home / "private-keys-v1.d" / f"{keygrips(key)[part]}.key"
+    kept = path.read_bytes()
+    old = alice.passphrase
+    await alice.change_passphrase("", "new")
+    path.write_bytes(kept)
+    before = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+    for passphrase in ("new", old):
+        alice.passphrase = passphrase
+        with pytest.raises(BadPassphrase):
+            await alice.change_passphrase("", "newer")
+        assert {one.name: one.read_bytes() for one in path.parent.iterdir()} == before
+        async with alice_at(cheap(other_home), passphrase=passphrase) as again:
+            with pytest.raises(BadPassphrase):
+                await again.restore(home)
+            assert await again.keys() == ()
 
 
 # -- a home that keeps gpg's own way -------------------------------------------------------

@@ -206,9 +206,11 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     owned = await keys_of(await aside.run(command.list_keys(secret=True)))
     for key in owned:
         try:
-            await custody.change_passphrase(aside, key, old, new)
+            unopened = await custody.change_passphrase(aside, key, old, new)
         except BadPassphrase as error:
             raise BadPassphrase(f"the passphrase does not open {key.fingerprint}") from error
+        if unopened:
+            raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
     public = await aside.run(command.export_backup())
     trust = await aside.run(command.export_ownertrust())
     files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))

@@ -146,7 +146,7 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
+async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> list[Path]:
     """Change the passphrase of a secret key and its subkeys in the home of ``engine``.
 
     The home's lock is held by the caller, or the home is nobody else's.
@@ -157,12 +157,16 @@ async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) ->
         old: the passphrase now, as the agent expects it.
         new: the passphrase from now on.
 
+    Returns:
+        The files of those of its parts that have another passphrase, which stay as they were.
+
     Raises:
         BadPassphrase: ``old`` does not open it.
         GnuPGError: gpg cannot do it.
     """
     files = key_files(engine.home, keygrips(key))
-    replies = [old, new, new] if any(map(is_protected, files)) else [new, new]
+    before = {path: path.read_bytes() for path in files if is_protected(path)}
+    replies = [old, new, new] if before else [new, new]
 
     def answer(line: str) -> bytes | None:
         if line.startswith("GET_HIDDEN"):
@@ -175,6 +179,8 @@ async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) ->
     # Not the exit code: for gpg 2.4 it is a failure that the primary's secret part is not there.
     if reply.has("ERROR") or not reply.has("SUCCESS"):
         raise outcome.failure(reply, "change the passphrase", key.fingerprint)
+    # What gpg says is of the last part that it tried, whatever became of the others.
+    return [path for path, content in before.items() if path.read_bytes() == content]
 
 
 async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
@@ -186,7 +192,8 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
     kind = engine.home.protection.kind
     async with scratch(engine, kind) as aside, engine.locked(writing=True):
         await _bring_over(engine, aside, [key])
-        await change_passphrase(aside, key, old, new)
+        if await change_passphrase(aside, key, old, new):
+            raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
         changed = key_files(aside.home, keygrips(key))
         await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home))
 
