@@ -146,7 +146,8 @@ class UserID:
     (``Name (comment) <address>``), empty where it has none. ``placeholder`` marks the one that
     this library writes for a key that was published without user ids. ``attribute`` is true for
     a user attribute packet (a photo): its text is gpg's ``<count> <bytes>``. ``created`` is when
-    the owner signed it last.
+    the owner signed it last. All text is as the key has it, control characters and line ends
+    included: print a stranger's by ``repr``.
     """
 
     text: str
@@ -252,7 +253,8 @@ class Signature:
 
     ``fingerprint`` is the signing key's or subkey's own, ``primary_fingerprint`` that of the key
     it belongs to; both are ``""`` where gpg cannot know them (the key is missing and the
-    signature names only its id). ``notations`` are ``(name, value)`` pairs.
+    signature names only its id). ``notations`` are ``(name, value)`` pairs. They and ``user_id``
+    are as they were written, control characters and line ends included: print them by ``repr``.
     """
 
     status: SignatureStatus
