@@ -318,7 +318,7 @@ class Decryption:
             raise NotText.at(error.start) from None
 
     def require_good(self) -> Self:
-        """Give this back where every signature is good and there is at least one or none at all.
+        """Give this back unless a signature is not good; a message that nobody signed passes.
 
         Raises:
             SignatureError: as ``GnuPG.decrypt`` would for the same message.
