@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.homes import VECTORS, Home
+from tests.homes import VECTORS, Home, needs_vectors
 from tests.openpgp import (
     FPR,
     KEY_ID,
@@ -255,7 +255,7 @@ def test_no_bytes_raise_anything_but_not_openpgp(data: bytes, text: str) -> None
     inflate(data, 100)
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason=f"needs the vectors of others in {VECTORS}")
+@needs_vectors
 def test_vectors_of_others(gpg_home: Home) -> None:
     expected = {
         "gnupg/dda252ebb8ebe1af-1.asc": "9E669861368BCA0BE42DAF7DDDA252EBB8EBE1AF",

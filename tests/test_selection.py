@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.homes import VECTORS, Home, temporary_home
+from tests.homes import VECTORS, Home, needs_vectors, temporary_home
 from tiny_gnupg.listing import parse_colons
 from tiny_gnupg.results import Key
 from tiny_gnupg.selection import Kind, Term, classify, matching, search_term
@@ -162,7 +162,7 @@ def test_real_fingerprints_and_key_ids(home: Home) -> None:
             assert matching(everything, uid) == (key,)
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason=f"needs the vectors of others in {VECTORS}")
+@needs_vectors
 def test_two_keys_of_one_64_bit_key_id(home: Home) -> None:
     with temporary_home() as other:
         for number in (1, 2):

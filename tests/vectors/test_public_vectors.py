@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.homes import VECTORS
+from tests.homes import VECTORS, needs_vectors
 from tests.instances import PlainGpg
 from tests.leftovers import clean_home
 from tests.peers.gpg24 import NotToBeHad, staged
@@ -27,9 +27,7 @@ from tiny_gnupg import (
 )
 from tiny_gnupg.binary import find_executable, probe
 
-pytestmark = pytest.mark.skipif(
-    not VECTORS.is_dir(), reason=f"the vectors of other projects are not here ({VECTORS})"
-)
+pytestmark = needs_vectors
 
 PASSPHRASE = "a passphrase of ours"
 
