@@ -73,6 +73,7 @@ def gpg_home() -> Iterator[Home]:
 @pytest.fixture
 async def make_gnupg(home: Path, other_home: Path) -> AsyncIterator[MakeGnuPG]:
     """A maker of instances, by default Alice's in ``home``, that are closed after the test."""
+    # ``other_home`` is asked for so that both homes are there until the instances are closed.
     async with contextlib.AsyncExitStack() as stack:
 
         def make(who: Callable[..., GnuPG] = alice_at, at: Path = home, **more: Any) -> GnuPG:

@@ -14,7 +14,7 @@ import pytest
 from tiny_gnupg import files
 from tiny_gnupg.files import plain_name, reading, refuse, rewind, whole_file, write_all
 
-OPEN, LINK = os.open, os.link
+OPEN = os.open
 
 
 def no_tmpfile_flag(patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ ORDERS = ("signed first", "unsigned first", "signed between", "signed twice")
 WRAPPINGS = ("plain", "compressed", "encrypted", "compressed and encrypted", "half compressed")
 
 
-async def pieces(alice: GnuPG, bob: GnuPG, plain: PlainGpg, order: str) -> tuple[bytes, ...]:
+async def pieces(bob: GnuPG, plain: PlainGpg, order: str) -> tuple[bytes, ...]:
     """Give the packets of a signed message and of an unsigned one, one behind the other."""
     signed = plain.run("--dearmor", stdin=await bob.sign(SIGNED)).stdout
     unsigned = plain.run("-z0", "--store", stdin=UNSIGNED).stdout
@@ -47,7 +47,7 @@ async def test_no_unsigned_text_is_given_out(
     alice: GnuPG, bob: GnuPG, plain_gpg: Callable[..., PlainGpg], order: str, how: str
 ) -> None:
     plain = plain_gpg(home=Path(alice.home))
-    message = wrapped(await pieces(alice, bob, plain, order), how, plain, alice.fingerprint)
+    message = wrapped(await pieces(bob, plain, order), how, plain, alice.fingerprint)
     plain.end_agent()
     for read in (alice.decrypt, verified(alice), judged(alice)):
         try:
