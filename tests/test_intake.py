@@ -23,6 +23,7 @@ def test_an_import_is_what_has_import_ok() -> None:
 def test_a_revocation_certificate_names_no_key_of_a_trust_check() -> None:
     result = intake.imported(
         reply(
+            f"IMPORT_PROBLEM {'E' * 40} 0",
             f"KEY_CONSIDERED {FPR} 0",
             "IMPORT_RES 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0",
             f"KEY_CONSIDERED {'F' * 40} 0",
@@ -46,7 +47,27 @@ def test_an_import_of_nothing_is_a_failure(
         intake.imported(reply(*lines))
 
 
+CONSIDERED = f"KEY_CONSIDERED {FPR} 0"
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [
+        ("IMPORT_RES 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0", 0),
+        ("IMPORT_RES 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0", 0),
+        ("IMPORT_RES 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0", 2),
+    ],
+    ids=["a key without user ids", "nothing", "a failure"],
+)
+def test_a_key_that_was_considered_was_not_imported_for_that(counts: str, code: int) -> None:
+    with pytest.raises(ImportFailed):
+        intake.imported(reply(CONSIDERED, counts, code=code))
+
+
 def test_a_full_disk_or_a_killed_gpg_is_no_bad_key() -> None:
+    half = (f"IMPORT_OK 1 {FPR}", "IMPORT_RES 2 0 1 0 0 0 0 0 0 0 0 0 0 1 0")
+    with pytest.raises(HomeUnusable, match="No space left on device"):
+        intake.imported(reply(*half, code=2, obstacle="No space left on device"))
     with pytest.raises(HomeUnusable, match="No space left on device"):
         intake.imported(reply(code=2, obstacle="No space left on device"))
     with pytest.raises(CommandFailed, match="signal 25"):
