@@ -74,7 +74,8 @@ def main() -> None:
     parser.add_argument("--store", required=True, type=Path)
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()
-    arguments.store.mkdir(parents=True, exist_ok=True)
+    # What people sent in secret is no other user's to read.
+    arguments.store.mkdir(mode=0o700, parents=True, exist_ok=True)
     asyncio.run(serve(arguments.home, arguments.store, arguments.port))
 
 
