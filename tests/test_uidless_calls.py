@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, PlainGpg, alice_at
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
 from tests.leftovers import clean_home
 from tests.openpgp import first_part, parts, with_forged_subkey, without_user_ids
 from tiny_gnupg import (
@@ -29,6 +29,7 @@ from tiny_gnupg import (
 )
 from tiny_gnupg.armor import dearmor, enarmor
 from tiny_gnupg.framing import PUBLIC_SUBKEY, SIGNATURE, USER_ID, write
+from tiny_gnupg.protection import Kind
 from tiny_gnupg.uidless import PLACEHOLDER
 
 #: A time in the past, for keys whose parts have expired since.
@@ -317,6 +318,30 @@ async def test_a_key_that_has_a_user_id_gets_no_stand_in(
 
 
 # -- blocks of several ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["scrypt", "gnupg"])
+async def test_one_behind_a_secret_key_comes_in(
+    home: Path,
+    bob: GnuPG,
+    others: dict[str, bytes],
+    make_gnupg: MakeGnuPG,
+    plain_gpg: Callable[..., PlainGpg],
+    kind: Kind,
+) -> None:
+    elsewhere = plain_gpg()
+    own = elsewhere.new_key(f"Alice <{ALICE}>", algorithm="ed25519", usage="sign")
+    secret = elsewhere.run("--export-secret-keys", own).stdout
+    gpg = make_gnupg(at=cheap(home, kind))
+    for form, imported in ((bytes, 3), (armored, 0)):
+        result = await gpg.text_import(form(secret + others["Carol"] + await bare(bob)))
+        assert len(result.fingerprints) == 3
+        assert {own, bob.fingerprint} < set(result.fingerprints)
+        assert await gpg.text_export(bob.fingerprint)
+        assert await bob.decrypt(await gpg.encrypt("x", bob.fingerprint, sign=False)) == "x"
+        assert (result.imported, result.unchanged) == (imported, 3 - imported)
+        assert result.counts["count"] == 3
+        assert result.no_user_id == 1 or not imported
 
 
 async def test_a_block_of_several_with_and_without_user_ids(

@@ -25,10 +25,10 @@ from .errors import BadPassphrase, GnuPGError
 from .healing import KEYS, SWAP, finish_swap, sync
 from .home import Home
 from .listing import parse_colons
-from .pipes import Data
 from .process import uninterrupted
 from .protection import Kind
 from .results import ImportResult, Key
+from .uidless import with_stand_ins
 
 #: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
 #: between.
@@ -250,8 +250,10 @@ async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> Non
     await aside.run(command.import_keys(), stdin=public.stdout, writing=True)
 
 
-async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes) -> ImportResult:
+async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes) -> ImportResult:
     """Import a block with secret keys, and take over those that the user's passphrase opens.
+
+    Public keys without user ids that stand behind them come in, too.
 
     Args:
         engine: into whose home.
@@ -272,12 +274,21 @@ async def import_secret(engine: Engine, block: Data, inner: bytes, outer: bytes)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
         public = await aside.run(command.export([key.fingerprint for key in found]))
+        bare = b""
+        if result.no_user_id:
+            bare = await asyncio.to_thread(with_stand_ins, block, result.fingerprints)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
-            merged = await engine.run_locked(command.import_keys(), stdin=public.stdout)
+            merged = [await engine.run_locked(command.import_keys(), stdin=public.stdout)]
+            if bare:
+                options = command.import_keys(bare=True)
+                merged.append(await engine.run_locked(options, stdin=bare))
             copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home))
     new = result.secret_imported if copied else 0
-    return with_secret(intake.imported(merged), result.counts.get("sec_read", 0), new)
+    brought = with_secret(intake.imported(*merged), result.counts.get("sec_read", 0), new)
+    # How many keys there were, and how many of them without user ids, is what the block itself had.
+    had = {name: result.counts[name] for name in ("count", "no_user_id")}
+    return replace(brought, no_user_id=had["no_user_id"], counts={**brought.counts, **had})
 
 
 def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:

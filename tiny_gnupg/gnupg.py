@@ -1359,7 +1359,7 @@ class GnuPG:
         """
         if (await _kind_of(key)).is_secret_key and await self._stretches():
             result = await custody.import_secret(
-                self._engine, key, await self._secret(), self.passphrase.encode()
+                self._engine, _octets(key), await self._secret(), self.passphrase.encode()
             )
             self._table.forget()
             return result
