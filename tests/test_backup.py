@@ -393,6 +393,26 @@ async def test_of_a_home_with_two_passphrases_nothing_comes_in(
     assert snapshot(dot_gnupg) == before
 
 
+@pytest.mark.parametrize(
+    ("common", "current"),
+    [("use-keyboxd\n", False), ("# ours\n  use-keyboxd # now\n", False), ("#use-keyboxd\n", True)],
+)
+async def test_a_keyring_that_keyboxd_took_the_place_of_is_not_restored(
+    filled: Path, other_home: Path, tmp_path: Path, common: str, current: bool
+) -> None:
+    """GnuPG 2.4 with keyboxd leaves the older pubring.kbx where it was; new keys are not in it."""
+    changed = copied(filled, tmp_path / "changed")
+    (changed / "public-keys.d").mkdir()
+    (changed / "common.conf").write_text(common)
+    async with alice_at(cheap(other_home)) as gpg:
+        if current:
+            assert (await gpg.restore(changed)).secret_imported == 1
+        else:
+            with pytest.raises(HomeUnusable, match="keyboxd"):
+                await gpg.restore(changed)
+            assert await gpg.keys() == ()
+
+
 async def test_what_is_no_home_and_no_backup_is_said_to_be_none(
     home: Path, saved: Path, tmp_path: Path
 ) -> None:

@@ -132,14 +132,25 @@ def _is_backup(path: Path) -> bool:
         raise HomeUnusable(f"cannot read {path}", hint="name a backup, or a homedir")
     if (path / PUBLIC).exists():
         return True
-    if any((path / name).exists() for name in ("pubring.kbx", "pubring.gpg")):
-        return False
-    if (path / "public-keys.d").exists():
+    plain = any((path / name).exists() for name in ("pubring.kbx", "pubring.gpg"))
+    # A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
+    if (path / "public-keys.d").exists() and (not plain or _asks_for_keyboxd(path)):
         raise HomeUnusable(
             f"{path} keeps its public keys in keyboxd's database",
             hint="export them there with --export-options backup, and use text_import",
         )
+    if plain:
+        return False
     raise ImportFailed(f"{path} is neither a backup nor a homedir with keys")
+
+
+def _asks_for_keyboxd(path: Path) -> bool:
+    """Tell whether a home's configuration has the public keys kept by keyboxd (gpg's manual)."""
+    try:
+        lines = (path / "common.conf").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(line.split("#")[0].strip() == "use-keyboxd" for line in lines)
 
 
 async def _load(aside: Engine, path: Path) -> None:
