@@ -170,6 +170,12 @@ OTHERS: list[tuple[str, int, str, Try]] = [
         lambda w: w.gpg.text_export(w.old, secret=True),
     ),
     (
+        "text_export(email, secret=True)",
+        5,
+        "the same: what the address found is known by its fingerprint, too",
+        lambda w: w.gpg.text_export("old@example.org", secret=True),
+    ),
+    (
         "gen_key()",
         4,
         "a primary key and three subkeys: gpg has one command for each",

@@ -69,7 +69,10 @@ class KeyTable:
                 self._found.clear()
                 self._signature = signature
             if term not in self._found:
-                self._found[term] = matching(await self._list(term), uid)
+                found = self._found[term] = matching(await self._list(term), uid)
+                for key in found:
+                    # What was found by its address is next asked for by its fingerprint.
+                    self._found.setdefault(key.fingerprint, (key,))
             return self._found[term]
 
     async def _list(self, term: str) -> tuple[Key, ...]:
