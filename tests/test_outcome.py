@@ -16,6 +16,7 @@ from tiny_gnupg.errors import (
     HomeUnusable,
     KeyNotFound,
     NotOpenPGP,
+    OutputTooLarge,
     UnusableKey,
 )
 from tiny_gnupg.outcome import Reply
@@ -45,6 +46,49 @@ def test_failures_have_names(line: str, error: type[GnuPGError]) -> None:
     assert type(found) is error
     assert found.status == (line,)
     assert "do it" in str(found)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply("SIG_CREATED D", code=2),
+        reply("KEY_CREATED P", code=0),
+        reply(code=0),
+        reply(f"KEY_CREATED P {FPR}", code=2),
+    ],
+    ids=["a failure", "a key without a name", "nothing said", "a key and a failure"],
+)
+def test_neither_an_exit_code_nor_a_status_line_is_success_alone(answer: Reply) -> None:
+    with pytest.raises(CommandFailed):
+        outcome.require_keyword(answer, "SIG_CREATED", "sign")
+    with pytest.raises(CommandFailed):
+        outcome.created_key(answer, "make a key")
+    if answer.returncode:
+        with pytest.raises(CommandFailed):
+            outcome.require_success(answer, "do it")
+
+
+def test_success_is_given_back() -> None:
+    signed, made = reply("SIG_CREATED D"), reply(f"KEY_CREATED P {FPR}")
+    assert outcome.require_success(signed, "sign") is signed
+    assert outcome.require_keyword(signed, "SIG_CREATED", "sign") is signed
+    assert outcome.created_key(made, "make a key") == FPR
+
+
+def test_a_bound_of_gpgs_own_is_told_from_other_failures() -> None:
+    block = 2**16
+    with pytest.raises(OutputTooLarge):
+        outcome.require_within(reply(code=2), 10 * block, 10 * block)
+    outcome.require_within(reply(code=2), 8 * block, 10 * block)
+    outcome.require_within(reply(code=0), 10 * block, 10 * block)
+    outcome.require_within(reply(code=2), 10 * block, None)
+
+
+@pytest.mark.parametrize("line", ["NODATA 1", "FAILURE list-packets 1"])
+def test_what_gpg_makes_nothing_of_is_no_openpgp(line: str) -> None:
+    assert type(outcome.unreadable(reply(line, code=2), "read it")) is NotOpenPGP
+    full = reply("FAILURE list-packets 67108941", code=2)
+    assert type(outcome.unreadable(full, "read it")) is HomeUnusable
 
 
 JUDGES: dict[str, Callable[[Reply], object]] = {
