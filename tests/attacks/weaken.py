@@ -315,7 +315,7 @@ WEAKENINGS = (
         21,
         "agent keeps passphrases",
         "agent_remembers_a_passphrase",
-        ("gpghome/gpg-agent.conf", "default-cache-ttl 0\nmax-cache-ttl 0\n", ""),
+        ("gpghome/gpg-agent.conf", "default-cache-ttl 0\n", ""),
     ),
     weakening(
         22,

@@ -104,6 +104,25 @@ def test_every_programs_clock_jumps(alices_home: Path, offset: str) -> None:
     run_life(alices_home)
 
 
+async def test_a_passphrase_is_changed_however_many_seconds_that_takes(
+    alices_home: Path, tmp_path: Path
+) -> None:
+    """With a clock 500 times as fast, seconds pass between any two steps of gpg and its agent."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("NOT TESTED: apt install faketime")
+    async with alice_at(alices_home) as alice:
+        real = alice.executable
+    hurried = tmp_path / "gpg"
+    clock = f"export LD_PRELOAD={library} FAKETIME='+0 x500' DONT_FAKE_MONOTONIC=1"
+    only_aside = f'case " $* " in *scratch.*) {clock};; esac'
+    hurried.write_text(f'#!/bin/sh\n{only_aside}\nexec {real} "$@"\n')
+    hurried.chmod(0o755)
+    async with alice_at(alices_home, executable=hurried) as alice:
+        for turn in range(8):
+            await alice.change_passphrase("", f"passphrase {turn}")
+
+
 @pytest.mark.parametrize("length", [86, 87, 107, 108, 200, 250])
 def test_a_long_path(keys: Path, length: int) -> None:
     """A socket's path has 107 bytes; below a home with a longer one it could not be made."""
