@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, MakeGnuPG, PlainGpg, alice_at, cheap
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
 from tests.leftovers import LINKS, clean_home
 from tests.namespaces import CHECKOUT, run_in_private
 from tests.proc import agent_of
@@ -63,6 +64,31 @@ async def test_the_last_one_who_leaves_ends_the_agent(
     await second.aclose()
     assert agent_of(alices_home) is None
     assert "MESSAGE" in await first.sign("opened anew")
+
+
+async def test_who_was_dropped_without_a_close_does_not_keep_the_agent(alices_home: Path) -> None:
+    for _ in range(3):
+        assert "MESSAGE" in await alice_at(alices_home).sign("x")
+    gc.collect()
+    async with alice_at(alices_home) as last:
+        await last.sign("x")
+        assert agent_of(alices_home) is not None
+    assert agent_of(alices_home) is None
+
+
+async def test_who_changed_the_homedir_leaves_the_earlier_one_too(
+    alices_home: Path, other_home: Path
+) -> None:
+    async with alice_at(alices_home) as gpg:
+        await gpg.sign("x")
+        gpg.set_homedir(cheap(other_home))
+        assert gpg.home == str(other_home)
+        assert await gpg.list_keys() == {}
+        await gpg.gen_key()
+        gpg.set_homedir(alices_home)
+        assert set((await gpg.list_keys()).values()) == {ALICE, BOB}
+    assert agent_of(alices_home) is None
+    assert agent_of(other_home) is None
 
 
 async def test_an_agent_that_was_there_before_is_left_alone(

@@ -64,7 +64,6 @@ class Engine:
         self._opening = weakref.WeakKeyDictionary()
         self._features: tuple[str, ...] = ()
         self._agent = agent_program(executable)
-        self._user = object()
 
     @property
     def base(self) -> Base:
@@ -80,15 +79,15 @@ class Engine:
 
     async def open(self) -> None:
         """Probe gpg and make the home ready; costs nothing once that is done."""
-        if self.home.opened_by(self._user):
+        if self.home.opened_by(self):
             return
         lock = self._opening.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
-            if self.home.opened_by(self._user):
+            if self.home.opened_by(self):
                 return
             features = await probe(self.executable)
             self._features = ALL_SIGNATURES if features.proc_all_sigs else ()
-            await self.home.open(self._user, kind=self.kind, template=package_home())
+            await self.home.open(self, kind=self.kind, template=package_home())
             await self._start_agent()
 
     async def _start_agent(self) -> None:
@@ -107,8 +106,8 @@ class Engine:
 
     async def close(self) -> None:
         """Leave the home; the last one of all its users ends the agent."""
-        if self.home.opened_by(self._user):
-            await asyncio.to_thread(self.home.leave, self._user)
+        if self.home.opened_by(self):
+            await asyncio.to_thread(self.home.leave, self)
 
     @asynccontextmanager
     async def locked(self, *, writing: bool) -> AsyncIterator[None]:

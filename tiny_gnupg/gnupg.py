@@ -163,6 +163,8 @@ class GnuPG:
         self.executable = str(binary.find_executable(os.fspath(executable) if executable else None))
         self.options = os.path.abspath(options or binary.package_home() / "gpg2.conf")
         self._torify = ""
+        #: Those of earlier homedirs too: ``aclose`` leaves them all.
+        self._engines: list[Engine] = []
         self._keyserver = Keyserver.of(keyserver or DEFAULT_KEYSERVER)
         self._network = Network(
             NetworkSettings(tor_host=tor_host, tor_port=tor_port, isolate=isolate)
@@ -193,7 +195,9 @@ class GnuPG:
         It may be used again after that; it then opens anew what it needs.
         """
         await self._network.aclose()
-        await self._engine.close()
+        for engine in self._engines:
+            await engine.close()
+        self._engines = [self._engine]
 
     # -- the home and its commands ---------------------------------------------------------
 
@@ -219,6 +223,7 @@ class GnuPG:
             timeout=self._bounds.timeout,
             limit=self._bounds.limit,
         )
+        self._engines.append(self._engine)
         self._table = KeyTable(self._engine)
 
     def format_homedir(self, path: str | os.PathLike[str]) -> str:

@@ -20,6 +20,7 @@ import os
 import shutil
 import stat
 import tempfile
+import weakref
 from pathlib import Path
 from typing import ClassVar
 
@@ -67,7 +68,8 @@ class Home:
         #: The path that gpg is given: the home's own, or a short link to it.
         self.short = path
         self._protection: Protection | None = None
-        self._users: set[object] = set()
+        # Weakly, so that who was dropped without a word does not count for ever.
+        self._users: weakref.WeakSet[object] = weakref.WeakSet()
         self._joined = -1
 
     @property
@@ -87,7 +89,7 @@ class Home:
         """Make the home ready, and count a user of it.
 
         Args:
-            user: who; any object that stands for it.
+            user: who; it counts until it leaves or is gone.
             kind: the protection asked for; None takes what the home says.
             template: the directory of the configuration that a new home gets a copy of.
 
@@ -285,7 +287,7 @@ def _forget() -> None:
 def _leave_all() -> None:
     for home in Home._known.values():
         home._users.clear()
-        home.leave(None)
+        home.leave(home)
 
 
 atexit.register(_leave_all)
