@@ -82,7 +82,7 @@ def test_every_error_tells_what_happened_and_survives_the_way_home(kind: type[Gn
     assert error.args == ("it broke",)
     assert error.diagnostics() == (
         f"{kind.__name__}: it broke\nwhat to do: mend it\ncommand: gpg --list-keys\nexit code: 2\n"
-        "status: NODATA 1\nstatus: FAILURE gpg 2\ngpg: gpg: no\ngpg: gpg: really"
+        "status: NODATA 1\nstatus: FAILURE gpg 2\ngpg: no\ngpg: really"
     )
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301
         assert type(other) is kind

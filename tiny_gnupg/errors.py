@@ -129,7 +129,7 @@ class GnuPGError(Exception):
         if self.returncode is not None:
             lines.append(f"exit code: {self.returncode}")
         lines += [f"status: {one_line(line)}" for line in self.status]
-        lines += [f"gpg: {line}" for line in self.stderr.splitlines()]
+        lines += [f"gpg: {line.removeprefix('gpg: ')}" for line in self.stderr.splitlines()]
         return "\n".join(lines)
 
 
@@ -181,7 +181,7 @@ class DecryptionFailed(GnuPGError, PermissionError):
 
 
 class NoSecretKey(DecryptionFailed):
-    """None of the keys that could open the message, or make the signature, is here."""
+    """None of the keys that could open the message is here."""
 
     default_hint = "restore the secret key, or ask for the message encrypted to a key that is here"
 
