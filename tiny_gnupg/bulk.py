@@ -174,7 +174,7 @@ async def _in_flight(
             room.release()
         await feeder
     finally:
-        await uninterrupted(_cancel(feeder, *waiting))
+        await uninterrupted(cancel_all(feeder, *waiting))
 
 
 async def _each(messages: Messages[M]) -> AsyncGenerator[M, None]:
@@ -190,7 +190,8 @@ async def _result_of(awaitable: Awaitable[R]) -> R:
     return await awaitable
 
 
-async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+async def cancel_all(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks, and wait until each has ended; how is not told."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -246,7 +247,7 @@ class Crew:
     async def end(self) -> None:
         """End all gpgs, and empty what they worked in."""
         if self._prepared is not None:
-            await _cancel(self._prepared)
+            await cancel_all(self._prepared)
         for member in list(self._all):
             await self._dismiss(member)
 

@@ -41,7 +41,7 @@ from .arguments import (
     user_id_error,
     user_id_of,
 )
-from .bulk import Job, Messages, binary_of, do_many, plain_of
+from .bulk import Job, Messages, binary_of, cancel_all, do_many, plain_of
 from .engine import Engine
 from .errors import (
     AmbiguousKey,
@@ -1748,8 +1748,7 @@ class GnuPG:
         try:
             return tuple(filter(None, await asyncio.gather(*updates)))
         finally:
-            for task in updates:
-                task.cancel()
+            await uninterrupted(cancel_all(*updates))
 
     async def _refresh(self, fingerprint: str) -> None:
         async with self._network.isolated() as network:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.attacks.conftest import Hostile
@@ -56,6 +58,21 @@ async def test_an_update_brings_no_other_key(
     before = await keyring(alice)
     with pytest.raises(KeyserverMismatch):
         await alice.refresh(made_keys[0].fingerprint)
+    assert await keyring(alice) == before
+
+
+async def test_one_lie_ends_the_update_of_all_and_leaves_none_under_way(
+    hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    alice = await hostile.alice("another-key")
+    for made in made_keys:
+        await alice.text_import(made.armored)
+    before, tasks = await keyring(alice), asyncio.all_tasks()
+    assert len(before) == 4
+    with pytest.raises(KeyserverMismatch):
+        await alice.refresh()
+    updates = [one for one in asyncio.all_tasks() - tasks if "refresh" in repr(one.get_coro())]
+    assert updates == []
     assert await keyring(alice) == before
 
 
