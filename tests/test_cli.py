@@ -111,7 +111,8 @@ def test_files_are_encrypted_and_never_written_over(
     assert back.read_bytes() == plain.read_bytes()
     assert back.stat().st_mode & 0o777 == 0o600
     assert done(refused, 1) == b""
-    assert b"there is such a file already" in refused.stderr
+    told = f"tiny-gnupg: {back}: there is such a file already (--force replaces it)\n"
+    assert refused.stderr.decode() == told
     again = cli("decrypt", "--force", "--json", "-o", str(back), f"{plain}.gpg")
     facts = json.loads(done(again))
     assert (facts["output"], facts["encrypted"], again.stderr) == (str(back), True, b"")

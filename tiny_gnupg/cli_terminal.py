@@ -151,13 +151,24 @@ def show(report: Report, *, as_json: bool) -> None:
 
 def show_error(error: Exception, *, as_json: bool) -> None:
     """Tell what went wrong: a sentence on standard error, or an object on standard output."""
+    said = _sentence(error)
     if not as_json:
-        print(f"tiny-gnupg: {printable(str(error))}", file=sys.stderr)
+        print(f"tiny-gnupg: {printable(said)}", file=sys.stderr)
         return
-    facts = {"error": type(error).__name__, "message": str(error)}
+    facts = {"error": type(error).__name__, "message": said}
     if isinstance(error, GnuPGError):
         facts |= {"message": error.message, "hint": error.hint}
     print(json.dumps(facts, ensure_ascii=False, indent=2), flush=True)
+
+
+def _sentence(error: Exception) -> str:
+    """Say what an error says, and of the system's own no number."""
+    if isinstance(error, GnuPGError) or not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    said = f"{error.filename}: {error.strerror}"
+    if isinstance(error, FileExistsError) and not os.path.islink(error.filename):
+        said += " (--force replaces it)"
+    return said
 
 
 def _as_fact(data: str | bytes) -> dict[str, str]:
