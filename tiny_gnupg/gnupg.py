@@ -1695,25 +1695,27 @@ class GnuPG:
             await keyserver.look_up(self._network, self._keyserver, uid)
         )
 
-    async def _import_found(self, found: FoundKey) -> ImportResult:
-        """Import what a server sent, where gpg too holds it to be what was looked up."""
-        bare = not found.user_ids
-        block = insert_placeholder(found.data) if bare else found.data
-        reply = await self._engine.run(command.show_keys(bare=bare), stdin=block)
-        found.confirm(await keys_of(reply))
-        return await self._import(found.data, found=True)
+    async def _import_found(self, *found: FoundKey) -> ImportResult:
+        """Import what a server sent, where gpg too holds each key to be what was looked up."""
+        for one in found:
+            bare = not one.user_ids
+            block = insert_placeholder(one.data) if bare else one.data
+            reply = await self._engine.run(command.show_keys(bare=bare), stdin=block)
+            one.confirm(await keys_of(reply))
+        return await self._import(b"".join(one.data for one in found), found=True)
 
     async def wkd_import(self, email: str) -> ImportResult:
         """Import the key of an address from the Web Key Directory of its domain.
 
+        Returns:
+            What was imported: the key, and the address's revoked ones where the directory has them.
+
         Raises:
             NotOnKeyserver: the directory does not have it.
-            KeyserverMismatch: it answered with another key; nothing was imported.
+            KeyserverMismatch: it answered with another key, too; nothing was imported.
             TorUnavailable: Tor does not reach it.
         """
-        found = await keyserver.wkd_look_up(self._network, email)
-        results = [await self._import_found(key) for key in found]
-        return results[0]
+        return await self._import_found(*await keyserver.wkd_look_up(self._network, email))
 
     async def refresh(self, uid: str = "") -> tuple[str, ...]:
         """Fetch updates of keys that are here, each over a circuit of its own.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from tests.attacks.conftest import Hostile
-from tests.tor.material import MISMATCHES, MadeKey
-from tiny_gnupg import GnuPG, GnuPGError, KeyserverMismatch
+from tests.attacks.conftest import LIAR, Hostile
+from tests.homes import temporary_home
+from tests.tor import openpgp
+from tests.tor.material import MISMATCHES, MadeKey, make_key
+from tiny_gnupg import GnuPG, GnuPGError, KeyserverMismatch, keyserver
 
 
 async def keyring(gpg: GnuPG) -> dict[str, tuple[str, ...]]:
@@ -74,6 +77,44 @@ async def test_one_lie_ends_the_update_of_all_and_leaves_none_under_way(
     updates = [one for one in asyncio.all_tasks() - tasks if "refresh" in repr(one.get_coro())]
     assert updates == []
     assert await keyring(alice) == before
+
+
+@pytest.fixture
+async def directory(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> tuple[GnuPG, Callable[[bytes], int]]:
+    """Alice, and what writes a Web Key Directory's answer to her; over http, as TLS is tested."""
+    urls = (f"http://{LIAR}/directory/x",) * 2
+    monkeypatch.setattr(keyserver, "wkd_urls", lambda email: urls)
+    return await hostile.alice("directory"), (hostile.folder / "directory").write_bytes
+
+
+async def test_a_directory_with_a_forged_key_beside_a_true_one(
+    directory: tuple[GnuPG, Callable[[bytes], int]], made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    """The other is Mallory's, with Carol's name under a signature that is over Mallory's own."""
+    (alice, answer), (carol, mallory) = directory, made_keys
+    stolen = next(each.raw for each in mallory.packets[1:] if each.tag == openpgp.SIGNATURE)
+    name = openpgp.packet(openpgp.USER_ID, f"Carol <{carol.email}>".encode())
+    before = await keyring(alice)
+    for body in (carol.public + mallory.bare + name + stolen, mallory.bare + name + stolen):
+        answer(body)
+        with pytest.raises(KeyserverMismatch):
+            await alice.wkd_import(carol.email)
+        assert await keyring(alice) == before
+
+
+async def test_all_true_keys_of_a_directory_are_imported(
+    directory: tuple[GnuPG, Callable[[bytes], int]], made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    (alice, answer), (carol, _) = directory, made_keys
+    with temporary_home() as home:
+        newer = make_key(home, carol.email)
+    answer(carol.public + newer.public)
+    result = await alice.wkd_import(carol.email)
+    assert result.fingerprints == (carol.fingerprint, newer.fingerprint)
+    assert result.imported == 2
+    assert {carol.fingerprint, newer.fingerprint} < set(await keyring(alice))
 
 
 async def test_the_truth_is_imported(hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]) -> None:

@@ -204,7 +204,7 @@ WEAKENINGS = (
         "keyserver_gives_another_key",
         (LOOKUPS, "    for key in keys:\n        _require(key)\n", ""),
         (LOOKUPS, "    if others:", "    if False:"),
-        (GNUPG, "        found.confirm(await keys_of(reply))\n", ""),
+        (GNUPG, "            one.confirm(await keys_of(reply))\n", ""),
         (
             LOOKUPS,
             'raise KeyserverMismatch(f"a {tag_name(part.tag)}',
