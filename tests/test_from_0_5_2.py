@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at
+from tests.tor.processes import keyserver_server
+from tests.tor.socks import RecordingProxy
 from tiny_gnupg import (
     BadPassphrase,
     CommandFailed,
@@ -17,6 +21,7 @@ from tiny_gnupg import (
     NotSigned,
     run,
 )
+from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
 
 #: The text of 0.5.2's own tests: blanks and line ends where programs like to lose them.
 TEXT = "\n  twenty\ntwo\narmed\ndogs\nrush\nthe\nkibble  \n\n"
@@ -159,6 +164,45 @@ def test_set_home_permissions_reports_what_is_not_there(
     home.chmod(0o755)
     gpg.set_home_permissions(home)
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_urls_follow_the_port_and_the_keyserver(home: Path) -> None:
+    gpg = alice_at(home)
+    base = DEFAULT_KEYSERVER
+    for port in (80, 81):
+        gpg.port = port
+        assert gpg.keyserver == f"{base}:{port}/"
+        assert gpg.keyserver_export_api == f"{base}:{port}/vks/v1/upload"
+        assert gpg.keyserver_verify_api == f"{base}:{port}/vks/v1/request-verify"
+        assert gpg.searchserver == f"{base}:{port}/search?q="
+    gpg.set_network_variables(keyserver="https://keys.example.org", search="find/")
+    assert (gpg.port, gpg.searchserver) == (443, "https://keys.example.org:443/find/")
+
+
+def test_a_homedir_is_formatted_as_an_absolute_path(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    gpg = alice_at(home)
+    assert gpg.format_homedir("~/a/../b") == "/home/somebody/b"
+    assert gpg.format_homedir("relative") == os.path.join(os.getcwd(), "relative")
+
+
+async def test_the_two_steps_of_a_publication_apart(alice: GnuPG) -> None:
+    host = DEFAULT_KEYSERVER.removeprefix("http://")
+    with keyserver_server() as keyserver:
+        async with RecordingProxy({host: keyserver.port}) as proxy:
+            alice.set_network_variables(tor_port=proxy.port)
+            uploaded = json.loads(await alice.raw_api_export())
+            assert uploaded["key_fpr"] == alice.fingerprint
+            assert uploaded["status"] == {ALICE: "unpublished"}
+            asking = {"token": uploaded["token"], "addresses": [ALICE]}
+            for payload in (asking, json.dumps(asking)):
+                asked = json.loads(await alice.raw_api_verify(payload))
+                assert asked["status"] == {ALICE: "pending"}
+            assert await alice.search(ALICE) == ""
+            assert set(keyserver.confirm_all()) == {ALICE}
+            assert (await alice.search(ALICE)).endswith(alice.fingerprint)
 
 
 async def test_every_packet_leads_to_the_key_that_is_signer_and_recipient(alice: GnuPG) -> None:
