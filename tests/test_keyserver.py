@@ -41,7 +41,7 @@ from tiny_gnupg.errors import (
     TorUnavailable,
 )
 from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Interface, Keyserver
-from tiny_gnupg.lookups import MOST_PACKETS, FoundKey, found_key, found_keys, query, same_address
+from tiny_gnupg.lookups import MOST_PACKETS, FoundKey, found_key, found_keys, query
 from tiny_gnupg.results import Key
 from tiny_gnupg.selection import Kind, Term
 from tiny_gnupg.tor import Network, NetworkSettings
@@ -364,12 +364,6 @@ def test_what_gpg_does_not_accept_of_a_key_does_not_count() -> None:
 def test_a_revoked_user_id_still_names_its_key() -> None:
     found = FoundKey(query("a@x.org"), FINGERPRINT, (), ("<a@x.org>",), b"")
     found.confirm([listed(FINGERPRINT, "a@x.org", revoked=True)])
-
-
-def test_addresses_are_compared_as_gpg_does() -> None:
-    assert same_address("Bob@X.org", "bob@x.ORG")
-    assert not same_address("böb@x.org", "BÖB@x.org")
-    assert not same_address("bob@x.org", "bob@x.org.evil")
 
 
 # --- the answers to an upload --------------------------------------------------------------------

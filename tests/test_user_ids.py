@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiny_gnupg.user_ids import address, split_user_id
+from tiny_gnupg.user_ids import address, same_address, split_user_id
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,9 @@ def test_splitting_a_user_id_loses_no_address(before: str, after: str) -> None:
     left = "".join((text.replace(f"<{email}>", "", 1) if email else text).split())
     for part in (name, comment):
         assert "".join(part.split()) in left, "nothing is made up"
+
+
+def test_addresses_are_compared_as_gpg_does() -> None:
+    assert same_address("Bob@X.org", "bob@x.ORG")
+    assert not same_address("böb@x.org", "BÖB@x.org")
+    assert not same_address("bob@x.org", "bob@x.org.evil")

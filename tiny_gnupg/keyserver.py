@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import KeyserverError, KeyserverMismatch, NetworkError, NotOnKeyserver, TorUnavailable
-from .lookups import FoundKey, found_key, found_keys, query, same_address
+from .lookups import FoundKey, found_key, found_keys, query
 from .selection import Kind, Term
-from .user_ids import address
+from .user_ids import address, same_address
 from .zbase32 import z_base_32
 
 if TYPE_CHECKING:

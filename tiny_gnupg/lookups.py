@@ -37,7 +37,7 @@ from .framing import (
 from .identity import key_fingerprint, key_id_of, signature_issuer
 from .results import Key
 from .selection import Kind, Term, classify, matching
-from .user_ids import address
+from .user_ids import address, same_address
 
 MOST_PACKETS = 50_000
 """More than any honest key has; the keys that were flooded in 2019 had 150,000 signatures."""
@@ -98,12 +98,6 @@ def query(uid: str) -> Term:
             hint="look up a whole fingerprint, 16-digit key id or e-mail address",
         )
     return term
-
-
-def same_address(one: str, other: str) -> bool:
-    """Tell whether two addresses are one to gpg: equal, ASCII letters in either case."""
-    first, second = (text.encode(errors="surrogatepass") for text in (one, other))
-    return first.lower() == second.lower()
 
 
 def found_key(term: Term, answer: bytes) -> FoundKey:

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .results import Key, UserID
-from .user_ids import address
+from .user_ids import address, lower, same_address
 
 
 class Kind(StrEnum):
@@ -127,12 +127,7 @@ def _each(key: Key, name: str) -> set[str]:
 
 
 def _fitting(kind: Kind, value: str) -> Callable[[UserID], bool]:
-    wanted = _lower(value)
     if kind is Kind.EMAIL:
-        return lambda user_id: _lower(user_id.email) == wanted
-    return lambda user_id: wanted in _lower(user_id.text)
-
-
-def _lower(text: str) -> bytes:
-    # bytes.lower() knows ASCII letters only, and so does gpg.
-    return text.encode(errors="surrogatepass").lower()
+        return lambda user_id: same_address(user_id.email, value)
+    wanted = lower(value)
+    return lambda user_id: wanted in lower(user_id.text)

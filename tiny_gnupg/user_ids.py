@@ -6,6 +6,7 @@ Pure: text in, text out. The rules:
    or the whole user id.
 2. What stands around it is a name, and a comment where it ends with a pair of parentheses: that is
    custom, and no more.
+3. Case does not matter, for ASCII letters only, as gpg compares.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ def address(user_id: str) -> str:
     if pattern.fullmatch(candidate) and not domain.endswith(".") and ".." not in domain:
         return candidate
     return ""
+
+
+def same_address(one: str, other: str) -> bool:
+    """Tell whether two addresses are one to gpg."""
+    return lower(one) == lower(other)
+
+
+def lower(text: str) -> bytes:
+    """Give text in the one form in which gpg compares it."""
+    # bytes.lower() knows ASCII letters only, and so does gpg.
+    return text.encode(errors="surrogatepass").lower()
 
 
 def split_user_id(text: str) -> tuple[str, str, str]:

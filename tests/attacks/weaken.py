@@ -181,8 +181,8 @@ WEAKENINGS = (
         "another_key_under_the_name",
         (
             "tiny_gnupg/selection.py",
-            "_lower(user_id.email) == wanted",
-            "wanted in _lower(user_id.text)",
+            "same_address(user_id.email, value)",
+            "lower(value) in lower(user_id.text)",
         ),
         ("tiny_gnupg/selection.py", 'Kind.EMAIL: "<{}>"', 'Kind.EMAIL: "{}"'),
     ),
