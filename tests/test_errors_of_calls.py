@@ -344,6 +344,9 @@ async def test_wrong_types_are_refused(alice: GnuPG) -> None:
         await GnuPG(homedir=alice.home).gen_key()
     with pytest.raises(ValueError, match="protection"):
         GnuPG(protection="rot13")  # type: ignore[arg-type]
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match="limit is a number of processes"):
+            GnuPG(limit=limit)
     with pytest.raises(ValueError, match="empty passphrase"):
         await alice.encrypt_symmetric("x", "")
     with pytest.raises(ValueError, match="reason"):

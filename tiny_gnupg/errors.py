@@ -151,7 +151,7 @@ class KeyNotFound(GnuPGError, KeyError):
 
 
 class AmbiguousKey(GnuPGError, LookupError):
-    """Several keys fit; ``.candidates`` holds their fingerprints."""
+    """Several keys, or user ids of one, fit; ``.candidates`` has their fingerprints, or texts."""
 
     default_hint = "name the key by its 40-hex fingerprint"
 

@@ -127,7 +127,8 @@ class GnuPG:
         max_output: bytes that one call in memory may produce; None is without bound.
 
     Raises:
-        ValueError: control characters in an argument, or a leading ``%`` in a name.
+        ValueError: control characters in an argument, a leading ``%`` in a name, or a value that
+            is none of those above.
         BinaryNotFound: there is no gpg.
         FileNotFoundError: ``torify`` is not installed.
     """
@@ -158,6 +159,8 @@ class GnuPG:
         self.max_output = max_output
         if protection is not None and protection not in KINDS:
             raise ValueError(f"protection is one of {', '.join(KINDS)}, not {protection!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
         self._bounds = _Bounds(protection, timeout, limit)
         self._stretched: dict[tuple[int, str, str], Future[bytes]] = {}
         self.executable = str(binary.find_executable(os.fspath(executable) if executable else None))
