@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.homes import DEBIAN_KEYRING, Home, temporary_home
+from tests.keys import NOW, subkey
+from tests.keys import key as made
 from tests.openpgp import without_user_ids
 from tiny_gnupg.armor import enarmor
 from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP
@@ -17,6 +20,7 @@ from tiny_gnupg.identity import key_fingerprint
 from tiny_gnupg.listing import format_list_keys, parse_colons
 from tiny_gnupg.uidless import (
     PLACEHOLDER,
+    encryption_key,
     insert_placeholder,
     is_bare,
     is_placeholder,
@@ -259,3 +263,21 @@ def test_every_key_of_debian_keyring_is_split_and_named_as_gpg_does() -> None:
         assert insert_placeholder(bare.data, key.user_ids).startswith(
             key.data[: frame(key.data)[0].length]
         )
+
+
+def test_the_newest_part_that_lives_and_can_encrypt_is_encrypted_to() -> None:
+    later = NOW + timedelta(days=1)
+    old, new = (
+        subkey("e", fingerprint="C" * 40),
+        subkey("e", fingerprint="D" * 40, created=later),
+    )
+    unfit = (
+        subkey("s", created=later + timedelta(days=1)),
+        subkey("e", created=later + timedelta(days=1), revoked=True),
+        subkey("e", created=later + timedelta(days=1), expired=True),
+    )
+    assert encryption_key(made("c", old, *unfit, new)) == new.fingerprint
+    assert encryption_key(made("c", new, old)) == new.fingerprint
+    assert encryption_key(made("c", subkey("e", created=None), old)) == old.fingerprint
+    assert encryption_key(made("ce")) == "A" * 40
+    assert encryption_key(made("c", *unfit)) == ""
