@@ -116,13 +116,24 @@ async def _calls(
     }
 
 
-def operation_rows(found: Operations) -> list[Row]:
-    """Compare single operations with gpg's, and those with a passphrase with python-gnupg's."""
+async def bare_rows(scene: Scene, rounds: int) -> list[Row]:
+    """Compare single operations with the bare command line's, in turn with nothing between.
+
+    A peer's quarter of a second between two calls leaves the processor's caches to others, and
+    Python then takes longer to begin; how much, the table of all programs shows.
+    """
     rows = []
-    for name, times in found.items():
-        ours, gpg = times[OURS], times[GPG]
+    for name, (call, bare) in (await _calls(scene, scene.ours)).items():
+        found = await interleaved({GPG: timed_plain(bare), OURS: timed(call)}, rounds)
+        ours, gpg = found[OURS], found[GPG]
         note = f"of the best times: {ours.best / gpg.best:.2f} x"
         rows.append(Row(f"{name} over the bare gpg command line", ours / gpg, 1.10, note=note))
+    return rows
+
+
+def passphrase_rows(found: Operations) -> list[Row]:
+    """Compare operations with a passphrase with python-gnupg's."""
+    rows = []
     for name in ("sign", "decrypt"):
         times = found[name]
         peer = times.get("python-gnupg")

@@ -49,6 +49,7 @@ from .errors import (
     CommandFailed,
     GnuPGError,
     KeyNotFound,
+    KeyserverMismatch,
     NoSecretKey,
     NotOnKeyserver,
     NotOpenPGP,
@@ -1732,7 +1733,7 @@ class GnuPG:
         Raises:
             KeyNotFound: no such key is here.
             NotOnKeyserver: the one key that was named is not on the server.
-            KeyserverMismatch: the server answered with another key.
+            KeyserverMismatch: the server answered with another key; all others were updated.
             KeyserverError: it refuses.
             TorUnavailable: Tor does not reach it.
         """
@@ -1741,19 +1742,26 @@ class GnuPG:
             await self._refresh(fingerprint)
             return (fingerprint,)
         turns = asyncio.Semaphore(REFRESHED_AT_ONCE)
+        lies: list[KeyserverMismatch] = []
 
         async def update(fingerprint: str) -> str:
             async with turns:
-                with suppress(NotOnKeyserver):
+                try:
                     await self._refresh(fingerprint)
-                    return fingerprint
-            return ""
+                except NotOnKeyserver:
+                    return ""
+                except KeyserverMismatch as lie:  # no reason for the other keys to stay old
+                    lies.append(lie)
+            return fingerprint
 
         updates = [asyncio.ensure_future(update(one)) for one in await self.list_keys()]
         try:
-            return tuple(filter(None, await asyncio.gather(*updates)))
+            found = tuple(filter(None, await asyncio.gather(*updates)))
         finally:
             await uninterrupted(cancel_all(*updates))
+        if lies:
+            raise lies[0]
+        return found
 
     async def _refresh(self, fingerprint: str) -> None:
         async with self._network.isolated() as network:

@@ -21,10 +21,10 @@ Hear = Callable[[bytes], object]
 #: Bytes, or characters, moved at once: large enough that Python is not what a message waits for,
 #: small enough that the event loop is never held up.
 CHUNK = 2**18
-#: Seconds that a child without a long input, whose output nobody hears as it comes, is left
-#: alone, unless it ends before. Most do, and being woken at each of its lines takes longer than
-#: reading them all at its end; one that fills a pipe waits so long.
-HEAD_START = 0.02
+#: Seconds that a child without a long input is left alone, unless it ends before. Most do, and
+#: being woken at each of its lines takes longer than reading them all at its end; one that fills
+#: a pipe waits so long. The short start is for output that is heard as it comes.
+HEAD_START, SHORT_START = 0.02, 0.005
 #: Bytes of status lines, and of messages for people, that one run may produce.
 MOST_TOLD = 2**26
 
@@ -151,21 +151,21 @@ class Traffic:
         return self._done
 
     async def until_done(self, exiting: asyncio.Future[Any]) -> None:
-        """Serve all pipes until the child has exited, as ``exiting`` tells."""
+        """Serve all pipes until the child has exited, as ``exiting`` and ``drain`` are told."""
         self._close_childs_ends()
-        exiting.add_done_callback(self._on_exit)
-        if self._writers or self._commands is not None or self._hear is not None:
+        if self._writers or self._commands is not None:
             self.serve()
         else:
-            self._timer = self._loop.call_later(HEAD_START, self.serve)
+            head_start = HEAD_START if self._hear is None else SHORT_START
+            self._timer = self._loop.call_later(head_start, self.serve)
         try:
             await self._done
             await exiting
         finally:
             exiting.cancel()
 
-    def _on_exit(self, _: object) -> None:
-        """Read what a child has left in its pipes: all of it is there, whoever still holds them."""
+    def drain(self) -> None:
+        """Read what a child that has exited left in its pipes; nobody else's writing counts."""
         try:
             for fd, sink in list(self._readers.items()):
                 while fd in self._readers and self._on_readable(fd, sink):

@@ -22,7 +22,7 @@ import logging
 import os
 import shlex
 import subprocess
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -142,7 +142,7 @@ async def run_program(
         child = _spawn(full, standard, traffic.inherited)
         try:
             async with asyncio.timeout(timeout):
-                await traffic.until_done(_exit_of(child))
+                await traffic.until_done(_exit_of(child, traffic.drain))
         except TimeoutError:
             raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
         finally:
@@ -335,22 +335,31 @@ async def _end(child: subprocess.Popen[bytes]) -> None:
         await _exit_of(child)
 
 
-def _exit_of(child: subprocess.Popen[bytes]) -> asyncio.Future[Any]:
-    """Give what comes when a child has exited and is reaped; to cancel it is to watch no more."""
+def _exit_of(
+    child: subprocess.Popen[bytes], tell: Callable[[], object] = lambda: None
+) -> asyncio.Future[Any]:
+    """Give what comes when a child has exited and is reaped; to cancel it is to watch no more.
+
+    ``tell`` is called at once then, where callbacks of the result wait for a turn of the loop.
+    """
     loop = asyncio.get_running_loop()
     exited: asyncio.Future[Any] = loop.create_future()
+
+    def reap() -> None:
+        child.poll()
+        if not exited.done():
+            exited.set_result(None)
+            tell()
+
     if child.poll() is not None:
-        exited.set_result(None)  # reaped already: its number may be another process's by now
+        reap()  # reaped already: its number may be another process's by now
         return exited
     try:
         pidfd = os.pidfd_open(child.pid)
     except (AttributeError, OSError):  # no such call on this system, or no descriptor left
-        return loop.run_in_executor(None, child.wait)
-
-    def reap() -> None:
-        child.wait()
-        if not exited.done():
-            exited.set_result(None)
+        exited = loop.run_in_executor(None, child.wait)
+        exited.add_done_callback(lambda _: tell())
+        return exited
 
     def unwatch(_: object) -> None:
         loop.remove_reader(pidfd)

@@ -11,7 +11,7 @@ from tests.attacks.conftest import LIAR, Hostile
 from tests.homes import temporary_home
 from tests.tor import openpgp
 from tests.tor.material import MISMATCHES, MadeKey, make_key
-from tiny_gnupg import GnuPG, GnuPGError, KeyserverMismatch, keyserver
+from tiny_gnupg import GnuPG, GnuPGError, KeyserverError, KeyserverMismatch, keyserver
 
 
 async def keyring(gpg: GnuPG) -> dict[str, tuple[str, ...]]:
@@ -64,15 +64,31 @@ async def test_an_update_brings_no_other_key(
     assert await keyring(alice) == before
 
 
-async def test_one_lie_ends_the_update_of_all_and_leaves_none_under_way(
+async def test_a_lie_about_one_key_keeps_no_other_from_its_update(
     hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]
 ) -> None:
-    alice = await hostile.alice("another-key")
+    """The server answers with Carol's key, whichever is asked for."""
+    (carol, mallory), alice = made_keys, await hostile.alice("the-truth")
+    for key in (mallory.public, carol.bare):
+        await alice.text_import(key)
+    before = await keyring(alice)
+    with pytest.raises(KeyserverMismatch):
+        await alice.refresh()
+    after = await keyring(alice)
+    assert carol.email in str(after.pop(carol.fingerprint))
+    assert carol.email not in str(before.pop(carol.fingerprint))
+    assert after == before
+
+
+async def test_what_ends_the_update_of_all_leaves_none_under_way(
+    hostile: Hostile, made_keys: tuple[MadeKey, MadeKey]
+) -> None:
+    alice = await hostile.alice("not-http")
     for made in made_keys:
         await alice.text_import(made.armored)
     before, tasks = await keyring(alice), asyncio.all_tasks()
     assert len(before) == 4
-    with pytest.raises(KeyserverMismatch):
+    with pytest.raises(KeyserverError):
         await alice.refresh()
     updates = [one for one in asyncio.all_tasks() - tasks if "refresh" in repr(one.get_coro())]
     assert updates == []
