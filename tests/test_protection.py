@@ -20,7 +20,7 @@ from tests.instances import MakeGnuPG, alice_at, bob_at
 from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, HomeUnusable
 from tiny_gnupg.protection import LOW_COUNT, Protection
 
-RUNS = 11
+RUNS = 7
 
 
 def test_stretching_is_scrypt() -> None:

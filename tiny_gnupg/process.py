@@ -346,7 +346,7 @@ def _exit_of(
     exited: asyncio.Future[Any] = loop.create_future()
 
     def reap() -> None:
-        child.poll()
+        child.wait()  # not poll: a tracer, like strace, may have it first
         if not exited.done():
             exited.set_result(None)
             tell()

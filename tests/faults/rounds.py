@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.instances import PASSPHRASE, alice_at
 from tiny_gnupg import GnuPG
 
-ROUNDS = int(os.environ.get("TINY_GNUPG_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("TINY_GNUPG_ROUNDS", "15"))
 SEED = int(os.environ.get("TINY_GNUPG_SEED") or random.SystemRandom().randrange(10**9))
 
 Operation = Callable[[], Awaitable[object]]
