@@ -62,7 +62,7 @@ async def interleaved(calls: Mapping[str, Timed], rounds: int) -> dict[str, Medi
             found = await call()
             if turn and found is not None:
                 taken.setdefault(name, []).append(found)
-    return {name: Median.of(times) for name, times in taken.items()}
+    return {name: Median.of(taken[name]) for name in calls if name in taken}
 
 
 class Pauses:
