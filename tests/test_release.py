@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.release.__main__ import draw
-from scripts.release.debian_python import get_python
 from scripts.release.environments import Outcome
-from scripts.release.pythons import Python, ask_python, candidates, choose_pythons
+from scripts.release.pythons import Python, ask_python, candidates, choose_pythons, debian_python
 from scripts.release.running import Failure
 
 RUNNING = sys.version_info[:2]
@@ -70,8 +69,9 @@ def test_a_python_that_is_not_to_be_had_is_told_with_the_reason(
 
 
 def test_a_python_that_was_got_before_is_taken_where_it_runs(tmp_path: Path) -> None:
-    got = write_program(tmp_path / "usr/bin/python3.99", "exit 0")
-    assert get_python("3.99", Path("patchelf"), tmp_path) == got
+    path = tmp_path / "usr/bin/python3.99"
+    write_program(path, f"""echo '[[3, 99, 0], "{path}"]'""")
+    assert debian_python("3.99", tmp_path) == Python((3, 99, 0), path)
 
 
 def test_the_table_has_a_line_for_each_python_and_then_what_failed() -> None:

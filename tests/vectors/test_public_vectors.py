@@ -14,7 +14,7 @@ import pytest
 from tests.homes import VECTORS, needs_vectors
 from tests.instances import PlainGpg
 from tests.leftovers import clean_home
-from tests.peers.gpg24 import NotToBeHad, staged
+from tests.peers.gpg24 import gpg24
 from tiny_gnupg import (
     AmbiguousKey,
     BadPassphrase,
@@ -34,12 +34,7 @@ PASSPHRASE = "a passphrase of ours"
 
 @pytest.fixture(params=["the gpg that is used", "GnuPG 2.4"])
 def executable(request: pytest.FixtureRequest) -> Path:
-    if request.param != "GnuPG 2.4":
-        return find_executable()
-    try:
-        return staged()
-    except NotToBeHad as reason:
-        pytest.skip(f"no GnuPG 2.4 is to be had here: {reason}")
+    return gpg24() if request.param == "GnuPG 2.4" else find_executable()
 
 
 @pytest.fixture
