@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import cycle, pairwise
 from math import ceil, floor, log10
 
 WIDTH, LABEL, BAR, GAP = 860, 250, 14, 26
@@ -24,15 +24,10 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], caption: str) ->
     Returns:
         An SVG document.
     """
-    programs = list(dict.fromkeys(name for group in groups.values() for name in group))
-    colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(programs)}
+    colour = _colours(groups)
     times = [1000 * value for group in groups.values() for value in group.values()]
     scale = Scale.over(times, start=LABEL, end=WIDTH - 90)
-    body, y = [_text(20, 28, title, size=17, weight="bold")], 48
-    for name in programs:
-        body.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
-        body.append(_text(40, y + 11, name))
-        y += 18
+    body, y = _head(title, colour)
     top = y = y + 14
     for operation, group in groups.items():
         body.append(_text(20, y + 11, operation, weight="bold"))
@@ -68,13 +63,8 @@ def lines(title: str, panels: Mapping[str, Mapping[str, Line]], caption: str) ->
     Returns:
         An SVG document.
     """
-    programs = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    colour = dict(zip(programs, COLOURS, strict=False))
-    body, y = [_text(20, 28, title, size=17, weight="bold")], 48
-    for name in programs:
-        body.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
-        body.append(_text(40, y + 11, name))
-        y += 18
+    colour = _colours(panels)
+    body, y = _head(title, colour)
     top = y + 34
     for place, (what, panel) in enumerate(panels.items()):
         left = LEFT + place * (PANEL + LEFT)
@@ -82,6 +72,22 @@ def lines(title: str, panels: Mapping[str, Mapping[str, Line]], caption: str) ->
         body += _panel(panel, colour, left, top)
     body.append(_text(20, top + PANEL + BELOW - 14, caption, size=11))
     return _document(body, top + PANEL + BELOW)
+
+
+def _colours(shown: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Give each program that is shown somewhere its colour."""
+    programs = dict.fromkeys(name for one in shown.values() for name in one)
+    return dict(zip(programs, cycle(COLOURS), strict=False))
+
+
+def _head(title: str, colour: Mapping[str, str]) -> tuple[list[str], int]:
+    """Draw the title, and which colour is which program; give how far down that goes, too."""
+    drawn, y = [_text(20, 28, title, size=17, weight="bold")], 48
+    for name, its in colour.items():
+        drawn.append(f'<rect x="20" y="{y}" width="12" height="12" fill="{its}"/>')
+        drawn.append(_text(40, y + 11, name))
+        y += 18
+    return drawn, y
 
 
 def _panel(panel: Mapping[str, Line], colour: Mapping[str, str], left: int, top: int) -> list[str]:

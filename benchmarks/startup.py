@@ -35,11 +35,11 @@ class Imports:
 async def import_costs(rounds: int) -> Imports:
     """Import the package in fresh interpreters, compiled as after pip; see what came with it."""
     with tempfile.TemporaryDirectory(prefix="tgb") as compiled:
-        return await _import_costs(rounds, {"PYTHONPYCACHEPREFIX": compiled})
+        return await _import_costs(rounds, compiled)
 
 
-async def _import_costs(rounds: int, cache: dict[str, str]) -> Imports:
-    environment = {**os.environ, **cache}
+async def _import_costs(rounds: int, compiled: str) -> Imports:
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
