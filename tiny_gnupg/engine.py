@@ -133,11 +133,7 @@ class Engine:
         **channels: Unpack[Channels],
     ) -> Reply:
         """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
-        if writing:
-            async with self.locked(writing=True):
-                return await self.run_locked(options, attended=attended, **channels)
-        await self.open()
-        async with self.home.lock.held(writing=False):
+        async with self.locked(writing=writing):
             return await self.run_locked(options, attended=attended, **channels)
 
     async def run_locked(
