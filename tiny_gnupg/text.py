@@ -9,7 +9,7 @@ from typing import AnyStr
 from .errors import NotText
 
 #: Pieces in which long text is decoded, so that the event loop is never held up (bytes).
-PIECE = 2**20
+PIECE = 2**18
 
 
 async def as_text(data: bytes) -> str:
