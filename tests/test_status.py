@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tiny_gnupg.status import (
     describe,
     gpg_error_code,
     parse_status,
+    read_time,
     unescape_percent,
 )
 
@@ -97,6 +99,22 @@ def test_bytes_that_are_not_utf8_survive() -> None:
 )
 def test_percent_escapes(escaped: str, plain: str) -> None:
     assert unescape_percent(escaped) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("1763708765", datetime(2025, 11, 21, 7, 6, 5, tzinfo=UTC)),
+        ("20251121T070605", datetime(2025, 11, 21, 7, 6, 5, tzinfo=UTC)),
+        *(
+            (no_time, None)
+            for no_time in ("", "-", "none", "20251321T070605", "9" * 12, "9" * 5000)
+        ),
+    ],
+)
+def test_a_time_is_read_in_either_form(text: str, moment: datetime | None) -> None:
+    assert read_time(text) == moment
 
 
 @given(st.binary())

@@ -23,7 +23,6 @@ from .keytable import keys_of
 from .process import uninterrupted
 from .protection import Protection
 from .results import ImportResult, Key
-from .uidless import with_stand_ins
 
 PUBLIC, SECRET, TRUST, REVOCATIONS = (
     "public.gpg",
@@ -174,11 +173,9 @@ async def _import(aside: Engine, source: Path) -> None:
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:
     """Import what a backup holds of all public keys, where the home's lock is held."""
     replies = [await engine.run_locked(command.import_backup(), stdin=block)]
-    if intake.import_counts(replies[0]).get("no_user_id"):
-        held = intake.taken_keys(replies[0])
-        bare = await asyncio.to_thread(with_stand_ins, block, held)
-        if bare:
-            replies.append(await engine.run_locked(command.import_keys(bare=True), stdin=bare))
+    bare = await asyncio.to_thread(intake.left_out, replies[0], block)
+    if bare:
+        replies.append(await engine.run_locked(command.import_keys(bare=True), stdin=bare))
     return intake.imported(*replies)
 
 

@@ -28,7 +28,6 @@ from .listing import parse_colons
 from .process import uninterrupted
 from .protection import Kind
 from .results import ImportResult, Key
-from .uidless import with_stand_ins
 
 #: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
 #: between.
@@ -274,9 +273,7 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         for key in found:
             await _take_over_there(aside, key, inner, outer)
         public = await aside.run(command.export([key.fingerprint for key in found]))
-        bare = b""
-        if result.no_user_id:
-            bare = await asyncio.to_thread(with_stand_ins, block, result.fingerprints)
+        bare = await asyncio.to_thread(intake.left_out, reply, block)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
             merged = [await engine.run_locked(command.import_keys(), stdin=public.stdout)]

@@ -1376,14 +1376,11 @@ class GnuPG:
 
     async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
         """Import public keys, those without user ids among them."""
-        reply = await self._write(command.import_keys(found=found), stdin=key)
-        replies = [reply]
-        if intake.import_counts(reply).get("no_user_id"):
-            held = intake.taken_keys(reply)
-            bare = await asyncio.to_thread(with_stand_ins, _octets(key), held)
-            if bare:
-                options = command.import_keys(found=found, bare=True)
-                replies.append(await self._write(options, stdin=bare))
+        replies = [await self._write(command.import_keys(found=found), stdin=key)]
+        bare = await asyncio.to_thread(intake.left_out, replies[0], _octets(key))
+        if bare:
+            options = command.import_keys(found=found, bare=True)
+            replies.append(await self._write(options, stdin=bare))
         result = intake.imported(*replies)
         for fingerprint in (one for reply in replies for one in intake.gained_user_ids(reply)):
             await self._drop_stand_in(fingerprint)

@@ -19,6 +19,7 @@ from .errors import ImportFailed
 from .outcome import Reply, system_failure
 from .results import ImportResult
 from .status import KEYWORDS
+from .uidless import with_stand_ins
 
 _NEW_KEY, _NEW_USER_IDS, _NEW_SIGNATURES, _SECRET = 1, 2, 4, 16
 
@@ -70,9 +71,19 @@ def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]
     return accepted, counts
 
 
-def taken_keys(reply: Reply) -> list[str]:
-    """Give the fingerprints of the keys that an import took."""
-    return list(_accepted(reply))
+def left_out(reply: Reply, block: bytes) -> bytes:
+    """Give the keys that an import of a block left out because they have no user id.
+
+    Args:
+        reply: what gpg answered.
+        block: what was imported.
+
+    Returns:
+        The keys with our stand-in, for ``import_keys(bare=True)``; ``b""`` where none was left out.
+    """
+    if not import_counts(reply).get("no_user_id"):
+        return b""
+    return with_stand_ins(block, _accepted(reply))
 
 
 def gained_user_ids(reply: Reply) -> list[str]:

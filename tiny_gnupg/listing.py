@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .results import Capability, Key, OwnerTrust, PublicKeyAlgorithm, Subkey, UserID, Validity
+from .status import read_time
 from .uidless import is_placeholder
 from .user_ids import address, split_user_id
 
@@ -148,7 +149,7 @@ def _common(part: _Part, now: datetime) -> dict[str, Any]:
     """Read what a primary key and a subkey have in common, under the names of both classes."""
     record = part.record
     validity = _validity(record)
-    expires = _time(record[_EXPIRES])
+    expires = read_time(record[_EXPIRES])
     card = record[_CARD]
     return {
         "fingerprint": part.fingerprint,
@@ -156,7 +157,7 @@ def _common(part: _Part, now: datetime) -> dict[str, Any]:
         "algorithm": PublicKeyAlgorithm(_number(record[_ALGORITHM])),
         "curve": record[_CURVE],
         "bits": _number(record[_BITS]),
-        "created": _time(record[_CREATED]),
+        "created": read_time(record[_CREATED]),
         "expires": expires,
         "validity": validity,
         "capabilities": frozenset(
@@ -180,16 +181,6 @@ def _validity(record: list[str]) -> Validity:
 
 def _number(text: str) -> int:
     return int(text) if len(text) < 12 and text.isascii() and text.isdigit() else 0
-
-
-def _time(text: str) -> datetime | None:
-    """Read seconds since the epoch, or doc/DETAILS' ISO form ``19660205T091500``."""
-    try:
-        if "T" in text:
-            return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 _C_ESCAPES = re.compile(r"(?:\\(?:x[0-9A-Fa-f]{2}|[abfnrtv0\\'\"]))+")
@@ -229,7 +220,7 @@ def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
         comment=comment,
         validity=validity,
         revoked=_is_revoked(record, key_revoked),
-        created=_time(record[_CREATED]),
+        created=read_time(record[_CREATED]),
         hash=record[_HASH],
         placeholder=placeholder,
         attribute=attribute,
@@ -335,7 +326,7 @@ class Addresses:
             if (
                 email
                 and not _is_revoked(record, key_revoked)
-                and _time(record[_CREATED]) is not None
+                and read_time(record[_CREATED]) is not None
                 and not is_placeholder(text, self._fingerprint)
             ):
                 return email

@@ -20,8 +20,6 @@ live here, once:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from .errors import (
@@ -48,7 +46,7 @@ from .results import (
     Validity,
     Verification,
 )
-from .status import ErrorCode, Status, describe, unescape_percent
+from .status import ErrorCode, Status, describe, read_time, unescape_percent
 from .uidless import is_placeholder
 
 #: With one of these, nothing that gpg wrote is to be believed.
@@ -101,15 +99,15 @@ def _signature(group: list[Status]) -> Signature:
     word = next((line.keyword for line in group if line.keyword in _STATES), "ERRSIG")
     judged, valid, error = said.get(word, {}), said.get("VALIDSIG", {}), said.get("ERRSIG", {})
     key = judged.get("key", "")
-    hashed = valid or error
+    hashed, expires = valid or error, valid.get("expires", "")
     return Signature(
         status=_state(word, valid, error),
         fingerprint=valid.get("fingerprint") or _long(error.get("fingerprint", "")) or _long(key),
         primary_fingerprint=valid.get("primary_fingerprint") or valid.get("fingerprint", ""),
         key_id=key[-16:] or valid.get("fingerprint", "")[-16:],
         user_id=_shown(judged.get("user_id", "")),
-        created=_time(hashed.get("created", "")),
-        expires=_time(valid.get("expires", "")),
+        created=read_time(hashed.get("created", "")),
+        expires=None if expires == "0" else read_time(expires),
         hash=_number(HashAlgorithm, hashed.get("hash_algorithm", "")),
         algorithm=_number(PublicKeyAlgorithm, hashed.get("public_key_algorithm", "")),
         trust=next((_TRUST[line.keyword] for line in group if line.keyword in _TRUST), None),
@@ -150,16 +148,6 @@ def _long(text: str) -> str:
 
 def _number(kind: Any, text: str) -> Any:
     return kind(int(text)) if text.isascii() and text.isdecimal() else None
-
-
-def _time(text: str) -> datetime | None:
-    """Read seconds since the epoch, or gpg's ISO form; 0 and nothing mean none."""
-    if text.isascii() and text.isdecimal() and int(text):
-        return datetime.fromtimestamp(int(text), UTC)
-    if "T" in text:
-        with suppress(ValueError):
-            return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return None
 
 
 # -- verification --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -80,6 +81,23 @@ def unescape_percent(text: str) -> str:
         way of ``errors.printable``.
     """
     return _ESCAPES.sub(_plain, text)
+
+
+def read_time(text: str) -> datetime | None:
+    """Read a time of a status line or of a listing.
+
+    Args:
+        text: seconds since the epoch, or doc/DETAILS' ISO form ``19660205T091500``.
+
+    Returns:
+        The moment, in UTC; None where the text is no time.
+    """
+    try:
+        if "T" in text:
+            return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _plain(escapes: re.Match[str]) -> str:
