@@ -150,6 +150,7 @@ setup(
             "pytest>=9.0",
             "pytest-asyncio>=1.4",
             "pytest-cov>=5.0",
+            "pytest-xdist>=3.8",
             "ruff>=0.12",
             "setuptools>=77.0.3",
             "sphinx>=8.1",

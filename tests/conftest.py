@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import functools
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.homes import Home, temporary_home
 from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
@@ -20,36 +24,70 @@ from tests.leftovers import clean_home
 from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
 
-_FIGURES = pytest.StashKey[list[str]]()
+_HERE = Path(__file__).parent
+_FIGURE = "figure"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for what the tests measure, and let children be interrupted."""
+    """Register the marker of tests that look at the clock, and let children be interrupted."""
+    config.addinivalue_line("markers", "timed: holds times to a bound; runs first, and alone")
     # A shell gives its background jobs a SIGINT that is ignored, and they hand that on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.stash[_FIGURES] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what is timed first: a process that has run 2,000 tests is not one that a user has."""
-    items.sort(key=lambda item: item.path.name != "test_concurrency.py")
+    """Put what is timed first: a process that has run 2,000 tests is not one that a user has.
+
+    Next is what takes longest in one piece, so that no process is left alone with it at the end.
+    """
+    items.sort(key=lambda item: (not _is_timed(item), not item.path.is_relative_to(_HERE / "tor")))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give the processes of a run (``-n``) one file after another to test."""
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    """By file, as what is made for a module is made once; the Tor network's, by their folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "tests/tor" if file.startswith("tests/tor/") else file
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let what is timed run while no other process of the run has a test under way."""
+    turn = os.open(_HERE, os.O_RDONLY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX if _is_timed(item) else fcntl.LOCK_SH)
+        return (yield)
+    finally:
+        fcntl.flock(turn, fcntl.LOCK_UN)  # a child that was forked meanwhile may hold it open
+        os.close(turn)
+
+
+def _is_timed(item: pytest.Item) -> bool:
+    return item.get_closest_marker("timed") is not None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests measured, also where all of them passed."""
-    if config.stash[_FIGURES]:
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [line for report in reports for name, line in report.user_properties if name == _FIGURE]
+    if lines:
         terminalreporter.section("measured")
-        for line in config.stash[_FIGURES]:
-            terminalreporter.line(line)
+        for line in lines:
+            terminalreporter.line(str(line))
 
 
 @pytest.fixture
-def figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Takes lines that are printed at the end of the run."""
-    return pytestconfig.stash[_FIGURES].append
+    return functools.partial(record_property, _FIGURE)
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ def waited_for_processor() -> float:
         return 0.0
 
 
+@pytest.mark.timed
 async def test_the_ticker_sees_what_blocks() -> None:
     async def compute() -> None:
         await asyncio.sleep(0.05)
@@ -98,6 +99,7 @@ async def test_the_ticker_sees_what_blocks() -> None:
     assert min([await Ticker().watch(asyncio.sleep(0.05)) for _ in range(3)]) < PAUSE
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", ["bytes", "text"])
 async def test_the_loop_is_free_while_a_great_deal_is_done(
     alice: GnuPG, bob: GnuPG, kind: str, figures: Callable[[str], None]

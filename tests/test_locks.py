@@ -153,6 +153,8 @@ async def test_a_process_that_was_killed_holds_nothing(lock: KeyringLock, tmp_pa
         assert await waiting
 
 
+# Python 3.12 warns of a fork beside other threads.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 async def test_a_forked_child_does_not_hold_on_to_a_lock(lock: KeyringLock) -> None:
     async with lock.held(writing=True):
         child = os.fork()

@@ -500,7 +500,10 @@ def test_staging_again_changes_nothing_and_sees_what_is_damaged(tmp_path: Path) 
 # --- Running the tests --------------------------------------------------------------------------
 
 
-def test_tests_that_did_not_run_are_counted_with_their_reasons(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_tests_that_did_not_run_are_counted_with_their_reasons(
+    tmp_path: Path, processes: str
+) -> None:
     (tmp_path / "test_some.py").write_text(
         "import pytest\n"
         "def test_runs(): pass\n"
@@ -513,6 +516,7 @@ def test_tests_that_did_not_run_are_counted_with_their_reasons(tmp_path: Path) -
     )
     told = run(
         *(sys.executable, "-m", "pytest", "-p", "not_run", "-p", "no:cacheprovider"),
+        *("--numprocesses", processes),
         *("-c", os.devnull, "--rootdir", tmp_path, "-k", "not other", tmp_path),
         PYTHONPATH=str(ROOT / "scripts"),
     )

@@ -122,6 +122,7 @@ async def test_scrypt_is_computed_once_for_a_crowd(
     assert computed[0] is not threading.main_thread()
 
 
+@pytest.mark.timed
 async def test_a_passphrase_costs_a_tenth_of_gpgs_own_protection(
     home: Path, other_home: Path, make_gnupg: MakeGnuPG, figures: Callable[[str], None]
 ) -> None:

@@ -144,6 +144,8 @@ def test_ctrl_c_interrupts_and_the_next_call_works() -> None:
     assert printed == "cancelled\ninterrupted\nnext\n"
 
 
+# Python 3.12 warns of a fork beside other threads.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_has_a_loop_of_its_own() -> None:
     first = run(loop())
     reader, writer = os.pipe()

@@ -203,6 +203,7 @@ async def test_a_lock_of_another_machine_is_left_alone(alices_home: Path) -> Non
     lock.unlink()
 
 
+@pytest.mark.timed
 def test_a_good_home_costs_next_to_nothing(
     alices_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the tests in this folder share: one private Tor network a run, and the servers behind it."""
+"""What the tests in this folder share: one private Tor network, and the servers behind it."""
 
 from __future__ import annotations
 
@@ -42,9 +42,6 @@ DIRECTORY_KEYS = (
     ("liar@direct.example", "somebody@direct.example", DIRECT),
 )
 
-#: What was measured; told at the end of the run.
-_measured: list[str] = []
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of the tests that need a private Tor network."""
@@ -58,9 +55,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what was measured, and loudly what did not run: what was skipped was not tested."""
-    for line in _measured:
-        terminalreporter.line(line)
+    """Tell loudly what did not run: what was skipped was not tested."""
     skipped = terminalreporter.getreports("skipped")
     ours = [report for report in skipped if "tests/tor/" in report.nodeid]
     if ours:
@@ -72,16 +67,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line("apt install tor sks sq dirmngr openssl, then run them again")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made_keys() -> tuple[MadeKey, MadeKey]:
     """Two keys of gpg's own making."""
     with temporary_home() as home:
         return make_key(home, "alice@example.org"), make_key(home, "mallory@example.org")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keyserver_process() -> Iterator[KeyserverProcess]:
-    """The test keyserver, once a run."""
+    """The test keyserver, once for all tests."""
     with keyserver_server() as process:
         yield process
 
@@ -93,7 +88,7 @@ def keyserver(keyserver_process: KeyserverProcess) -> KeyserverProcess:
     return keyserver_process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def liar_port(
     made_keys: tuple[MadeKey, MadeKey], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
@@ -106,14 +101,14 @@ def liar_port(
         yield port
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sks_port() -> Iterator[int]:
     """Debian's sks with an empty database, or 0 where it is not installed."""
     with ExitStack() as stack:
         yield stack.enter_context(sks()) if find("sks") else 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tls_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDirectory]:
     """A Web Key Directory for two domains, one for each method, over TLS."""
     folder: Path = tmp_path_factory.mktemp("wkd")
@@ -125,7 +120,7 @@ def tls_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDirec
         yield directory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tor(
     keyserver_process: KeyserverProcess,
     liar_port: int,
@@ -149,12 +144,6 @@ def tor(
 def directory(tor: PrivateNetwork, tls_directory: TlsDirectory) -> ssl.SSLContext:
     """What trusts the Web Key Directory that the private network leads to."""
     return tls_directory.trust
-
-
-@pytest.fixture
-def report() -> Callable[[str], None]:
-    """Take a line for the end of the run."""
-    return _measured.append
 
 
 @pytest.fixture

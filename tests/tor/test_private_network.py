@@ -35,14 +35,14 @@ pytestmark = pytest.mark.tor
 
 HERE = f"{DEFAULT_KEYSERVER}/"
 Make = Callable[..., Network]
-Report = Callable[[str], None]
+Figures = Callable[[str], None]
 
 
 # --- the network itself --------------------------------------------------------------------------
 
 
 async def test_it_comes_up_in_time_and_fetches_fast(
-    tor: PrivateNetwork, keyserver: KeyserverProcess, new_network: Make, report: Report
+    tor: PrivateNetwork, keyserver: KeyserverProcess, new_network: Make, figures: Figures
 ) -> None:
     network = new_network()
     spent = []
@@ -51,8 +51,8 @@ async def test_it_comes_up_in_time_and_fetches_fast(
         assert (await network.fetch("GET", HERE + "search")).status == 200
         spent.append(time.monotonic() - begun)
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in tor.times.items())
-    report(f"private Tor network: {stages}")
-    report(f"first fetch {spent[0]:.2f} s, second {spent[1]:.3f} s")
+    figures(f"private Tor network: {stages}")
+    figures(f"first fetch {spent[0]:.2f} s, second {spent[1]:.3f} s")
     assert tor.times["reached"] < tor.timeout
     assert spent[1] < spent[0] < 20
 
@@ -176,7 +176,7 @@ async def test_two_hundred_look_ups_at_once_leave_nothing_behind(
     keyserver: KeyserverProcess,
     new_network: Make,
     made_keys: tuple[MadeKey, MadeKey],
-    report: Report,
+    figures: Figures,
 ) -> None:
     key, _ = made_keys
     keyserver.lever("settings", {"key": None, "email": None})
@@ -188,7 +188,7 @@ async def test_two_hundred_look_ups_at_once_leave_nothing_behind(
     found = await asyncio.gather(
         *(rooms.look_up(network, server, names[turn % 4]) for turn in range(200))
     )
-    report(f"200 look-ups at once: {time.monotonic() - begun:.2f} s")
+    figures(f"200 look-ups at once: {time.monotonic() - begun:.2f} s")
     assert {each.data for each in found} == {key.bare}
     assert len(tor.control.streams()) <= streams + network.settings.connections
     await network.aclose()
