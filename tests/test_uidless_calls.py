@@ -303,6 +303,22 @@ async def test_the_real_user_id_arrives_and_no_trace_is_left(
     assert BOB in signature.user_id
 
 
+@pytest.mark.parametrize("kind", ["scrypt", "gnupg"])
+@pytest.mark.parametrize("way", ["text_import", "restore"])
+async def test_the_real_user_id_arrives_with_the_secret_key(
+    home: Path, tmp_path: Path, bob: GnuPG, make_gnupg: MakeGnuPG, kind: Kind, way: str
+) -> None:
+    gpg = make_gnupg(at=cheap(home, kind), passphrase=bob.passphrase)
+    await gpg.text_import(await bare(bob))
+    if way == "restore":
+        await gpg.restore(await bob.backup(tmp_path / "backup"))
+    else:
+        await gpg.text_import(await bob.text_export(secret=True))
+    [key] = await gpg.keys(BOB, secret=True)
+    assert [one.text for one in key.user_ids] == ["Bob <bob@example.org>"]
+    assert PLACEHOLDER.format(fingerprint=bob.fingerprint) not in await gpg.raw_list_keys()
+
+
 async def test_a_key_that_has_a_user_id_gets_no_stand_in(
     alice: GnuPG, bob: GnuPG, others: dict[str, bytes]
 ) -> None:

@@ -8,10 +8,9 @@ control characters are refused here, and never escaped or dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from .errors import AmbiguousKey, GnuPGError, KeyNotFound, NotSecretBool
-from .results import Key
+from .errors import NotSecretBool
 
 #: Forms of an expiry (gpg's manual, --quick-generate-key).
 _EXPIRY = re.compile(
@@ -142,16 +141,3 @@ def revocation_answers(reason: int, text: str) -> Callable[[str], bytes | None]:
         return b"y\n" if line.startswith("GET_BOOL") else None
 
     return answer
-
-
-def user_id_error(key: Key, which: str, fits: Sequence[str]) -> GnuPGError:
-    """Name the error of a text that does not name one user id of a key."""
-    if fits:
-        return AmbiguousKey(
-            f"{which!r} names {len(fits)} user ids of {key.fingerprint}",
-            hint="pass the whole text of the one you mean",
-            candidates=fits,
-        )
-    return KeyNotFound(
-        f"{key.fingerprint} has no user id {which!r} that is not revoked", value=which
-    )

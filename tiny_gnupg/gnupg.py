@@ -38,7 +38,6 @@ from .arguments import (
     checked_secret,
     checked_trust,
     revocation_answers,
-    user_id_error,
     user_id_of,
 )
 from .bulk import Job, Messages, binary_of, cancel_all, do_many, plain_of
@@ -67,6 +66,7 @@ from .keytable import (
     list_keys,
     require_listing,
     the_one,
+    the_user_id,
     why_unusable,
 )
 from .listing import Addresses, format_list_keys
@@ -555,10 +555,7 @@ class GnuPG:
         """
         fingerprint = await self._own_secret(uid)
         key = await self._table.one(fingerprint)
-        fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
-        if len(fits) != 1:
-            raise user_id_error(key, which, [one.text for one in fits])
-        options = command.revoke_user_id(fingerprint, fits[0].text)
+        options = command.revoke_user_id(fingerprint, the_user_id(key, which).text)
         await self._with_key(options, _succeeds("revoke a user id", fingerprint), writing=True)
 
     async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
@@ -1371,6 +1368,7 @@ class GnuPG:
                 self._engine, _octets(key), await self._secret(), self.passphrase.encode()
             )
             self._table.forget()
+            await self._drop_stand_ins(result.fingerprints if result.updated else ())
             return result
         return await self._import(key)
 
@@ -1382,20 +1380,19 @@ class GnuPG:
             options = command.import_keys(found=found, bare=True)
             replies.append(await self._write(options, stdin=bare))
         result = intake.imported(*replies)
-        for fingerprint in (one for reply in replies for one in intake.gained_user_ids(reply)):
-            await self._drop_stand_in(fingerprint)
+        await self._drop_stand_ins([key for one in replies for key in intake.gained_user_ids(one)])
         return result
 
-    async def _drop_stand_in(self, fingerprint: str) -> None:
-        """Drop the stand-in user id of a key that has gained a real one."""
-        key = await self._table.one(fingerprint)
-        if is_bare(key):
+    async def _drop_stand_ins(self, fingerprints: Sequence[str]) -> None:
+        """Drop the stand-in user id of each of these keys that has a real one."""
+        if not fingerprints:
             return
-        for user_id in key.user_ids:
-            if user_id.placeholder:
-                options = command.drop_user_id(fingerprint, user_id.hash)
+        keys = await list_keys(self._engine, fingerprints)
+        for key in (one for one in keys if not is_bare(one)):
+            for user_id in (one for one in key.user_ids if one.placeholder):
+                options = command.drop_user_id(key.fingerprint, user_id.hash)
                 reply = await self._write(options, answer=_yes, attended=True)
-                outcome.require_success(reply, "drop the stand-in of", fingerprint)
+                outcome.require_success(reply, "drop the stand-in of", key.fingerprint)
 
     async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
         """Import keys from a file.
@@ -1549,11 +1546,13 @@ class GnuPG:
             HomeUnusable: the directory cannot be read.
         """
         try:
-            return await backup.restore(
+            result = await backup.restore(
                 self._engine, Path(path), await self._secret(), self.passphrase
             )
         finally:
             self._table.forget()
+        await self._drop_stand_ins(result.fingerprints if result.updated else ())
+        return result
 
     # -- network ---------------------------------------------------------------------------
 

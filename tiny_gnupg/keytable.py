@@ -15,7 +15,7 @@ from . import command, outcome
 from .engine import Engine
 from .errors import AmbiguousKey, KeyNotFound, UnusableKey
 from .listing import parse_colons
-from .results import Capability, Key
+from .results import Capability, Key, UserID
 from .selection import matching, search_term
 from .uidless import is_bare
 
@@ -183,6 +183,31 @@ def the_one(keys: Iterable[Key], uid: str) -> Key:
             f"{uid!r} names {len(found)} keys: {', '.join(fingerprints)}", candidates=fingerprints
         )
     return found[0]
+
+
+def the_user_id(key: Key, which: str) -> UserID:
+    """Give the user id of a key that a text names.
+
+    Args:
+        key: the key.
+        which: the user id's whole text, or its address.
+
+    Raises:
+        KeyNotFound: it has none such that is not revoked.
+        AmbiguousKey: it has several.
+    """
+    fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
+    if not fits:
+        raise KeyNotFound(
+            f"{key.fingerprint} has no user id {which!r} that is not revoked", value=which
+        )
+    if len(fits) > 1:
+        raise AmbiguousKey(
+            f"{which!r} names {len(fits)} user ids of {key.fingerprint}",
+            hint="pass the whole text of the one you mean",
+            candidates=[one.text for one in fits],
+        )
+    return fits[0]
 
 
 def why_unusable(key: Key) -> str:
