@@ -120,9 +120,19 @@ def test_okay_alone_is_no_success(extra: tuple[str, ...], code: int) -> None:
     assert "x" not in caught.value.args[0].split()
 
 
-def test_one_of_several_recipients_is_enough() -> None:
-    lines = (f"NO_SECKEY {KEY}", "ERROR pkdecrypt_failed 67108875", *OPENED, *OKAY)
-    assert signatures.decryption(reply(*lines)).data == b"x"
+@pytest.mark.parametrize(
+    "other",
+    [
+        (f"NO_SECKEY {KEY}", "ERROR pkdecrypt_failed 67108875"),
+        ("NEED_PASSPHRASE_SYM 9 3 10", "ERROR symkey_decrypt.maybe_error 11_BAD_PASSPHRASE"),
+    ],
+    ids=["key", "passphrase"],
+)
+def test_one_of_several_keys_or_passphrases_is_enough(other: tuple[str, ...]) -> None:
+    assert signatures.decryption(reply(*other, *OPENED, *OKAY)).data == b"x"
+    for damage in ("DECRYPTION_FAILED", "NODATA 3"):
+        with pytest.raises((DecryptionFailed, BadPassphrase)):
+            signatures.decryption(reply(*other, *OPENED, *OKAY, damage))
 
 
 def test_the_reasons_of_a_message_that_does_not_open() -> None:

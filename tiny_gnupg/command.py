@@ -171,19 +171,20 @@ def ownertrust(fingerprint: str, level: int) -> tuple[list[str], str]:
 
 
 def encrypt(
-    recipients: Iterable[str],
+    recipients: Sequence[str],
     *,
     local_user: str = "",
     armor: bool = True,
     hidden: bool = False,
     trust: str = "always",
     compress: bool = True,
-    bare: bool = False,
 ) -> list[str]:
     """Encrypt to recipients, and sign where ``local_user`` is given.
 
-    With ``bare``, a recipient has no user id and so no preferences: gpg 2.2 would take 3DES.
+    One that is named by its subkey and a ``!`` has no user id and so no preferences: gpg 2.2 would
+    take 3DES, and 2.4 AES128.
     """
+    bare = any(recipient.endswith("!") for recipient in recipients)
     how = "--hidden-recipient" if hidden else "--recipient"
     named = [part for recipient in recipients for part in (how, recipient)]
     signing = [*LOOPBACK, "--local-user", local_user, "--sign"] if local_user else []

@@ -727,16 +727,19 @@ class GnuPG:
 
         async def once() -> outcome.Reply:
             recipients = [await self._recipient(one) for one in uids]
-            bare = any(one.endswith("!") for one in recipients)
-            options = command.encrypt(recipients, local_user=signer, trust=model, bare=bare, **form)
+            options = command.encrypt(recipients, local_user=signer, trust=model, **form)
             judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
             return await self._with_key(options, judge, asking=bool(signer), **channels)
 
         try:
-            return await once()
+            reply = await once()
         except (KeyNotFound, UnusableKey) as error:
             if not await self._explain(error, uids):
                 raise
+        else:
+            # gpg 2.4 as Debian builds it takes a key without user ids as it is, with AES128 for it.
+            if outcome.used_aes256(reply) or not await self._look_up(uids):
+                return reply
         return await once()
 
     async def _explain(self, error: GnuPGError, uids: Sequence[str]) -> bool:
@@ -745,14 +748,18 @@ class GnuPG:
         gpg says the same of a key that is not there and of one that cannot be used, and a key
         without user ids has to be named in another way than it was.
         """
-        for uid in uids:
-            known = self._table.known(uid)
-            for key in await self._table.find(uid) if uid else ():
+        another_try = await self._look_up(uids)
+        for uid in filter(None, uids):
+            for key in await self._table.find(uid):
                 if not key.usable_for(Capability.ENCRYPT):
                     raise _unusable(key, error)
-                if is_bare(key) and known is None:
-                    return True
-        return False
+        return another_try
+
+    async def _look_up(self, uids: Iterable[str]) -> bool:
+        """Look up the recipients that were not yet; tell whether one of those has no user ids."""
+        unknown = [uid for uid in uids if uid and self._table.known(uid) is None]
+        found = [key for uid in unknown for key in await self._table.find(uid)]
+        return any(map(is_bare, found))
 
     @overload
     async def encrypt_symmetric(
@@ -1215,6 +1222,7 @@ class GnuPG:
         uids = uid if isinstance(uid, str) else tuple(uid)
 
         async def prepare() -> tuple[list[str], None]:
+            await self._look_up(_each(uids))  # once for all messages
             return command.encrypt([await self._recipient(one) for one in _each(uids)]), None
 
         async def read(message: AnyStr) -> bytes | None:

@@ -26,6 +26,7 @@ from .errors import (
     OutputTooLarge,
     UnusableKey,
 )
+from .results import SymmetricAlgorithm
 from .status import ErrorCode, Status, describe, gpg_error_code, unescape_percent
 
 #: Bytes that gpg writes at once; no block of its is longer.
@@ -234,6 +235,12 @@ def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> 
     if reply.returncode != 0 or not reply.has(keyword):
         raise failure(reply, doing, value)
     return reply
+
+
+def used_aes256(reply: Reply) -> bool:
+    """Tell whether an encryption used AES256, as all do whose recipients do not ask for another."""
+    ciphers = [fields.get("cipher", "") for fields in reply.fields("BEGIN_ENCRYPTION")]
+    return ciphers == [str(int(SymmetricAlgorithm.AES256))]
 
 
 def require_within(reply: Reply, written: int, max_output: int | None) -> None:

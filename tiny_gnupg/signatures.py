@@ -12,8 +12,8 @@ live here, once:
    in every other respect. It holds a signature that is not good: then the plaintext is whole, and
    the caller is told of the signature. Or it has hidden recipients: gpg tries our keys on each, and
    counts it as an error where an ECDH key does not fit.
-4. Where one of several recipients' keys opens a message, ``NO_SECKEY`` or an ``ERROR`` about
-   another's is no failure.
+4. Where one of several recipients' keys, or a passphrase, opens a message, ``NO_SECKEY`` or an
+   ``ERROR`` about another is no failure.
 5. One message has one plaintext: a second ``PLAINTEXT`` is refused.
 """
 
@@ -51,6 +51,8 @@ from .uidless import is_placeholder
 
 #: With one of these, nothing that gpg wrote is to be believed.
 FATAL = frozenset({"NODATA", "ERROR", "UNEXPECTED", "DECRYPTION_FAILED", "BADMDC", "BADARMOR"})
+#: Where gpg says in an ``ERROR`` that one key, or the passphrase of one packet, does not open it.
+_OF_ONE = ("pkdecrypt_failed", "symkey_decrypt.maybe_error")
 
 _STATES = {state.value: state for state in SignatureStatus}
 _TRUST = {
@@ -292,8 +294,8 @@ def _hidden_recipient_tried(reply: Reply) -> bool:
 
 
 def _errors_harmless(reply: Reply) -> bool:
-    """An ``ERROR`` for one of several recipients is none where another key opened the message."""
-    others = [status for status in reply.find("ERROR") if "pkdecrypt_failed" not in status.rest]
+    """An ``ERROR`` about one key or passphrase is none where another opened the message: rule 4."""
+    others = [status for status in reply.find("ERROR") if not status.rest.startswith(_OF_ONE)]
     fatal = [status for status in reply.find("FAILURE") if "gpg-exit" not in status.rest]
     return not others and not fatal
 

@@ -7,11 +7,13 @@ unpacked beside the system for this run; where that cannot be, nothing here runs
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.instances import PASSPHRASE, cheap
+from tests.instances import PASSPHRASE, PlainGpg, cheap
+from tests.openpgp import without_user_ids
 from tests.peers import gpg24 as peer
 from tiny_gnupg import (
     BadPassphrase,
@@ -19,11 +21,12 @@ from tiny_gnupg import (
     Capability,
     GnuPG,
     KeyNotFound,
+    SymmetricAlgorithm,
     UnusableKey,
 )
 from tiny_gnupg.armor import dearmor
 from tiny_gnupg.binary import find_executable, probe
-from tiny_gnupg.framing import USER_ID, write
+from tiny_gnupg.framing import PUBLIC_KEY, USER_ID, write
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,40 @@ async def test_an_address_that_somebody_added_is_not_the_keys(
         assert await other.encrypt("text", gpg.email, sign=False)
         [shown] = await other.scan(forged)
         assert [one.email for one in shown.user_ids] == [gpg.email]
+
+
+@pytest.mark.parametrize("way", ["encrypt", "encrypt_file", "encrypt_many"])
+async def test_a_key_without_user_ids_takes_messages_as_any_other(
+    gpg24: Path, home: Path, other_home: Path, tmp_path: Path, way: str
+) -> None:
+    async with instance(home, gpg24) as owner, instance(other_home, gpg24) as other:
+        uid = await owner.gen_key()
+        bare = without_user_ids(dearmor((await owner.text_export()).encode()))
+        # This gpg drops a key without user ids where one that it cannot read comes behind.
+        await other.text_import(bare + write(PUBLIC_KEY, b"\x63" + bytes(20)))
+        message: str | bytes
+        if way == "encrypt":
+            message = await other.encrypt("text", uid, sign=False)
+        elif way == "encrypt_file":
+            (source := tmp_path / "source").write_text("text")
+            message = (await other.encrypt_file(source, uid, sign=False)).read_bytes()
+        else:
+            [message] = [one async for one in other.encrypt_many(["text"], uid, sign=False)]
+        found = await owner.decrypt_verify(message)
+        assert (found.data, found.cipher) == (b"text", SymmetricAlgorithm.AES256)
+
+
+async def test_the_key_opens_what_the_passphrase_does_not(
+    gpg24: Path, home: Path, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    sender = plain_gpg("shared")
+    async with instance(home, gpg24) as gpg:
+        uid = await gpg.gen_key()
+        sender.run("--import", stdin=await gpg.text_export())
+        both = ("--trust-model", "always", "-r", uid, "--symmetric", "--encrypt")
+        message = sender.run(*both, stdin=b"either").stdout
+        for passphrase in ("shared", "wrong", None):
+            assert await gpg.decrypt(message, passphrase=passphrase) == b"either"
 
 
 async def test_a_key_goes_from_2_4_to_the_gpg_that_is_used(
