@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -258,3 +259,29 @@ async def test_any_words_go_out_as_they_are(
     elsewhere = plain_gpg(words, quick=True)
     elsewhere.run("--import", stdin=await gpg.text_export(fingerprint, secret=True))
     assert b"SIGNED" in elsewhere.run("--clearsign", stdin="x").stdout
+
+
+async def test_what_comes_by_a_pipe_is_signed_whole(
+    alice: GnuPG, plain_gpg: MakePlain, make_gnupg: MakeGnuPG, tmp_path: Path
+) -> None:
+    # To take such a key over is a second try elsewhere, and a pipe can be read only once.
+    fingerprint, block = sealed("of its own", plain_gpg)
+    await alice.text_import(block)
+
+    async def sign(gpg: GnuPG) -> bytes:
+        reader, writer = os.pipe()
+        try:
+            os.write(writer, b"all of it")
+            os.close(writer)
+            made = await gpg.sign_file(
+                f"/dev/fd/{reader}", tmp_path / "signed", detach=False, local_user=fingerprint
+            )
+        finally:
+            os.close(reader)
+        return made.read_bytes()
+
+    with pytest.raises(BadPassphrase):
+        await sign(alice)
+    assert not (tmp_path / "signed").exists()
+    signed = await sign(make_gnupg(passphrase="of its own"))
+    assert (await alice.decrypt_verify(signed)).require_good().data == b"all of it"

@@ -338,3 +338,19 @@ async def test_a_changed_file_is_not_verified(
     sealed = await alice.encrypt_file(source, overwrite=True)
     with pytest.raises(NotSigned):
         await alice.verify_file(sealed)
+
+
+async def test_a_named_pipe_is_read_when_its_writer_comes(alice: GnuPG, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    sealing = asyncio.ensure_future(alice.encrypt_file(tmp_path / "pipe", sign=False))
+    done, _ = await asyncio.wait([sealing], timeout=0.2)  # and the event loop is free meanwhile
+    assert not done
+    content = os.urandom(2**20)
+    await asyncio.to_thread((tmp_path / "pipe").write_bytes, content)
+    assert await alice.decrypt((await sealing).read_bytes()) == content
+    waiting = asyncio.ensure_future(alice.encrypt_file(tmp_path / "pipe", overwrite=True))
+    await asyncio.wait([waiting], timeout=0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await alice.decrypt((tmp_path / "pipe.gpg").read_bytes()) == content

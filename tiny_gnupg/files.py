@@ -163,6 +163,17 @@ def rewind(source: object, target: int | None) -> None:
         os.ftruncate(target, 0)
 
 
+def comes_once(source: object) -> bool:
+    """Tell whether an input cannot be read a second time, because it is a pipe or a terminal."""
+    if not isinstance(source, int):
+        return False
+    try:
+        os.lseek(source, 0, os.SEEK_CUR)
+    except OSError:
+        return True
+    return False
+
+
 #: What a file's name ends in when OpenPGP made it of another one (gpg's manual, --output).
 ENDINGS = (".gpg", ".pgp", ".asc")
 
@@ -190,10 +201,15 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
     Raises:
         OSError: it cannot be opened.
     """
-    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    # To open a named pipe would wait for its writer, and hold up the event loop.
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
+        kind = os.fstat(fd).st_mode
+        if stat.S_ISDIR(kind):
             raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(source))
+        if stat.S_ISFIFO(kind):
+            await _readable(fd)
+        os.set_blocking(fd, True)
         total = os.fstat(fd).st_size
         reporter = asyncio.ensure_future(_report(fd, total, progress)) if progress else None
         try:
@@ -207,6 +223,16 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
             progress(total, total)
     finally:
         os.close(fd)
+
+
+async def _readable(fd: int) -> None:
+    """Wait until a pipe has data, or had its last writer."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
 
 
 async def _report(fd: int, total: int, progress: Progress) -> None:

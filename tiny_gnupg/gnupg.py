@@ -56,7 +56,7 @@ from .errors import (
     UnusableKey,
     printable,
 )
-from .files import Progress, plain_name, reading, refuse, rewind, whole_file, write_all
+from .files import Progress, comes_once, plain_name, reading, refuse, rewind, whole_file, write_all
 from .home import Home, default_homedir
 from .keyserver import DEFAULT_KEYSERVER, DEFAULT_SEARCH, Keyserver
 from .keytable import (
@@ -724,6 +724,8 @@ class GnuPG:
         uids = _each(uid)
         model = checked_trust(trust)
         signer = "" if local_user is None else await self._signer(local_user)
+        if comes_once(channels.get("stdin")):
+            await self._look_up(uids)  # so that the first try is the right one
 
         async def once() -> outcome.Reply:
             recipients = [await self._recipient(one) for one in uids]
@@ -1912,7 +1914,7 @@ class GnuPG:
             )
 
         reply = await once(options)
-        if signatures.has_unreadable_signer(reply):
+        if signatures.has_unreadable_signer(reply) and not comes_once(stdin):
             return await once([*command.UNSIGNED_USER_IDS, *options])
         return reply
 
@@ -1937,10 +1939,13 @@ class GnuPG:
                 await self._gpg(options, writing=writing, passphrase=passphrase, **channels)
             )
 
+        only_try = comes_once(channels.get("stdin"))
+        if only_try and asking:
+            await self._take_over()
         try:
             return await once()
         except BadPassphrase:
-            if not await self._take_over():
+            if only_try or not await self._take_over():
                 raise
         finally:
             if writing:

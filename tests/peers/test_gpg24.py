@@ -6,6 +6,7 @@ unpacked beside the system for this run; where that cannot be, nothing here runs
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +129,7 @@ async def test_an_address_that_somebody_added_is_not_the_keys(
         assert [one.email for one in shown.user_ids] == [gpg.email]
 
 
-@pytest.mark.parametrize("way", ["encrypt", "encrypt_file", "encrypt_many"])
+@pytest.mark.parametrize("way", ["encrypt", "encrypt_file", "a pipe", "encrypt_many"])
 async def test_a_key_without_user_ids_takes_messages_as_any_other(
     gpg24: Path, home: Path, other_home: Path, tmp_path: Path, way: str
 ) -> None:
@@ -140,8 +141,13 @@ async def test_a_key_without_user_ids_takes_messages_as_any_other(
         message: str | bytes
         if way == "encrypt":
             message = await other.encrypt("text", uid, sign=False)
-        elif way == "encrypt_file":
-            (source := tmp_path / "source").write_text("text")
+        elif way != "encrypt_many":
+            source = tmp_path / "source"
+            if way == "a pipe":
+                os.mkfifo(source)
+                asyncio.get_running_loop().run_in_executor(None, source.write_text, "text")
+            else:
+                source.write_text("text")
             message = (await other.encrypt_file(source, uid, sign=False)).read_bytes()
         else:
             [message] = [one async for one in other.encrypt_many(["text"], uid, sign=False)]
