@@ -32,13 +32,13 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from .armor import dearmor
 from .engine import Engine
 from .errors import GnuPGError, GnuPGTimeout
 from .outcome import Reply
-from .process import LiveProgram, uninterrupted
+from .process import LiveProgram, cancel_all, uninterrupted
 from .status import parse_status
 
 M = TypeVar("M")
@@ -188,13 +188,6 @@ async def _each(messages: Messages[M]) -> AsyncGenerator[M, None]:
 
 async def _result_of(awaitable: Awaitable[R]) -> R:
     return await awaitable
-
-
-async def cancel_all(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel tasks, and wait until each has ended; how is not told."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Crew:

@@ -204,13 +204,13 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
     # To open a named pipe would wait for its writer, and hold up the event loop.
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        kind = os.fstat(fd).st_mode
-        if stat.S_ISDIR(kind):
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(source))
-        if stat.S_ISFIFO(kind):
+        if stat.S_ISFIFO(status.st_mode):
             await _readable(fd)
         os.set_blocking(fd, True)
-        total = os.fstat(fd).st_size
+        total = status.st_size
         reporter = asyncio.ensure_future(_report(fd, total, progress)) if progress else None
         try:
             yield fd

@@ -40,7 +40,7 @@ from .arguments import (
     revocation_answers,
     user_id_of,
 )
-from .bulk import Job, Messages, binary_of, cancel_all, do_many, plain_of
+from .bulk import Job, Messages, binary_of, do_many, plain_of
 from .engine import Engine
 from .errors import (
     AmbiguousKey,
@@ -73,7 +73,7 @@ from .listing import Addresses, format_list_keys
 from .packet_text import describe, list_packet_lines
 from .packets import MessageKind, issuer, message_kind
 from .pipes import Data
-from .process import OUTPUT, SECOND, uninterrupted
+from .process import OUTPUT, SECOND, cancel_all, uninterrupted
 from .protection import KINDS, Kind
 from .results import Capability, Decryption, ImportResult, Key, Packet, Verification
 from .selection import Kind as TermKind
@@ -1224,8 +1224,9 @@ class GnuPG:
         uids = uid if isinstance(uid, str) else tuple(uid)
 
         async def prepare() -> tuple[list[str], None]:
-            await self._look_up(_each(uids))  # once for all messages
-            return command.encrypt([await self._recipient(one) for one in _each(uids)]), None
+            each = _each(uids)
+            await self._look_up(each)  # once for all messages
+            return command.encrypt([await self._recipient(one) for one in each]), None
 
         async def read(message: AnyStr) -> bytes | None:
             return None if sign else plain_of(message)

@@ -57,7 +57,7 @@ def choose_pythons(
         try:
             pythons.append(debian_python(name, folder / f"python{name}"))
         except Failure as error:
-            missing[name] = str(error).strip().splitlines()[-1]
+            missing[name] = error.last_line
     return sorted(pythons), missing
 
 

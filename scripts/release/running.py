@@ -12,6 +12,11 @@ PATIENCE = 600
 class Failure(Exception):
     """What went wrong, in the words of the program that found it."""
 
+    @property
+    def last_line(self) -> str:
+        """The last of those words, where most programs say what it was."""
+        return str(self).strip().splitlines()[-1]
+
 
 def run(*argv: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Run a program and give what it printed, on both channels.

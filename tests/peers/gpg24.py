@@ -19,7 +19,7 @@ def gpg24() -> Path:
     """Give a GnuPG 2.4, got once a run; where it is not to be had, the test is skipped."""
     _, found = _got()
     if isinstance(found, Failure):
-        pytest.skip(f"no GnuPG 2.4 is to be had here: {found}")
+        pytest.skip(f"no GnuPG 2.4 is to be had here: {found.last_line}")
     return found
 
 
