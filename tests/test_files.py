@@ -354,3 +354,15 @@ async def test_a_named_pipe_is_read_when_its_writer_comes(alice: GnuPG, tmp_path
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await alice.decrypt((tmp_path / "pipe.gpg").read_bytes()) == content
+
+
+async def test_progress_of_a_pipe_is_told_at_its_end(alice: GnuPG, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told: list[tuple[int, int]] = []
+    writing = asyncio.to_thread((tmp_path / "pipe").write_bytes, b"x" * 2**20)
+    sealing = alice.encrypt_file(
+        tmp_path / "pipe", sign=False, progress=lambda done, total: told.append((done, total))
+    )
+    sealed, _ = await asyncio.gather(sealing, writing)
+    assert await alice.decrypt(sealed.read_bytes()) == b"x" * 2**20
+    assert told == [(0, 0)]

@@ -196,7 +196,7 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
     Args:
         source: its path.
         progress: called with the bytes read so far and the size in bytes, ten times a second and
-            at the end.
+            at the end; of a pipe, at the end alone and with zeros.
 
     Raises:
         OSError: it cannot be opened.
@@ -211,7 +211,9 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
             await _readable(fd)
         os.set_blocking(fd, True)
         total = status.st_size
-        reporter = asyncio.ensure_future(_report(fd, total, progress)) if progress else None
+        reporter = None
+        if progress is not None and not comes_once(fd):  # how far a pipe is, nobody can tell
+            reporter = asyncio.ensure_future(_report(fd, total, progress))
         try:
             yield fd
         finally:
