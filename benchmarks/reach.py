@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny_gnupg import GnuPG, command
+from tiny_gnupg import GnuPG
+from tiny_gnupg._gpg import commands
 
 from .peers import Peer
 from .scene import Scene, file_encryptions, large_file, raw
@@ -91,27 +92,27 @@ async def _calls(
     return {
         "encrypt": (
             lambda: gpg.encrypt(message, me, sign=False),
-            lambda: raw(gpg, command.encrypt([me]), message),
+            lambda: raw(gpg, commands.encrypt([me]), message),
         ),
         "encrypt, sign": (
             lambda: gpg.encrypt(message, me),
-            lambda: raw(gpg, command.encrypt([me], local_user=me), message, secret),
+            lambda: raw(gpg, commands.encrypt([me], local_user=me), message, secret),
         ),
         "decrypt": (
             lambda: gpg.decrypt(encrypted),
-            lambda: raw(gpg, command.decrypt(), encrypted, secret),
+            lambda: raw(gpg, commands.decrypt(), encrypted, secret),
         ),
         "sign": (
             lambda: gpg.sign(message),
-            lambda: raw(gpg, command.sign(me), message, secret),
+            lambda: raw(gpg, commands.sign(me), message, secret),
         ),
         "verify": (
             lambda: gpg.verify(signed),
-            lambda: raw(gpg, command.verify(), signed),
+            lambda: raw(gpg, commands.verify(), signed),
         ),
         "list_keys": (
             lambda: gpg.list_keys(),
-            lambda: raw(gpg, command.list_addresses()),
+            lambda: raw(gpg, commands.list_addresses()),
         ),
     }
 
@@ -226,7 +227,7 @@ async def keyring_rows(scene: Scene, peers: list[Peer], rounds: int) -> list[Row
     found = await interleaved(
         {
             OURS: timed(gpg.list_keys),
-            GPG: timed_plain(lambda: raw(gpg, command.list_addresses())),
+            GPG: timed_plain(lambda: raw(gpg, commands.list_addresses())),
         },
         rounds,
     )

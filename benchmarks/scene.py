@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiny_gnupg import GnuPG, command
-from tiny_gnupg.protection import Kind
+from tiny_gnupg import GnuPG
+from tiny_gnupg._gpg import commands
+from tiny_gnupg._home.protection import Kind
 
 from .timing import Timed, timed, timed_plain
 
@@ -134,7 +135,7 @@ def large_file(folder: Path, size: int) -> Iterator[Path]:
 
 def file_encryptions(gpg: GnuPG, source: Path) -> dict[str, Timed]:
     """Give the ways to encrypt a file to oneself, ``ours`` and that of ``gpg``."""
-    options = command.encrypt([gpg.fingerprint], armor=False, compress=False)
+    options = commands.encrypt([gpg.fingerprint], armor=False, compress=False)
     target, bare = source.with_suffix(".ours"), source.with_suffix(".gpg")
 
     async def ours() -> None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from tiny_gnupg import command
+from tiny_gnupg._gpg import commands
 
 from .scene import Scene, raw
 from .timing import interleaved, timed, timed_plain
@@ -88,7 +88,7 @@ async def profile_encrypt(scene: Scene, rounds: int) -> Profile:
     and ``processor`` the processor time that this process spends on one of ours.
     """
     gpg, message = scene.ours, scene.messages[scene.ours]["message"]
-    options = command.encrypt([gpg.fingerprint])
+    options = commands.encrypt([gpg.fingerprint])
 
     async def encrypt() -> None:
         await gpg.encrypt(message, gpg.fingerprint, sign=False)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tiny_gnupg import GnuPG
-from tiny_gnupg.binary import agent_program, find_executable, package_home
-from tiny_gnupg.protection import Kind, Protection
+from tiny_gnupg._home.protection import Kind, Protection
+from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
 
 #: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
 MakeGnuPG = Callable[..., GnuPG]

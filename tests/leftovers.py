@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proc import children, command_lines
-from tiny_gnupg.home import Home
+from tiny_gnupg._home.home import Home
 
 #: Where this library puts short links to homes with long paths, and GnuPG the sockets of a user.
 LINKS = Path("/tmp", f"tiny_gnupg-{os.getuid()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import zlib
 
-from tiny_gnupg.framing import frame
+from tiny_gnupg._openpgp.packets import frame
 
 FPR = bytes(range(1, 21))
 KEY_ID = FPR[-8:]

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.status import KEYWORDS, parse_status
 from tiny_gnupg.errors import GnuPGError
-from tiny_gnupg.outcome import Reply
-from tiny_gnupg.status import KEYWORDS, parse_status
 
 FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
 KEY = FPR[-16:]

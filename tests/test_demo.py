@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
 from functools import partial
@@ -9,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo.steps import DemoFailed, Steps
+from examples.demo.story import demo
 from tests.inprocess import run_here
 from tests.leftovers import clean_home
 from tests.tor.network import missing_programs
-from tiny_gnupg import demo_network
-from tiny_gnupg.cli import main
-from tiny_gnupg.demo import demo
-from tiny_gnupg.demo_steps import DemoFailed, Steps
 
 STEP = re.compile(r"^ *(\d+)\. .* +([\d.]+ m?s)\b", re.MULTILINE)
 #: What a person has to see happen.
@@ -34,7 +33,7 @@ def test_the_demonstration_shows_the_whole_life_of_two_keys(
     with clean_home() as folder:
         folder.mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
-        done = run_here(partial(main, ["demo"]))
+        done = run_here(partial(asyncio.run, demo()))
         left = list(folder.iterdir())
 
     shown = done.stdout.decode()
@@ -44,14 +43,6 @@ def test_the_demonstration_shows_the_whole_life_of_two_keys(
     numbers = [int(number) for number, _ in STEP.findall(shown)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 19
-
-
-async def test_an_installed_package_says_that_the_private_network_is_not_in_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(demo_network, "CHECKOUT", tmp_path)
-
-    assert "scripts/demo" in demo_network.why_not()
 
 
 def test_what_should_be_refused_and_is_not_fails() -> None:

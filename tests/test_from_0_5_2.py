@@ -12,16 +12,8 @@ import pytest
 from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
-from tiny_gnupg import (
-    BadPassphrase,
-    CommandFailed,
-    GnuPG,
-    KeyNotFound,
-    NotOpenPGP,
-    NotSigned,
-    run,
-)
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
+from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, KeyNotFound, NotOpenPGP, NotSigned, run
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 
 #: The text of 0.5.2's own tests: blanks and line ends where programs like to lose them.
 TEXT = "\n  twenty\ntwo\narmed\ndogs\nrush\nthe\nkibble  \n\n"

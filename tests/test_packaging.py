@@ -154,7 +154,8 @@ def elf_files(files: dict[str, bytes]) -> set[str]:
 
 
 def modules() -> set[str]:
-    return {f"tiny_gnupg/{path.name}" for path in (ROOT / "tiny_gnupg").glob("*.py")}
+    package = ROOT / "tiny_gnupg"
+    return {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")}
 
 
 # --- Nothing that does not belong there ---------------------------------------------------------
@@ -461,7 +462,7 @@ def test_the_installed_pure_wheel_works_with_the_machines_gpg(
 def test_the_installed_package_takes_its_own_gpg_and_not_a_strangers(installed: Path) -> None:
     site = installed.parent.parent
     shutil.copytree(installed, site / "gpghome", symlinks=True)
-    ask = "from tiny_gnupg.binary import find_executable as find; print(find())"
+    ask = "from tiny_gnupg._process.find_gpg import find_executable as find; print(find())"
     own = run(sys.executable, "-P", "-c", ask, PYTHONPATH=str(site), PATH="", TINY_GNUPG_GPG="")
     assert Path(own.strip()) == installed / "gpg2"
 

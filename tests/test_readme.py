@@ -25,7 +25,7 @@ import tiny_gnupg
 from tests.leftovers import clean_home
 from tests.tor.processes import KeyserverProcess, keyserver_server
 from tests.tor.socks import RecordingProxy
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 
 README = Path(__file__).parents[1] / "README.rst"
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)

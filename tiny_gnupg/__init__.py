@@ -53,7 +53,7 @@ from .results import (
     Validity,
     Verification,
 )
-from .running import run
+from .sync import run
 from .version import __version__
 
 __all__ = [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from .errors import GnuPGError
+    from tiny_gnupg.errors import GnuPGError
 
 
 class _OpenNumber(IntEnum):
@@ -310,7 +310,7 @@ class Decryption:
         Raises:
             NotText: where the plaintext is not UTF-8.
         """
-        from .errors import NotText
+        from tiny_gnupg.errors import NotText
 
         try:
             return self.data.decode()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.instances import PlainGpg
 from tiny_gnupg import AmbiguousKey, GnuPG, KeyNotFound
-from tiny_gnupg.framing import USER_ID, frame, write
+from tiny_gnupg._openpgp.packets import USER_ID, frame, write
 
 #: Two RSA keys, found by looking for them (3.4e9 steps of Pollard's rho over the public exponent):
 #: their fingerprints end with the same 64 bits.

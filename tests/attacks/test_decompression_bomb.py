@@ -12,7 +12,7 @@ import pytest
 
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG, GnuPGError, OutputTooLarge
-from tiny_gnupg.process import run_program
+from tiny_gnupg._process.program import run_program
 
 GIB = 2**30
 LIMIT = 2**24

@@ -49,7 +49,7 @@ async def test_a_link_that_comes_in_between(
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     link = tmp_path / f"{alice.fingerprint}.asc"
-    monkeypatch.setattr("tiny_gnupg.files.refuse", lambda *_, **__: None)
+    monkeypatch.setattr("tiny_gnupg._home.whole_files.refuse", lambda *_, **__: None)
     monkeypatch.setattr("tiny_gnupg.gnupg.refuse", lambda *_, **__: link.symlink_to(victim))
     await alice.file_export(tmp_path)
     assert victim.read_text() == "untouched"

@@ -11,7 +11,8 @@ from tests.attacks.conftest import LIAR, Hostile
 from tests.homes import temporary_home
 from tests.tor import openpgp
 from tests.tor.material import MISMATCHES, MadeKey, make_key
-from tiny_gnupg import GnuPG, GnuPGError, KeyserverError, KeyserverMismatch, keyserver
+from tiny_gnupg import GnuPG, GnuPGError, KeyserverError, KeyserverMismatch
+from tiny_gnupg._network import keyserver
 
 
 async def keyring(gpg: GnuPG) -> dict[str, tuple[str, ...]]:

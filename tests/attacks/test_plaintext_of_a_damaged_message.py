@@ -16,7 +16,7 @@ import pytest
 
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import CommandFailed, DecryptionFailed, GnuPG, GnuPGError
-from tiny_gnupg.binary import agent_program, find_executable
+from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
 ALL_BITS = os.environ.get("TINY_GNUPG_ALL_BITS") == "1"
 PLAINTEXT = b"pay 10 to bob"

@@ -13,7 +13,7 @@ import pytest
 from tests.instances import PASSPHRASE, alice_at
 from tests.proc import users_of
 from tiny_gnupg import BadPassphrase, GnuPG, GnuPGError
-from tiny_gnupg.binary import agent_program, find_executable
+from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
 PLAINTEXT = "the plaintext of nobody else's business"
 OTHER = "another passphrase, of a message"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG
-from tiny_gnupg.binary import agent_program, find_executable, package_home
+from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
 
 FINGERPRINT = "0123456789ABCDEF0123456789ABCDEF01234567"
 FORGED = "\n".join(

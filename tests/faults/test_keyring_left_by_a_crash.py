@@ -14,7 +14,7 @@ import pytest
 
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG
-from tiny_gnupg.healing import heal
+from tiny_gnupg._home.repair import heal
 
 Break = Callable[[Path], None]
 
@@ -178,7 +178,7 @@ async def test_a_lock_that_is_held_is_left_alone(
 ) -> None:
     """Another program's gpg may be at work: one that waits for its data is one that runs."""
     plain = plain_gpg()
-    from tiny_gnupg.binary import find_executable
+    from tiny_gnupg._process.find_gpg import find_executable
 
     command = [str(find_executable()), "--homedir", str(plain.home), "--batch", "--dearmor"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:

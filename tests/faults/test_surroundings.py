@@ -14,7 +14,7 @@ import pytest
 from tests.instances import ALICE, alice_at, copied
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG, GnuPGError, UnusableKey
-from tiny_gnupg.binary import package_home
+from tiny_gnupg._process.find_gpg import package_home
 
 LIFE = """
 import asyncio, sys

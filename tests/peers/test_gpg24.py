@@ -25,9 +25,9 @@ from tiny_gnupg import (
     SymmetricAlgorithm,
     UnusableKey,
 )
-from tiny_gnupg.armor import dearmor
-from tiny_gnupg.binary import find_executable, probe
-from tiny_gnupg.framing import PUBLIC_KEY, USER_ID, write
+from tiny_gnupg._openpgp.armor import dearmor
+from tiny_gnupg._openpgp.packets import PUBLIC_KEY, USER_ID, write
+from tiny_gnupg._process.find_gpg import find_executable, probe
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from tests.tor.processes import (
     sks,
     tls_server,
 )
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER, Keyserver, wkd_urls
-from tiny_gnupg.tor import Network, NetworkSettings
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver, wkd_urls
+from tiny_gnupg._network.tor import Network, NetworkSettings
 
 DEFAULT_ONION = DEFAULT_KEYSERVER.removeprefix("http://")
 LIAR_PORT = 8080

@@ -15,8 +15,8 @@ from tests.tor.material import MISMATCHES, MadeKey, forgeries, lies
 from tests.tor.network import PrivateNetwork
 from tests.tor.processes import KeyserverProcess
 from tiny_gnupg import GnuPG
+from tiny_gnupg._network.keyserver import Keyserver
 from tiny_gnupg.errors import GnuPGError, KeyserverError, KeyserverMismatch, NotOnKeyserver
-from tiny_gnupg.keyserver import Keyserver
 from tiny_gnupg.results import Validity
 
 pytestmark = pytest.mark.tor

@@ -11,8 +11,8 @@ from tests.instances import MakeGnuPG, cheap
 from tests.tor.network import PrivateNetwork
 from tests.tor.processes import KeyserverProcess
 from tiny_gnupg import GnuPG
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 from tiny_gnupg.errors import KeyNotFound
-from tiny_gnupg.keyserver import DEFAULT_KEYSERVER
 
 pytestmark = pytest.mark.tor
 

@@ -25,7 +25,7 @@ from tiny_gnupg import (
     KeyNotFound,
     NotOpenPGP,
 )
-from tiny_gnupg.binary import find_executable, probe
+from tiny_gnupg._process.find_gpg import find_executable, probe
 
 pytestmark = needs_vectors
 

@@ -1,0 +1,1 @@
+"""The demonstration that ``scripts/demo`` runs."""

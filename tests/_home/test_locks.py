@@ -1,0 +1,207 @@
+"""The lock of a home: between tasks, loops and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.namespaces import CHECKOUT
+from tiny_gnupg import HomeUnusable
+from tiny_gnupg._home.locks import KeyringLock
+
+HOLD = """
+import asyncio, pathlib, sys
+from tiny_gnupg._home.locks import KeyringLock
+
+async def main():
+    lock = KeyringLock(pathlib.Path(sys.argv[1]))
+    async with lock.held(writing=sys.argv[2] == "writing"):
+        print("held", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> KeyringLock:
+    """A lock of this test's own."""
+    return KeyringLock(tmp_path)
+
+
+@contextmanager
+def held_elsewhere(directory: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    """Hold the lock in another process."""
+    command = [sys.executable, "-c", HOLD, str(directory), how]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+async def test_a_crowd_of_readers_leaves_the_loop_free(lock: KeyringLock) -> None:
+    inside, leave = 0, asyncio.Event()
+
+    async def reader() -> None:
+        nonlocal inside
+        async with lock.held(writing=False):
+            inside += 1
+            await leave.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(50):
+            tasks.create_task(reader())
+        seen = [0]
+        while inside < 50:
+            await asyncio.sleep(0)
+            seen.append(inside)
+        leave.set()
+    assert max(after - before for before, after in pairwise(seen)) == 1
+
+
+async def gets(lock: KeyringLock, *, writing: bool, within: float = 0.15) -> bool:
+    """Tell whether the lock is to be had."""
+    try:
+        async with asyncio.timeout(within), lock.held(writing=writing):
+            return True
+    except TimeoutError:
+        return False
+
+
+async def test_readers_share_and_a_writer_is_alone(lock: KeyringLock) -> None:
+    async with lock.held(writing=False), lock.held(writing=False):
+        assert await gets(lock, writing=False)
+        assert not await gets(lock, writing=True)
+    async with lock.held(writing=True):
+        assert not await gets(lock, writing=False)
+        assert not await gets(lock, writing=True)
+    assert await gets(lock, writing=True)
+
+
+async def test_a_writer_that_waits_goes_before_later_readers(lock: KeyringLock) -> None:
+    order = []
+
+    async def use(name: str, writing: bool) -> None:
+        async with lock.held(writing=writing):
+            order.append(name)
+            await asyncio.sleep(0.01)
+
+    async with lock.held(writing=False):
+        tasks = []
+        for name, writing in (("writer", True), ("reader 1", False), ("reader 2", False)):
+            tasks.append(asyncio.ensure_future(use(name, writing)))
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == ["writer", "reader 1", "reader 2"]
+
+
+async def test_an_error_or_a_cancellation_gives_the_lock_back(lock: KeyringLock) -> None:
+    before = [fd for fd in os.listdir("/proc/self/fd") if _is_lock(fd)]
+    for writing in (True, False):
+        with pytest.raises(ValueError, match="inside"):
+            async with lock.held(writing=writing):
+                raise ValueError("inside")
+        assert await gets(lock, writing=True)
+    async with lock.held(writing=True):
+        waiting = [asyncio.ensure_future(gets(lock, writing=w, within=9)) for w in (True, False)]
+        await asyncio.sleep(0.02)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert await gets(lock, writing=True)
+    assert [fd for fd in os.listdir("/proc/self/fd") if _is_lock(fd)] == before
+
+
+def _is_lock(fd: str) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").endswith(".lock")
+    except OSError:
+        return False
+
+
+async def test_between_processes(lock: KeyringLock, tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path, "reading"):
+        assert await gets(lock, writing=False)
+        assert not await gets(lock, writing=True)
+    with held_elsewhere(tmp_path, "writing"):
+        assert not await gets(lock, writing=False)
+        assert not await gets(lock, writing=True)
+    assert await gets(lock, writing=True)
+
+
+async def test_a_process_that_was_killed_holds_nothing(lock: KeyringLock, tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path, "writing") as other:
+        waiting = asyncio.ensure_future(gets(lock, writing=True, within=9))
+        await asyncio.sleep(0.05)
+        other.send_signal(signal.SIGKILL)
+        assert await waiting
+
+
+# Python 3.12 warns of a fork beside other threads.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+async def test_a_forked_child_does_not_hold_on_to_a_lock(lock: KeyringLock) -> None:
+    async with lock.held(writing=True):
+        child = os.fork()
+        if child == 0:
+            time.sleep(2)
+            os._exit(0)
+    try:
+        assert await gets(lock, writing=True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_between_loops_in_threads(lock: KeyringLock) -> None:
+    inside: list[str] = []
+    most = []
+
+    async def write(name: str) -> None:
+        for _ in range(10):
+            async with lock.held(writing=True):
+                inside.append(name)
+                most.append(len(inside))
+                await asyncio.sleep(0.001)
+                inside.remove(name)
+
+    threads = [threading.Thread(target=asyncio.run, args=(write(str(n)),)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 30
+
+
+async def test_waiting_holds_nobody_up(lock: KeyringLock, tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path, "writing"):
+        waiting = asyncio.ensure_future(gets(lock, writing=True, within=0.3))
+        ticks = 0
+        while not waiting.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert ticks > 10
+
+
+async def test_a_directory_without_room_for_locks_is_said(tmp_path: Path) -> None:
+    with pytest.raises(HomeUnusable, match="writable"):
+        await gets(KeyringLock(tmp_path / "is not there"), writing=False)
+    (tmp_path / "gate.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HomeUnusable, match=r"gate\.lock"):
+        await gets(KeyringLock(tmp_path), writing=True)
+    assert not (tmp_path / "elsewhere").exists()

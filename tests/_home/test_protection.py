@@ -1,0 +1,157 @@
+"""How passphrases guard keys: the stretching, the marker, and what it is for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import statistics
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.instances import MakeGnuPG, alice_at, bob_at
+from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, HomeUnusable
+from tiny_gnupg._home.protection import LOW_COUNT, Protection
+
+RUNS = 7
+
+
+def test_stretching_is_scrypt() -> None:
+    # RFC 7914, section 12: the first half of a vector for 64 bytes.
+    protection = Protection("scrypt", b"SodiumChloride".hex(), n=16384, r=8, p=1)
+    assert protection.stretch("pleaseletmein") == base64.urlsafe_b64encode(
+        bytes.fromhex("7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2")
+    ).rstrip(b"=")
+
+
+def test_a_new_home_gets_the_full_cost_and_a_salt_of_its_own() -> None:
+    first, second = Protection.new("scrypt"), Protection.new("scrypt")
+    assert (first.n, first.r, first.p) == (2**17, 8, 1)
+    assert len(bytes.fromhex(first.salt)) == 32
+    assert first.salt != second.salt
+
+
+PASSPHRASES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=50)
+
+
+@given(PASSPHRASES)
+def test_gnupgs_own_way_leaves_a_passphrase_as_it_is(text: str) -> None:
+    assert Protection.new("gnupg").stretch(text) == text.encode()
+
+
+@given(PASSPHRASES)
+def test_what_the_agent_gets_is_one_line(text: str) -> None:
+    stretched = Protection("scrypt", "00" * 32, n=2**4).stretch(text)
+    assert re.fullmatch(rb"[A-Za-z0-9_-]{43}", stretched)
+    assert stretched != Protection("scrypt", "01" * 32, n=2**4).stretch(text)
+
+
+def test_an_empty_passphrase_stays_empty() -> None:
+    assert Protection.new("scrypt").stretch("") == b""
+
+
+def test_a_marker_is_written_once_and_read_back(tmp_path: Path) -> None:
+    marker = tmp_path / "protection.json"
+    found = [Protection.new("scrypt") for _ in range(8)]
+    writers = [threading.Thread(target=one.write, args=(marker,)) for one in found]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert Protection.read(marker) in found
+    assert os.listdir(tmp_path) == [marker.name]
+    assert marker.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_missing_marker_is_no_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        Protection.read(tmp_path / "protection.json")
+    assert not isinstance(caught.value, HomeUnusable)
+
+
+#: ``(openpgp-s2k3-ocb-aes ((sha1 SALT COUNT) …`` of agent/keyformat.txt, in both of its writings:
+#: lengths before strings (GnuPG 2.2), and lines of text folded with a blank (2.4).
+COUNT = re.compile(rb'sha1(?:8:.{8}[56789]:| .{8,60}?[ #"])(\d{5,9})"?\)', re.DOTALL)
+
+
+def counts_of(home: Path) -> set[int]:
+    """Give the counts with which the agent hashed the passphrases of a home's keys."""
+    files = [path.read_bytes() for path in (home / "private-keys-v1.d").glob("*.key")]
+    found = [COUNT.search(file) or COUNT.search(file.replace(b"\n ", b"")) for file in files]
+    assert all(found), "each key is protected"
+    return {int(match[1]) for match in found if match}
+
+
+async def test_keys_rest_under_the_stretched_passphrase(
+    alice: GnuPG, home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    assert counts_of(home) == {LOW_COUNT}
+    stretched = await alice.unlock()
+    assert stretched != alice.passphrase
+    with pytest.raises(BadPassphrase):
+        await make_gnupg(passphrase=stretched).sign("x")
+    # Somebody who knows only the user's own words cannot use the files without the marker.
+    command = alice.command("--armor", "--sign", with_passphrase=True)
+    with pytest.raises(CommandFailed):
+        await alice.read_output(command, alice.encode_inputs(alice.passphrase, "x"))
+    signed = await alice.read_output(command, alice.encode_inputs(stretched, "x"))
+    assert (await alice.verify(signed)).data == b"x\n"
+
+
+async def test_scrypt_is_computed_once_for_a_crowd(
+    alices_home: Path, make_gnupg: MakeGnuPG, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    stretch = Protection.stretch
+
+    def counted(self: Protection, passphrase: str) -> bytes:
+        computed.append(threading.current_thread())
+        return stretch(self, passphrase)
+
+    monkeypatch.setattr(Protection, "stretch", counted)
+    gpg = make_gnupg(alice_at, alices_home)
+    await asyncio.gather(*(gpg.unlock() for _ in range(50)))
+    assert len(computed) == 1
+    assert computed[0] is not threading.main_thread()
+
+
+@pytest.mark.timed
+async def test_a_passphrase_costs_a_tenth_of_gpgs_own_protection(
+    home: Path, other_home: Path, make_gnupg: MakeGnuPG, figures: Callable[[str], None]
+) -> None:
+    # The real thing on both sides: a new home of each kind, with all its defaults.
+    stretched = make_gnupg(alice_at, home)
+    calibrated = make_gnupg(bob_at, other_home, protection="gnupg")
+    await stretched.gen_key()
+    await calibrated.gen_key()
+    assert counts_of(home) == {LOW_COUNT}
+    assert all(count > 10 * LOW_COUNT for count in counts_of(other_home))
+
+    async def took(work: Awaitable[object]) -> float:
+        began = time.perf_counter()
+        await work
+        return time.perf_counter() - began
+
+    for name, act in {
+        "sign": lambda gpg, _: gpg.sign("x"),
+        "decrypt": lambda gpg, message: gpg.decrypt(message),
+    }.items():
+        times: dict[GnuPG, list[float]] = {stretched: [], calibrated: []}
+        messages = {gpg: await gpg.encrypt("x", sign=False) for gpg in times}
+        for _ in range(RUNS):
+            for gpg, taken in times.items():
+                taken.append(await took(act(gpg, messages[gpg])))
+        ours, theirs = (statistics.median(taken) for taken in times.values())
+        figures(
+            f"{name} with a passphrase: {ours * 1000:.1f} ms here, {theirs * 1000:.1f} ms with "
+            f"gpg's calibrated protection: {theirs / ours:.1f} times faster "
+            f"(interleaved, median of {RUNS})"
+        )
+        assert ours < theirs / 10, name

@@ -1,0 +1,80 @@
+"""The doctor finds what is wrong, and says what to do about each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tor.network import free_ports
+from tests.tor.processes import keyserver_server
+from tests.tor.socks import RecordingProxy
+from tiny_gnupg.cli.doctor import Finding, examine
+from tiny_gnupg.cli.terminal import Report
+
+
+async def examined(home: Path, **more: Any) -> Report:
+    """Let the doctor look at a home."""
+    settings = {"home": str(home), "gpg": None, "keyserver": None, "tor_port": 9050}
+    return await examine(argparse.Namespace(**settings | {"offline": True} | more))
+
+
+def finding(report: Report, subject: str) -> Finding:
+    """Give what was found of a subject."""
+    (found,) = [one for one in report.facts["findings"] if one.subject == subject]
+    assert isinstance(found, Finding)
+    return found
+
+
+async def test_a_good_home_is_well(home: Path) -> None:
+    report = await examined(home)
+
+    assert report.code == 0
+    assert [one.subject for one in report.facts["findings"]] == ["gpg", "home", "agent"]
+    assert all(line.startswith("ok") for line in report.lines)
+
+
+async def test_a_gpg_that_is_not_there_is_found(home: Path) -> None:
+    report = await examined(home, gpg="/nonexistent/gpg")
+
+    assert report.code == 1
+    assert "install" in finding(report, "gpg").advice
+
+
+async def test_a_program_that_is_no_gpg_is_found(home: Path) -> None:
+    assert (await examined(home, gpg="/bin/true")).code == 1
+
+
+async def test_a_home_that_cannot_be_made_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    report = await examined(tmp_path / "file" / "home")
+
+    assert report.code == 1
+    assert finding(report, "home").advice
+
+
+async def test_a_tor_that_does_not_run_is_found_and_told_from_the_keyserver(home: Path) -> None:
+    (port,) = free_ports(1)
+    report = await examined(home, offline=False, tor_port=port)
+
+    assert report.code == 1
+    assert "start Tor" in finding(report, "Tor").advice
+    assert "keyserver" not in [one.subject for one in report.facts["findings"]]
+
+
+@pytest.mark.parametrize(("maintenance", "code"), [("", 0), ("closed", 1)])
+async def test_a_keyserver_that_is_closed_is_told_from_tor(
+    home: Path, maintenance: str, code: int
+) -> None:
+    with keyserver_server() as keyserver:
+        keyserver.lever("settings", {"maintenance": maintenance})
+        async with RecordingProxy({"keys.example": keyserver.port}) as proxy:
+            report = await examined(
+                home, offline=False, tor_port=proxy.port, keyserver="http://keys.example"
+            )
+
+    assert report.code == code
+    assert not finding(report, "Tor").advice
+    assert bool(finding(report, "keyserver").advice) == bool(code)

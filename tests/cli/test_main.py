@@ -1,0 +1,343 @@
+"""The command line, as scripts and people use it.
+
+What depends on channels of its own (a terminal, a descriptor) runs as a process, the rest here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.inprocess import Ended, run_here
+from tests.instances import PlainGpg
+from tests.tor.network import free_ports
+from tests.tor.processes import keyserver_server
+from tests.tor.socks import RecordingProxy
+from tiny_gnupg import __version__
+from tiny_gnupg._openpgp.armor import dearmor
+from tiny_gnupg._openpgp.packets import USER_ID, write
+from tiny_gnupg.cli.main import EXAMPLES, main, parser
+
+CHECKOUT = Path(__file__).parents[2]
+SECRET = "correct horse"
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(home: Path) -> Run:
+    """Run a command in a home, with a passphrase from the environment where it takes one."""
+
+    def run(
+        name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str = SECRET
+    ) -> Ended:
+        takes = name not in ("keys", "verify", "doctor", "publish", "find")
+        asked = ["--passphrase-env", "TEST_SECRET"] if takes else []
+        command = [name, "--home", str(at), *asked, *arguments]
+        return run_here(partial(main, command), stdin, {"TEST_SECRET": secret})
+
+    return run
+
+
+def done(result: Ended | subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
+    """Require an exit code; give the output."""
+    assert result.returncode == code, (result.stdout, result.stderr)
+    return result.stdout
+
+
+@pytest.fixture
+def fingerprint(cli: Run) -> str:
+    """Alice's key, made on the command line."""
+    made = done(cli("gen-key", "--name", "Alice", "--email", "alice@example.org"))
+    return made.decode().strip()
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in EXAMPLES)])
+def test_help_is_there_for_all_and_offers_no_passphrase_argument(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*command, "--help"])
+
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert len(text) > 200
+    assert "--passphrase " not in text
+
+
+@pytest.mark.parametrize("example", [one for each in EXAMPLES.values() for one in each])
+def test_each_example_of_the_help_can_be_typed(example: str) -> None:
+    command = shlex.split(example.partition(" <")[0])
+
+    assert parser().parse_args(command).run
+
+
+def test_a_message_goes_through_pipes_and_comes_back(cli: Run, fingerprint: str) -> None:
+    message = bytes(range(256))
+
+    secret = done(cli("encrypt", "-r", "alice@example.org", stdin=message))
+    result = cli("decrypt", stdin=secret)
+
+    assert secret.startswith(b"-----BEGIN PGP MESSAGE-----")
+    assert done(result) == message
+    assert b"GOODSIG " + fingerprint.encode() in result.stderr
+
+
+def test_files_are_encrypted_and_never_written_over(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    plain, back = tmp_path / "plain", tmp_path / "back"
+    plain.write_bytes(b"data" * 1000)
+
+    assert done(cli("encrypt", "-r", fingerprint, str(plain))).decode() == f"{plain}.gpg\n"
+    opened = cli("decrypt", "-o", str(back), f"{plain}.gpg")
+    assert done(opened).decode() == f"{back}\n"
+    assert b"GOODSIG " + fingerprint.encode() in opened.stderr
+    refused = cli("decrypt", "-o", str(back), f"{plain}.gpg")
+
+    assert back.read_bytes() == plain.read_bytes()
+    assert back.stat().st_mode & 0o777 == 0o600
+    assert done(refused, 1) == b""
+    told = f"tiny-gnupg: {back}: there is such a file already (--force replaces it)\n"
+    assert refused.stderr.decode() == told
+    again = cli("decrypt", "--force", "--json", "-o", str(back), f"{plain}.gpg")
+    facts = json.loads(done(again))
+    assert (facts["output"], facts["encrypted"], again.stderr) == (str(back), True, b"")
+    assert [one["primary_fingerprint"] for one in facts["signatures"]] == [fingerprint]
+    done(cli("encrypt", "--no-sign", "--force", "-r", fingerprint, str(plain)))
+    unsigned = cli("decrypt", "--force", "-o", str(back), f"{plain}.gpg")
+    assert (done(unsigned).decode(), unsigned.stderr) == (f"{back}\n", b"not signed\n")
+
+
+def test_signatures_are_told_by_exit_code(cli: Run, fingerprint: str, tmp_path: Path) -> None:
+    data, signature = tmp_path / "data", tmp_path / "data.asc"
+    data.write_text("I owe you ten.")
+    done(cli("sign", str(data)))
+
+    facts = json.loads(done(cli("verify", "--json", str(data), str(signature))))
+    assert facts["signatures"][0]["primary_fingerprint"] == fingerprint
+    assert facts["signatures"][0]["hash"] == "SHA512"
+    data.write_text("I owe you a hundred.")
+    error = json.loads(done(cli("verify", "--json", str(data), str(signature)), 3))
+    assert error["error"] == "BadSignature"
+
+
+@pytest.mark.parametrize("form", ["--inline", "--clear"])
+def test_a_signed_text_is_verified_from_a_pipe(cli: Run, fingerprint: str, form: str) -> None:
+    signed = done(cli("sign", form, stdin=b"hello\n"))
+
+    assert fingerprint.encode() in done(cli("verify", "-", stdin=signed))
+
+
+def test_a_key_goes_to_another_home(cli: Run, fingerprint: str, other_home: Path) -> None:
+    secret = done(cli("export", "--secret", fingerprint))
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"to my other computer"))
+
+    assert done(cli("import", stdin=secret, at=other_home)).decode().strip() == fingerprint
+    assert done(cli("decrypt", stdin=message, at=other_home)) == b"to my other computer"
+    listed = json.loads(done(cli("keys", "--json", "--secret", at=other_home)))
+    assert [key["fingerprint"] for key in listed["keys"]] == [fingerprint]
+
+
+def test_a_user_id_that_nobody_signed_is_shown_as_one(
+    cli: Run, fingerprint: str, home: Path
+) -> None:
+    block = done(cli("export", fingerprint)).decode()
+    added = dearmor(block.encode()) + write(USER_ID, b"Victim <victim@example.org>")
+    PlainGpg(home).run("--allow-non-selfsigned-uid", "--import", stdin=added)
+
+    shown = done(cli("keys", fingerprint)).decode().splitlines()[1:]
+
+    assert sorted(line.strip() for line in shown) == [
+        "(not signed) Victim <victim@example.org>",
+        "Alice <alice@example.org>",
+    ]
+
+
+def test_errors_have_codes_and_say_what_to_do(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"x"))
+    missing = cli("encrypt", "-r", "nobody@example.org", stdin=b"x")
+    wrong = cli("decrypt", stdin=message, secret="a guess")
+
+    assert done(missing, 4) == b""
+    assert b"import the key first" in missing.stderr
+    assert done(wrong, 5) == b""
+    assert b"Traceback" not in missing.stderr + wrong.stderr
+    assert done(cli("keys", "nobody@example.org"), 4) == b"no keys\n"
+    assert done(cli("encrypt", stdin=b"x"), 2) == b""
+    assert done(cli("keys", "--gpg", "/nonexistent"), 7) == b""
+
+
+def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"hello"))
+    reader, writer = os.pipe()
+    os.write(writer, SECRET.encode() + b"\n")
+    os.close(writer)
+    command = [sys.executable, "-m", "tiny_gnupg", "decrypt", "--passphrase-fd", str(reader)]
+    home = cli("doctor", "--offline", "--json")
+    where = json.loads(done(home))["findings"][1]["found"].split(",")[0]
+    try:
+        plain = subprocess.run(
+            [*command, "--home", where],
+            input=message,
+            capture_output=True,
+            cwd=CHECKOUT,
+            pass_fds=[reader],
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(reader)
+
+    assert done(plain) == b"hello"
+
+
+def test_without_a_terminal_nobody_is_asked(cli: Run, fingerprint: str) -> None:
+    # A session of its own has no terminal; the message on standard input stays a message.
+    command = [sys.executable, "-m", "tiny_gnupg", "sign"]
+    result = subprocess.run(
+        command,
+        input=b"not a passphrase\n",
+        capture_output=True,
+        cwd=CHECKOUT,
+        start_new_session=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done(result, 2) == b""
+    assert b"--passphrase-fd" in result.stderr
+
+
+def test_on_a_terminal_a_person_is_asked_and_sees_progress(home: Path, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        for _ in range(48):
+            file.write(os.urandom(2**20))
+    where = ["--home", str(home)]
+
+    made = at_a_terminal("gen-key", *where, "--name", "Alice", answers=2)
+    sealed = at_a_terminal("encrypt", *where, "-r", "Alice", str(big), answers=1)
+
+    assert SECRET not in made + sealed
+    assert "Once more" in made
+    assert "encrypting [" in sealed
+    assert (tmp_path / "big.gpg").stat().st_size > big.stat().st_size // 2
+
+
+def at_a_terminal(*arguments: str, answers: int) -> str:
+    """Run a command on a terminal of its own, and type the passphrase as often as asked."""
+    try:
+        terminal, theirs = pty.openpty()
+    except OSError:
+        pytest.skip("NOT TESTED: this system gives no pseudo-terminals")
+    # Its controlling terminal, which is where a passphrase is asked for; Python itself could make
+    # it one only by a fork, which it warns of where threads run.
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", sys.executable, "-m", "tiny_gnupg", *arguments],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        cwd=CHECKOUT,
+    )
+    os.close(theirs)
+    shown, asked = "", 0
+    deadline = time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.1)[0]:
+                try:
+                    shown += os.read(terminal, 65536).decode(errors="replace")
+                except OSError:
+                    break
+            if shown.count(": ") > asked and asked < answers:
+                asked += 1
+                os.write(terminal, SECRET.encode() + b"\n")
+    finally:
+        os.close(terminal)
+        process.wait(10)
+    assert process.returncode == 0, shown
+    return shown
+
+
+async def test_a_key_is_published_and_found(cli: Run, fingerprint: str, other_home: Path) -> None:
+    with keyserver_server() as keyserver:
+        async with RecordingProxy({"keys.example": keyserver.port}) as proxy:
+            network = ("--tor-port", str(proxy.port), "--keyserver", "http://keys.example")
+
+            async def run(name: str, *arguments: str, **more: object) -> bytes:
+                code = int(more.pop("code", 0))  # type: ignore[call-overload]
+                result = await asyncio.to_thread(cli, name, *network, *arguments, **more)
+                return done(result, code)
+
+            assert b"pending" in await run("publish", fingerprint)
+            assert await run("find", "alice@example.org", code=4)
+            assert keyserver.confirm_all() == ["alice@example.org"]
+            assert fingerprint.encode() in await run("find", "alice@example.org")
+            imported = await run("find", "--import", "alice@example.org", at=other_home)
+            assert imported.decode().strip() == fingerprint
+
+
+def test_without_tor_the_code_says_network(cli: Run, home: Path) -> None:
+    (port,) = free_ports(1)
+    result = cli("find", "--tor-port", str(port), "alice@example.org")
+
+    assert done(result, 6) == b""
+    assert b"start Tor" in result.stderr
+
+
+def test_the_program_runs_as_a_module_and_says_its_version() -> None:
+    command = [sys.executable, "-m", "tiny_gnupg", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=True)
+
+    assert shown.stdout == f"tiny_gnupg {__version__}\n"
+
+
+def test_what_is_no_text_is_written_in_base64_into_json(cli: Run, fingerprint: str) -> None:
+    message = done(cli("encrypt", "-r", fingerprint, stdin=b"\xff\x00"))
+
+    assert json.loads(done(cli("decrypt", "--json", stdin=message)))["base64"] == "/wA="
+
+
+def test_of_several_keys_the_signer_has_to_be_named(cli: Run, fingerprint: str) -> None:
+    other = done(cli("gen-key", "--email", "work@example.org")).decode().strip()
+
+    unnamed = cli("sign", stdin=b"x")
+    named = done(cli("sign", "--as", "work@example.org", "--inline", stdin=b"x"))
+
+    assert done(unnamed, 4) == b""
+    assert b"--as" in unnamed.stderr
+    assert other.encode() in done(cli("verify", "-", stdin=named))
+
+
+def test_a_detached_signature_covers_what_comes_by_a_pipe(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    signature = tmp_path / "signature"
+    done(cli("sign", "-o", str(signature), stdin=b"data"))
+
+    assert fingerprint.encode() in done(cli("verify", "-", str(signature), stdin=b"data"))
+    assert done(cli("verify", "-", str(signature), stdin=b"dat"), 3) == b""
+
+
+def test_a_home_without_a_key_says_how_to_make_one(cli: Run) -> None:
+    assert b"gen-key" in cli("sign", stdin=b"x").stderr
+    assert done(cli("gen-key"), 2) == b""
+
+
+def test_a_variable_or_descriptor_that_is_not_there_is_told(home: Path) -> None:
+    where = ["sign", "--home", str(home)]
+    for how in (["--passphrase-env", "NOT_THERE"], ["--passphrase-fd", "987"]):
+        result = run_here(partial(main, [*where, *how]))
+        assert done(result, 2) == b""
+        assert how[1].encode() in result.stderr

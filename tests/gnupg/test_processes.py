@@ -1,0 +1,290 @@
+"""How many gpg processes each method starts: counted, not believed.
+
+The executable is a small program that writes a line to a log and then becomes the real gpg.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.instances import BOB, MakeGnuPG, PlainGpg, alice_at
+from tiny_gnupg import GnuPG
+from tiny_gnupg._process.find_gpg import agent_program, find_executable
+
+
+@dataclass
+class Workbench:
+    """What a method can be tried on: Alice, and things that were made for her before."""
+
+    gpg: GnuPG
+    bob: str
+    bobs_key: str
+    old: str
+    secret_key: str
+    folder: Path
+    encrypted: str
+    signed: str
+    signature: str
+    symmetric: str
+
+
+Try = Callable[[Workbench], Awaitable[object]]
+
+#: Methods that are one gpg command.
+ONE: list[tuple[str, Try]] = [
+    ("encrypt(message, fingerprint)", lambda w: w.gpg.encrypt("x", w.bob)),
+    ("encrypt(message, sign=False)", lambda w: w.gpg.encrypt("x", w.bob, sign=False)),
+    ("encrypt(message, [two recipients])", lambda w: w.gpg.encrypt("x", [w.bob, ""])),
+    ("encrypt_symmetric(message)", lambda w: w.gpg.encrypt_symmetric("x")),
+    ("decrypt(message)", lambda w: w.gpg.decrypt(w.encrypted)),
+    ("decrypt(signed message)", lambda w: w.gpg.decrypt(w.signed)),
+    ("decrypt(symmetric message)", lambda w: w.gpg.decrypt(w.symmetric)),
+    ("decrypt_verify(message)", lambda w: w.gpg.decrypt_verify(w.encrypted)),
+    ("sign(message)", lambda w: w.gpg.sign("x")),
+    ("sign(message, detach=True)", lambda w: w.gpg.sign("x", detach=True)),
+    ("sign(message, clear=True)", lambda w: w.gpg.sign("x", clear=True)),
+    ("verify(message)", lambda w: w.gpg.verify(w.signed)),
+    ("verify(data, signature)", lambda w: w.gpg.verify("x", w.signature)),
+    ("auto_decrypt(message)", lambda w: w.gpg.auto_decrypt(w.encrypted)),
+    ("auto_verify(message)", lambda w: w.gpg.auto_verify(w.signed)),
+    ("encrypt_file(path)", lambda w: w.gpg.encrypt_file(w.folder / "in", w.bob)),
+    ("decrypt_file(path)", lambda w: w.gpg.decrypt_file(w.folder / "enc.gpg", w.folder / "out")),
+    (
+        "decrypt_verify_file(path)",
+        lambda w: w.gpg.decrypt_verify_file(w.folder / "enc.gpg", w.folder / "verified"),
+    ),
+    ("sign_file(path)", lambda w: w.gpg.sign_file(w.folder / "in")),
+    ("verify_file(path)", lambda w: w.gpg.verify_file(w.folder / "in", w.folder / "kept.sig")),
+    ("keys()", lambda w: w.gpg.keys()),
+    ("list_keys()", lambda w: w.gpg.list_keys()),
+    ("list_keys(email)", lambda w: w.gpg.list_keys(BOB)),
+    ("raw_list_keys()", lambda w: w.gpg.raw_list_keys()),
+    ("key_trust(fingerprint)", lambda w: w.gpg.key_trust(w.bob)),
+    ("key_fingerprint(email)", lambda w: w.gpg.key_fingerprint(BOB)),
+    ("key_email(fingerprint)", lambda w: w.gpg.key_email(w.bob)),
+    ("set_fingerprint(fingerprint)", lambda w: w.gpg.set_fingerprint(w.gpg.fingerprint)),
+    ("text_import(key)", lambda w: w.gpg.text_import(w.bobs_key)),
+    ("file_import(path)", lambda w: w.gpg.file_import(w.folder / "bob.asc")),
+    ("text_export(fingerprint)", lambda w: w.gpg.text_export(w.bob)),
+    ("scan(key)", lambda w: w.gpg.scan(w.bobs_key)),
+    ("raw_packets(message)", lambda w: w.gpg.raw_packets(w.encrypted)),
+    ("list_packets(message)", lambda w: w.gpg.list_packets(w.encrypted)),
+    ("packets(message)", lambda w: w.gpg.packets(w.encrypted)),
+    ("read_output(command)", lambda w: w.gpg.read_output(w.gpg.command("--list-config"))),
+]
+#: The others: how many, and why.
+LOOK_UP = "one look-up, kept until the keyring changes"
+TRIED = "the passphrase is tried, as gpg has no status line for a wrong one here"
+OTHERS: list[tuple[str, int, str, Try]] = [
+    (
+        "packet_fingerprint(message)",
+        0,
+        "read from the bytes",
+        lambda w: w.gpg.packet_fingerprint(w.encrypted),
+    ),
+    ("unlock()", 0, "no question for gpg", lambda w: w.gpg.unlock()),
+    ("encrypt(message, email)", 2, LOOK_UP, lambda w: w.gpg.encrypt("x", BOB)),
+    (
+        "encrypt(message, email) again",
+        1,
+        "what was looked up is kept",
+        lambda w: w.gpg.encrypt("x", BOB),
+    ),
+    ("auto_encrypt(message, uid)", 2, LOOK_UP, lambda w: w.gpg.auto_encrypt("x", w.bob)),
+    (
+        "delete(fingerprint)",
+        2,
+        f"{LOOK_UP}: a subkey's fingerprint names its key",
+        lambda w: w.gpg.delete(w.bob),
+    ),
+    (
+        "file_export(folder, fingerprint)",
+        2,
+        f"{LOOK_UP}: the file is named after the primary key",
+        lambda w: w.gpg.file_export(w.folder, w.bob),
+    ),
+    (
+        "trust(fingerprint, level)",
+        2,
+        f"{LOOK_UP}: gpg takes a trust for no key",
+        lambda w: w.gpg.trust(w.bob, 4),
+    ),
+    (
+        "add_uid(uid, name, email)",
+        2,
+        f"{LOOK_UP}: gpg has no status line for a secret key that is missing",
+        lambda w: w.gpg.add_uid("", "A", "a@b.example"),
+    ),
+    (
+        "revoke_uid(uid, email)",
+        2,
+        f"{LOOK_UP}: gpg wants the whole user id",
+        lambda w: w.gpg.revoke_uid("", "a@b.example"),
+    ),
+    (
+        "set_expire(uid, expires)",
+        3,
+        f"{LOOK_UP}; gpg sets primary key and subkeys by two commands",
+        lambda w: w.gpg.set_expire("", "1y"),
+    ),
+    (
+        "set_expire(uid, expires, subkeys=False)",
+        2,
+        LOOK_UP,
+        lambda w: w.gpg.set_expire("", "1y", subkeys=False),
+    ),
+    (
+        "sign(uid, key=True)",
+        3,
+        f"{LOOK_UP}; it certifies, and exports what it gives back",
+        lambda w: w.gpg.sign(w.bob, key=True),
+    ),
+    (
+        "add_subkeys()",
+        5,
+        f"{LOOK_UP}; {TRIED}; gpg adds one subkey a command",
+        lambda w: w.gpg.add_subkeys(),
+    ),
+    (
+        "change_passphrase(uid, new)",
+        4,
+        f"{LOOK_UP}; it is done aside (export, import, change), files are replaced whole",
+        lambda w: w.gpg.change_passphrase("", w.gpg.passphrase),
+    ),
+    (
+        "text_import(secret key)",
+        4,
+        "aside: import, list, export (and a change for each passphrase); then imported",
+        lambda w: w.gpg.text_import(w.secret_key),
+    ),
+    (
+        "text_export(fingerprint, secret=True)",
+        5,
+        f"{LOOK_UP}; its passphrase is changed aside (export, import, change), then it is exported",
+        lambda w: w.gpg.text_export(w.old, secret=True),
+    ),
+    (
+        "text_export(email, secret=True)",
+        5,
+        "the same: what the address found is known by its fingerprint, too",
+        lambda w: w.gpg.text_export("old@example.org", secret=True),
+    ),
+    (
+        "gen_key()",
+        4,
+        "a primary key and three subkeys: gpg has one command for each",
+        lambda w: w.gpg.gen_key(),
+    ),
+    (
+        "revoke()",
+        6,
+        f"{LOOK_UP}; {TRIED}; it makes the certificate, imports it, looks, and exports",
+        lambda w: w.gpg.revoke(),
+    ),
+]
+
+
+@pytest.fixture
+async def bench(
+    alice: GnuPG,
+    bob: GnuPG,
+    tmp_path: Path,
+    make_gnupg: MakeGnuPG,
+    plain_gpg: Callable[..., PlainGpg],
+) -> tuple[Workbench, Callable[[], int]]:
+    """A workbench whose gpg is logged, and what counts the lines since it was asked last."""
+    log = tmp_path / "log"
+    log.touch()
+    wrapper = tmp_path / "counted-gpg"
+    gpg = find_executable()
+    agent = agent_program(gpg)
+    chosen = f" --agent-program {shlex.quote(str(agent))}" if agent else ""
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f'printf "%s\\n" "$*" >>{shlex.quote(str(log))}\n'
+        f'exec {shlex.quote(str(gpg))}{chosen} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    counted = make_gnupg(alice_at, executable=wrapper)
+    await counted.set_fingerprint(alice.fingerprint)
+    # Without a passphrase: gpg's calibrated protection would take seconds.
+    elsewhere = plain_gpg()
+    other = elsewhere.new_key("Old <old@example.org>", algorithm="ed25519", usage="sign")
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "in").write_text("x")
+    (folder / "bob.asc").write_text(await bob.text_export())
+    (folder / "kept.sig").write_bytes(await alice.sign(b"x", detach=True))
+    (folder / "enc.gpg").write_bytes(await alice.encrypt(b"x", armor=False))
+    workbench = Workbench(
+        gpg=counted,
+        bob=bob.fingerprint,
+        bobs_key=await bob.text_export(),
+        old=other,
+        secret_key=elsewhere.run("--armor", "--export-secret-keys", other).stdout.decode(),
+        folder=folder,
+        encrypted=await alice.encrypt("x"),
+        signed=await alice.sign("x"),
+        signature=await alice.sign("x", detach=True),
+        symmetric=await alice.encrypt_symmetric("x"),
+    )
+
+    def count() -> int:
+        lines = log.read_text().splitlines()
+        log.write_text("")
+        return len(lines)
+
+    return workbench, count
+
+
+async def test_each_method_starts_as_many_processes_as_the_table_says(
+    bench: tuple[Workbench, Callable[[], int]], figures: Callable[[str], None]
+) -> None:
+    workbench, count = bench
+    opening = count()
+    figures("gpg processes a method (by a log that each one writes to)")
+    figures(f"  {opening:2}  the first call of all: one --version, and the call itself")
+    found, expected = {}, {}
+    for name, wanted, reason, attempt in _table():
+        if "again" not in name:
+            workbench.gpg._table.forget()
+        await attempt(workbench)
+        found[name], expected[name] = count(), wanted
+        figures(f"  {found[name]:2}  {name:42}{reason}".rstrip())
+        if name.startswith("delete"):
+            await workbench.gpg.text_import(workbench.bobs_key)
+            count()
+    assert found == expected
+    assert opening == 2
+
+
+def _table() -> list[tuple[str, int, str, Try]]:
+    return [*((name, 1, "", attempt) for name, attempt in ONE), *OTHERS]
+
+
+async def test_a_thousand_look_ups_of_one_key_are_one_process(
+    bench: tuple[Workbench, Callable[[], int]],
+) -> None:
+    workbench, count = bench
+    count()
+    workbench.gpg._table.forget()
+    emails = await asyncio.gather(*(workbench.gpg.key_email(BOB) for _ in range(1000)))
+    assert set(emails) == {BOB}
+    assert count() == 1
+
+
+async def test_what_another_program_changed_is_looked_up_again(
+    bench: tuple[Workbench, Callable[[], int]], alice: GnuPG
+) -> None:
+    workbench, count = bench
+    assert await workbench.gpg.key_email(BOB) == BOB
+    count()
+    await alice.sign(BOB, key=True)
+    assert await workbench.gpg.key_trust(BOB) == "full"
+    assert count() == 1

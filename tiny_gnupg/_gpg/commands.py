@@ -1,0 +1,317 @@
+"""What to say to gpg: the argument lists.
+
+Pure: text in, lists of text out. No argument is ever altered by quoting, because no shell reads
+it. Whatever a caller passes in (a uid, a path, a name) stands behind ``--`` or as an option's own
+argument, so that it can never be taken for an option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+#: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
+#: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
+#: network connection. The last: processes would wait for each other's lock on the seed file.
+ALWAYS = (
+    "--no-verbose",
+    "--disable-dirmngr",
+    "--no-auto-key-locate",
+    "--no-auto-key-retrieve",
+    "--no-random-seed-file",
+)
+
+
+#: No question on the terminal, and none at all.
+UNATTENDED = ("--batch", "--no-tty")
+
+
+#: The passphrase comes from us, not from a window.
+LOOPBACK = ("--pinentry-mode", "loopback")
+
+
+#: gpg >= 2.5 drops later signatures in batch mode without it; 2.2 does not know it.
+ALL_SIGNATURES = ("--proc-all-sigs",)
+
+
+#: For commands that handle keys published without user ids, and for no other: such user ids are
+#: trivial to forge.
+UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
+
+
+#: The stand-in for user ids that were not published never leaves the keyring.
+_NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
+
+
+#: OpenPGP's highest count (RFC 9580, section 3.7.1.3), for messages encrypted to a passphrase.
+#: Without it gpg asks the agent, whose count is low where this library stretches passphrases.
+_HIGHEST_COUNT = ("--s2k-count", "65011712")
+
+
+#: In batch mode gpg says nothing of the signatures behind one that is bad.
+EVERY_SIGNATURE = ("--no-batch",)
+
+
+#: Commands and options of a listing that ``listing.parse_colons`` reads.
+COLONS = ("--with-colons", "--fixed-list-mode", "--with-fingerprint", "--with-keygrip")
+
+
+#: Commands that only read the keyring: they may run side by side.
+READING = frozenset(
+    {
+        *("--encrypt", "-e", "--hidden-encrypt", "--symmetric", "-c", "--store", "--sign", "-s"),
+        *("--decrypt", "-d", "--decrypt-files", "--encrypt-files", "--verify", "--verify-files"),
+        *("--clear-sign", "--clearsign", "--detach-sign", "-b", "--list-packets", "--version"),
+        *("--list-keys", "-k", "--list-public-keys", "--list-secret-keys", "-K", "--list-sigs"),
+        *("--check-sigs", "--check-signatures", "--list-signatures", "--fingerprint", "--export"),
+        *("--export-secret-keys", "--export-secret-subkeys", "--export-ownertrust", "--dearmor"),
+        *("--enarmor", "--print-md", "--print-mds", "--show-keys", "--export-ssh-key"),
+    }
+)
+
+
+#: Ownertrust levels 1 to 5, as ``--edit-key`` numbers them, in ``--import-ownertrust``'s numbers.
+OWNERTRUST = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
+
+
+#: The usages of the subkeys that every new key gets, and their algorithms.
+SUBKEYS = (("ed25519", "sign"), ("ed25519", "auth"), ("cv25519", "encr"))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every command of one instance begins with."""
+
+    executable: str
+    homedir: str
+    options: str
+    agent: str = ""
+    torify: str = ""
+    features: tuple[str, ...] = ()
+
+    @property
+    def slot(self) -> int:
+        """Where more options of our own may go: right behind the executable."""
+        return 2 if self.torify else 1
+
+    def command(self, options: Iterable[str] = (), *, attended: bool = False) -> list[str]:
+        """Give the argument list: the executable, the house's options, then ``options``."""
+        prefix = [self.torify] if self.torify else []
+        agent = ["--agent-program", self.agent] if self.agent else []
+        house = ["--homedir", self.homedir, "--options", self.options, *agent, *ALWAYS]
+        unattended = () if attended else UNATTENDED
+        return [*prefix, self.executable, *house, *self.features, *unattended, *options]
+
+
+def reads_only(command: Sequence[str]) -> bool:
+    """Tell whether a command leaves the keyring as it is."""
+    options = takewhile(lambda argument: argument != "--", command)
+    return any(option in READING for option in options)
+
+
+def list_keys(
+    terms: Sequence[str] = (), *, secret: bool = False, colons: bool = True, bare: bool = False
+) -> list[str]:
+    """List keys, with a mark on those whose secret part is there; ``bare`` ones as they are."""
+    shown = [*COLONS, "--with-secret"] if colons else []
+    shown += UNSIGNED_USER_IDS if bare else ()
+    return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
+
+
+def list_addresses(*, secret: bool = False) -> list[str]:
+    """List keys with no more than ``listing.format_list_keys`` reads."""
+    return ["--with-colons", "--fixed-list-mode", "--list-secret-keys" if secret else "--list-keys"]
+
+
+def generate(user_id: str, expires: str) -> list[str]:
+    """Make a certifying primary key; ``--yes``: also where the user id has one already."""
+    return ["--yes", *LOOPBACK, "--quick-generate-key", "--", user_id, "ed25519", "cert", expires]
+
+
+def add_subkey(fingerprint: str, algorithm: str, usage: str, expires: str) -> list[str]:
+    """Add one subkey."""
+    return [*LOOPBACK, "--quick-add-key", "--", fingerprint, algorithm, usage, expires]
+
+
+def delete(fingerprint: str) -> list[str]:
+    """Delete the secret and the public key; ``--yes`` tells the agent not to ask."""
+    return ["--yes", "--delete-secret-and-public-key", "--", fingerprint]
+
+
+def generate_revocation(fingerprint: str) -> list[str]:
+    """Make a revocation certificate; gpg asks for its reason, in a dialogue."""
+    return ["--no-tty", *LOOPBACK, "--armor", "--generate-revocation", "--", fingerprint]
+
+
+def certify(fingerprint: str, local_user: str, *, local: bool) -> list[str]:
+    """Certify all user ids of a key; ``local`` certifications never leave this keyring."""
+    how = "--quick-lsign-key" if local else "--quick-sign-key"
+    return [*LOOPBACK, "--yes", "--local-user", local_user, how, "--", fingerprint]
+
+
+def change_passphrase(fingerprint: str) -> list[str]:
+    """Change the passphrase of a secret key and its subkeys; gpg asks for both, in a dialogue."""
+    return ["--no-tty", *LOOPBACK, "--change-passphrase", "--", fingerprint]
+
+
+def try_passphrase(fingerprint: str) -> list[str]:
+    """See whether the passphrase opens a secret key (gpg's manual, ``--passwd``)."""
+    return ["--dry-run", *LOOPBACK, "--change-passphrase", "--", fingerprint]
+
+
+def set_expire(fingerprint: str, expires: str, subkeys: Sequence[str] = ()) -> list[str]:
+    """Set the expiry of the primary key, or that of ``subkeys``."""
+    return [*LOOPBACK, "--quick-set-expire", "--", fingerprint, expires, *subkeys]
+
+
+def add_user_id(fingerprint: str, user_id: str) -> list[str]:
+    """Add a user id."""
+    return [*LOOPBACK, "--quick-add-uid", "--", fingerprint, user_id]
+
+
+def revoke_user_id(fingerprint: str, user_id: str) -> list[str]:
+    """Revoke a user id."""
+    return [*LOOPBACK, "--quick-revoke-uid", "--", fingerprint, user_id]
+
+
+def ownertrust(fingerprint: str, level: int) -> tuple[list[str], str]:
+    """Set the ownertrust; the second part is the command's input."""
+    return import_ownertrust(), f"{fingerprint}:{OWNERTRUST[level]}:\n"
+
+
+def encrypt(
+    recipients: Sequence[str],
+    *,
+    local_user: str = "",
+    armor: bool = True,
+    hidden: bool = False,
+    trust: str = "always",
+    compress: bool = True,
+) -> list[str]:
+    """Encrypt to recipients, and sign where ``local_user`` is given.
+
+    One that is named by its subkey and a ``!`` has no user id and so no preferences: gpg 2.2 would
+    take 3DES, and 2.4 AES128.
+    """
+    bare = any(recipient.endswith("!") for recipient in recipients)
+    how = "--hidden-recipient" if hidden else "--recipient"
+    named = [part for recipient in recipients for part in (how, recipient)]
+    signing = [*LOOPBACK, "--local-user", local_user, "--sign"] if local_user else []
+    return [
+        *_form(armor=armor, compress=compress),
+        *("--trust-model", trust),
+        *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if bare else ()),
+        *signing,
+        *named,
+        "--encrypt",
+    ]
+
+
+def encrypt_symmetric(*, armor: bool = True, compress: bool = True) -> list[str]:
+    """Encrypt to a passphrase."""
+    return [*LOOPBACK, *_HIGHEST_COUNT, *_form(armor=armor, compress=compress), "--symmetric"]
+
+
+def _form(*, armor: bool, compress: bool) -> list[str]:
+    return [*(["--armor"] if armor else []), *([] if compress else ["--compress-level", "0"])]
+
+
+def decrypt(output: str | None = None, max_output: int | None = None) -> list[str]:
+    """Decrypt, and verify what is signed; gpg itself stops at ``max_output`` bytes.
+
+    With ``output``, a file that is there, nothing but the plaintext goes there: gpg lists a key
+    that stands behind an encrypted message on its standard output, which whoever put it there
+    would so append to the plaintext (measured on 2.2.40 and 2.4.7; exit code 0, no status line).
+    """
+    alone = [] if output is None else ["--yes", "--output", output]
+    bound = [] if max_output is None else ["--max-output", str(max_output)]
+    return [*EVERY_SIGNATURE, *LOOPBACK, *alone, *bound, "--decrypt"]
+
+
+def sign(
+    local_user: str, *, detach: bool = False, clear: bool = False, armor: bool = True
+) -> list[str]:
+    """Sign data."""
+    how = "--detach-sign" if detach else "--clear-sign" if clear else "--sign"
+    form = ["--armor"] if armor else []
+    return [*LOOPBACK, *form, "--local-user", local_user, how]
+
+
+def verify() -> list[str]:
+    """Verify signed data, and give what the signatures cover."""
+    return [*EVERY_SIGNATURE, "--output", "-", "--verify"]
+
+
+def verify_only() -> list[str]:
+    """Verify signed data, and give nothing of it."""
+    return [*EVERY_SIGNATURE, "--verify"]
+
+
+def verify_detached(signature: str, data: str = "-") -> list[str]:
+    """Verify a detached signature: always of two inputs, the second is the data."""
+    special = "--enable-special-filenames"
+    return [*EVERY_SIGNATURE, special, "--verify", "--", signature, data]
+
+
+def list_packets() -> list[str]:
+    """Show packets; ``--list-only`` keeps gpg from trying the secret keys on hidden recipients."""
+    return ["--list-only", "--list-packets"]
+
+
+def import_keys(*, found: bool = False, bare: bool = False) -> list[str]:
+    """Import keys; secret ones come in as they are protected, without a question.
+
+    Of a key that was ``found`` on a server, only what its owner signed is taken: others may have
+    flooded it with signatures (CVE-2019-13050). A ``bare`` key comes with a stand-in user id.
+    """
+    own = ["--import-options", "self-sigs-only"] if found else []
+    return [*own, *(UNSIGNED_USER_IDS if bare else ()), "--import"]
+
+
+def drop_user_id(fingerprint: str, name_hash: str) -> list[str]:
+    """Drop a user id from the keyring, by the hash of its name; gpg asks whether to."""
+    edit = ["--edit-key", "--", fingerprint, f"uid {name_hash}", "deluid", "save"]
+    return ["--no-tty", *UNSIGNED_USER_IDS, *edit]
+
+
+def show_keys(*, bare: bool = False) -> list[str]:
+    """List the keys of a block, without importing it; a ``bare`` one has a stand-in user id."""
+    return [
+        *COLONS,
+        *(UNSIGNED_USER_IDS if bare else ()),
+        "--import-options",
+        "show-only",
+        "--dry-run",
+        "--import",
+    ]
+
+
+def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:
+    """Export public keys."""
+    return [*(["--armor"] if armor else []), *_NO_STAND_IN, "--export", "--", *terms]
+
+
+def export_secret(terms: Iterable[str], *, armor: bool = True) -> list[str]:
+    """Export secret keys."""
+    return [*LOOPBACK, *(["--armor"] if armor else []), "--export-secret-keys", "--", *terms]
+
+
+def export_backup() -> list[str]:
+    """Export all public keys with all that the keyring knows of them."""
+    return ["--export-options", "backup", *_NO_STAND_IN, "--export"]
+
+
+def import_backup() -> list[str]:
+    """Import what ``export_backup`` gave."""
+    return ["--import-options", "restore", "--import"]
+
+
+def export_ownertrust() -> list[str]:
+    """Give the ownertrust of all keys as text."""
+    return ["--export-ownertrust"]
+
+
+def import_ownertrust() -> list[str]:
+    """Set the ownertrust of keys from such text."""
+    return ["--import-ownertrust"]

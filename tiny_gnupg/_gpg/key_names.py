@@ -1,0 +1,135 @@
+"""How the text that a caller gives names a key.
+
+Pure: text and ``Key`` in, ``Key`` out; nothing here runs a program or touches a file.
+
+The rules:
+
+1. 40 or 64 hex digits are a fingerprint, 16 are a key id; ``0x`` may stand before them, and spaces
+   inside a fingerprint, as gpg prints it. Either may be a subkey's.
+2. An e-mail address, bare or in angle brackets, is matched WHOLE: ``bob@x.org`` never finds
+   ``notbob@x.org``. gpg itself takes a bare address for a part of one.
+3. Any other text is looked for inside the user ids.
+4. Case does not matter, for ASCII letters only, as gpg compares.
+5. A user id that the key's owner did not sign is none: anybody can add one to a key. Only our own
+   stand-in is unsigned and found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from tiny_gnupg._openpgp.user_ids import address, lower, same_address
+from tiny_gnupg.results import Key, UserID
+
+
+class Kind(StrEnum):
+    """What a text that names a key is."""
+
+    FINGERPRINT = "fingerprint"
+    KEY_ID = "key id"
+    EMAIL = "e-mail"
+    TEXT = "text"
+
+
+class Term(NamedTuple):
+    """What names a key: its kind, and its value in the one form that is compared."""
+
+    kind: Kind
+    value: str
+
+
+_FINGERPRINT = re.compile(r"(?:0x)?([0-9a-f]{40}|[0-9a-f]{64})", re.IGNORECASE)
+
+
+_KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})", re.IGNORECASE)
+
+
+@lru_cache(256)  # each call asks for the same few names, some of them several times
+def classify(uid: str) -> Term:
+    """Tell what a text that names a key is.
+
+    Args:
+        uid: the text.
+
+    Returns:
+        Its kind, and the fingerprint or key id in upper case without spaces and ``0x``, the
+        address without brackets, or the text as it is.
+    """
+    if match := _FINGERPRINT.fullmatch(uid.replace(" ", "")):
+        return Term(Kind.FINGERPRINT, match[1].upper())
+    if match := _KEY_ID.fullmatch(uid):
+        return Term(Kind.KEY_ID, match[1].upper())
+    email = address(uid)
+    if email and uid in (email, f"<{email}>"):
+        return Term(Kind.EMAIL, email)
+    return Term(Kind.TEXT, uid)
+
+
+_FORMS = {
+    Kind.FINGERPRINT: "{}",
+    Kind.KEY_ID: "0x{}",
+    Kind.EMAIL: "<{}>",
+    Kind.TEXT: "*{}",
+}
+
+
+def search_term(uid: str) -> str:
+    """Write a text that names a key so that gpg takes it for what ``classify`` does.
+
+    Args:
+        uid: the text.
+
+    Returns:
+        The argument for gpg, to stand behind ``--``. ``<`` asks for the whole address, ``*`` for
+        a part of a user id (gpg's manual, "How to specify a user ID"); without them gpg would
+        guess, and takes ``DEADBEEF`` or ``@x`` for something else than text.
+    """
+    kind, value = classify(uid)
+    return _FORMS[kind].format(value)
+
+
+def matching(keys: Iterable[Key], uid: str, *, revoked: bool = True) -> tuple[Key, ...]:
+    """Pick the keys that a text names.
+
+    An address or other text is first looked for in the user ids that are not revoked. Where no key
+    has it there, the revoked ones are looked at too: an owner who gave up an address can still be
+    listed or deleted by it, but is never preferred to, or confused with, who has it now.
+
+    Args:
+        keys: the keys to pick from.
+        uid: the text.
+        revoked: whether the revoked user ids are looked at at all; say False for encryption.
+
+    Returns:
+        The keys that fit, in their order; none, one or several.
+    """
+    kind, value = classify(uid)
+    keys = tuple(keys)
+    if kind is Kind.FINGERPRINT:
+        return tuple(key for key in keys if value in _each(key, "fingerprint"))
+    if kind is Kind.KEY_ID:
+        return tuple(key for key in keys if value in _each(key, "key_id"))
+    fits = _fitting(kind, value)
+    found = tuple(key for key in keys if any(fits(u) and not u.revoked for u in _own(key)))
+    if found or not revoked:
+        return found
+    return tuple(key for key in keys if any(fits(u) for u in _own(key)))
+
+
+def _own(key: Key) -> Iterator[UserID]:
+    return (user_id for user_id in key.user_ids if user_id.signed or user_id.placeholder)
+
+
+def _each(key: Key, name: str) -> set[str]:
+    return {getattr(part, name) for part in (key, *key.subkeys)}
+
+
+def _fitting(kind: Kind, value: str) -> Callable[[UserID], bool]:
+    if kind is Kind.EMAIL:
+        return lambda user_id: same_address(user_id.email, value)
+    wanted = lower(value)
+    return lambda user_id: wanted in lower(user_id.text)

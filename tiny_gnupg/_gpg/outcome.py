@@ -1,0 +1,220 @@
+"""What gpg's answer means: that it did what was asked, or the error that says why not.
+
+Pure: a ``Reply`` in, and the same out, or an error. What the answer says of a message is told in
+``signatures``, and of an import in ``intake``. The rules for every command live here, once:
+
+1. An exit code that is not 0 is failure.
+2. Exit code 0 alone is not success where gpg has a status line that says what it did.
+3. A failure is named by its status lines, the system's reasons first, then those of the passphrase,
+   the key and the data. One that they do not explain is ``CommandFailed``.
+4. What gpg tells people (stderr) is shown, never parsed.
+"""
+
+from __future__ import annotations
+
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.status import ErrorCode, unescape_percent
+from tiny_gnupg.errors import (
+    BadPassphrase,
+    CommandFailed,
+    GnuPGError,
+    HomeUnusable,
+    KeyNotFound,
+    NotOpenPGP,
+    OutputTooLarge,
+    UnusableKey,
+)
+from tiny_gnupg.results import SymmetricAlgorithm
+
+#: Bytes that gpg writes at once; no block of its is longer.
+_BLOCK = 2**16
+
+
+#: Error codes that say: this passphrase does not open it (or none was to be had).
+PASSPHRASE_CODES = frozenset(
+    {
+        ErrorCode.BAD_PASSPHRASE,
+        ErrorCode.NO_PASSPHRASE,
+        ErrorCode.INV_PASSPHRASE,
+        ErrorCode.CANCELED,
+        ErrorCode.NO_PIN_ENTRY,
+    }
+)
+
+
+#: Error codes that say: the system did not let gpg write.
+SYSTEM_CODES = {
+    ErrorCode.ENOSPC: "no space is left on the disk",
+    ErrorCode.EDQUOT: "the disk quota is used up",
+    ErrorCode.EROFS: "the file system is read-only",
+    ErrorCode.EACCES: "the permission was denied",
+    ErrorCode.EPERM: "the operation is not permitted",
+}
+
+
+#: Reasons of INV_RECP and INV_SGNR (doc/DETAILS) for a key that is there, but not to be used.
+UNUSABLE_REASONS = {
+    "3": "it cannot be used for this",
+    "4": "it is revoked",
+    "5": "it has expired",
+    "8": "it has no policy that allows this",
+    "10": "it is not trusted",
+    "13": "it is disabled",
+    "14": "its syntax is wrong",
+}
+
+
+MISSING_REASONS = frozenset({"0", "1", "9"})
+
+
+def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
+    """Name the error of a command that failed.
+
+    Args:
+        reply: what gpg answered.
+        doing: what was asked for, as in ``cannot <doing>``.
+        value: the key that was asked for, where it was one.
+
+    Returns:
+        The error, to be raised.
+    """
+    return (
+        system_failure(reply, doing)
+        or _passphrase_failure(reply, doing)
+        or _key_failure(reply, doing, value)
+        or _data_failure(reply, doing)
+        or _unexplained(reply, doing)
+    )
+
+
+def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
+    """Name the error of a gpg that the system ended or did not let write; None for another."""
+    if reply.returncode < 0:
+        return CommandFailed(
+            f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
+            hint="was it killed, or stopped by a limit of the system (ulimit -a)?",
+            **reply.details(),
+        )
+    reasons = [SYSTEM_CODES[ErrorCode(code)] for code in reply.codes() & set(SYSTEM_CODES)]
+    reason = next(iter(reasons), reply.obstacle)
+    if reason:
+        return HomeUnusable(
+            f"cannot {doing}: {reason}",
+            hint="make room, or make the homedir writable; nothing was changed",
+            **reply.details(),
+        )
+    if ErrorCode.NO_AGENT in reply.codes():
+        return HomeUnusable(
+            f"cannot {doing}: gpg-agent does not start",
+            hint="is gpg-agent installed, and the homedir writable?",
+            **reply.details(),
+        )
+    return None
+
+
+def _passphrase_failure(reply: Reply, doing: str) -> GnuPGError | None:
+    if reply.codes() & PASSPHRASE_CODES or reply.has("BAD_PASSPHRASE", "MISSING_PASSPHRASE"):
+        return BadPassphrase(f"cannot {doing}: the passphrase does not fit", **reply.details())
+    return None
+
+
+def _key_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
+    for status in reply.find("INV_RECP", "INV_SGNR"):
+        reason, _, who = status.rest.partition(" ")
+        named = unescape_percent(who) or value
+        if reason in UNUSABLE_REASONS:
+            why = UNUSABLE_REASONS[reason]
+            return UnusableKey(f"cannot {doing} with {named}: {why}", **reply.details())
+        if reason in MISSING_REASONS:
+            return _missing(reply, status.keyword == "INV_SGNR", doing, named)
+    codes = reply.codes()
+    if codes & {ErrorCode.UNUSABLE_PUBKEY, ErrorCode.UNUSABLE_SECKEY, ErrorCode.WRONG_KEY_USAGE}:
+        return UnusableKey(f"cannot {doing}: the key cannot be used for it", **reply.details())
+    if codes & {ErrorCode.NO_SECKEY}:
+        return _missing(reply, True, doing, value)
+    if codes & {ErrorCode.NO_PUBKEY, ErrorCode.NOT_FOUND} or reply.has("DELETE_PROBLEM"):
+        return _missing(reply, False, doing, value)
+    return None
+
+
+def _missing(reply: Reply, secret: bool, doing: str, value: str) -> GnuPGError:
+    what = "secret key" if secret else "key"
+    message = f"cannot {doing}: there is no usable {what} {value}".rstrip()
+    return KeyNotFound(message, value=value, **reply.details())
+
+
+def _data_failure(reply: Reply, doing: str) -> GnuPGError | None:
+    if reply.has("NODATA", "BADARMOR"):
+        return NotOpenPGP(f"cannot {doing}: this is no OpenPGP data", **reply.details())
+    return None
+
+
+def _unexplained(reply: Reply, doing: str) -> GnuPGError:
+    said = reply.last_words()
+    message = f"gpg cannot {doing}: {said}" if said else f"gpg cannot {doing}"
+    return CommandFailed(message, **reply.details())
+
+
+def unreadable(reply: Reply, doing: str) -> GnuPGError:
+    """Name the error of a command that made nothing of the data that it was given."""
+    error = failure(reply, doing)
+    if type(error) is CommandFailed:
+        message = f"cannot {doing}: this is no OpenPGP data that this gpg can read"
+        return NotOpenPGP(message, **reply.details())
+    return error
+
+
+def require_success(reply: Reply, doing: str, value: str = "") -> Reply:
+    """Give the reply back where gpg ended well.
+
+    Raises:
+        GnuPGError: as ``failure`` names it.
+    """
+    if reply.returncode != 0:
+        raise failure(reply, doing, value)
+    return reply
+
+
+def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> Reply:
+    """Give the reply back where gpg ended well and said ``keyword``: that it did the thing.
+
+    Raises:
+        GnuPGError: as ``failure`` names it.
+    """
+    if reply.returncode != 0 or not reply.has(keyword):
+        raise failure(reply, doing, value)
+    return reply
+
+
+def used_aes256(reply: Reply) -> bool:
+    """Tell whether an encryption used AES256, as all do whose recipients do not ask for another."""
+    ciphers = [fields.get("cipher", "") for fields in reply.fields("BEGIN_ENCRYPTION")]
+    return ciphers == [str(int(SymmetricAlgorithm.AES256))]
+
+
+def require_within(reply: Reply, written: int, max_output: int | None) -> None:
+    """Let a reply pass that kept to a bound which was given to gpg itself (``--max-output``).
+
+    Args:
+        reply: what gpg answered.
+        written: bytes that it wrote.
+        max_output: the bound, or None.
+
+    Raises:
+        OutputTooLarge: gpg stopped at it, which it does before the block that would pass it.
+    """
+    if max_output is not None and reply.returncode and written > max_output - _BLOCK:
+        raise OutputTooLarge(f"more than {max_output} bytes of output", **reply.details())
+
+
+def created_key(reply: Reply, doing: str) -> str:
+    """Give the fingerprint of the key or subkey that was made.
+
+    Raises:
+        GnuPGError: none was.
+    """
+    require_keyword(reply, "KEY_CREATED", doing)
+    fingerprint = reply.fields("KEY_CREATED")[-1].get("fingerprint", "")
+    if not fingerprint:
+        raise failure(reply, doing)
+    return fingerprint

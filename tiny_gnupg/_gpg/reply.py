@@ -1,0 +1,62 @@
+"""All that one gpg answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tiny_gnupg._gpg.status import Status, describe, gpg_error_code
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """All that one gpg answered.
+
+    ``obstacle`` is what keeps the home from being written, in the system's words, where a gpg
+    failed and something does: gpg has no status line for that in most of its commands.
+    """
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+    status: tuple[Status, ...]
+    command: str
+    obstacle: str = ""
+
+    def find(self, *keywords: str) -> Iterator[Status]:
+        """Give the status lines with one of these keywords, in their order."""
+        return (status for status in self.status if status.keyword in keywords)
+
+    def has(self, *keywords: str) -> bool:
+        """Tell whether there is such a line."""
+        return any(True for _ in self.find(*keywords))
+
+    def fields(self, keyword: str) -> list[dict[str, str]]:
+        """Give the arguments of each line with this keyword, under their names."""
+        return [describe(status) for status in self.find(keyword)]
+
+    def codes(self) -> set[int]:
+        """Give the error codes of all ``ERROR`` and ``FAILURE`` lines."""
+        return {
+            gpg_error_code(status.args[1])
+            for status in self.find("ERROR", "FAILURE")
+            if len(status.args) > 1
+        }
+
+    def last_words(self) -> str:
+        """Give the last line that gpg told people."""
+        last = next((line for line in reversed(self.stderr.splitlines()) if line), "")
+        return last.removeprefix("gpg: ")
+
+    def details(self) -> dict[str, Any]:
+        """Give what every error from this reply carries.
+
+        Not its output: that may be a plaintext which nobody found good, or half a secret key.
+        """
+        return {
+            "status": [status.line for status in self.status],
+            "returncode": self.returncode,
+            "stderr": self.stderr,
+            "command": self.command,
+        }

@@ -1,0 +1,1 @@
+"""A homedir on the disk: locks, agent, protection, repair."""

@@ -1,0 +1,212 @@
+"""What a crash leaves in a home, put right before the next gpg meets it.
+
+gpg and gpg-agent may be killed at any moment, and so may this process. What they leave then:
+
+1. No ``pubring.kbx``, but its backup ``pubring.kbx~``: gpg was between its two renames. The next
+   gpg would make an empty keyring, and the one after that overwrite the backup. The backup is the
+   keyring as it was before the command that failed: it is put back. Likewise where an empty
+   keyring was made already and the half-done ``pubring.kbx.tmp`` still tells of the crash.
+2. A keyring or trust database whose structure is broken (the power failed): the keyring's backup
+   takes its place; a broken trust database goes, gpg makes a new one. Nothing is deleted: what was
+   there is kept beside it, with ``.damaged`` behind its name.
+3. Lock files. gpg removes those of processes that are gone, and waits for ever where the number
+   of its process was given to another one since; such a lock is removed here.
+4. Drafts of files that this library replaces whole.
+5. Key files that were to replace others, all of one key's, and did so in part: the passphrase of
+   that key was being changed. They are written whole into a folder beside, which gets the name
+   ``.swap`` once it is complete; from then on the change is finished, by whoever comes next.
+
+The keyring's lock is held alone by whoever calls, so no command of this library runs in the home.
+Another program's gpg may: where it holds gpg's own lock, nothing is touched. A home in which all
+is well costs one look into its directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tiny_gnupg._home.key_files import KEYS, SWAP, finish_swap
+from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
+
+log = logging.getLogger("tiny_gnupg")
+
+
+KEYRINGS = ("pubring.kbx", "pubring.gpg")
+
+
+#: gpg's lock files, and the drafts of them that it links to their name (common/dotlock.c).
+LOCKS = re.compile(r".*\.lock|\.#lk0x[0-9a-f]+\..*")
+
+
+DRAFT_OF_LOCK = re.compile(r"\.#lk0x[0-9a-f]+\.(.+)\.([0-9]+)x?")
+
+
+#: The programs that make them; an agent, which lives long, makes none.
+HOLDERS = re.compile(r"(lt-)?(gpg(?!-agent)|keyboxd|kbxutil)")
+
+
+#: This library's drafts, of key files and of the marker.
+DRAFTS = ((KEYS, ".*.key.*"), ("tiny_gnupg.d", "protection.json.*"))
+
+
+#: Seconds after which a draft is nobody's.
+ABANDONED = 60.0
+
+
+def heal(home: Path) -> None:
+    """Put right what a killed gpg left; the caller holds the keyring's lock alone.
+
+    Args:
+        home: the homedir.
+    """
+    try:
+        names = frozenset(os.listdir(home))
+        for keyring in KEYRINGS:
+            if f"{keyring}~" in names and (keyring not in names or f"{keyring}.tmp" in names):
+                _finish_renames(home / keyring)
+        for name in names:
+            if LOCKS.fullmatch(name) and not _held(home / name):
+                _remove(home / name)
+        if os.path.isdir(os.path.join(home, KEYS, SWAP)):
+            log.warning("a change of key files in %s was stopped; it is finished now", home)
+            finish_swap(home / KEYS)
+    except OSError as error:
+        # gpg itself will say what is wrong, where that matters.
+        log.warning("cannot look after %s: %s", home, error)
+
+
+def heal_opened(home: Path, state: Path) -> None:
+    """Put right what may be wrong in a home that is opened, unless somebody uses it right now.
+
+    Args:
+        home: the homedir.
+        state: the directory with this library's locks.
+    """
+    lock = state / "keyring.lock"
+    fd = open_lock(lock)
+    try:
+        # Where it is taken, somebody uses the home who has looked after it already.
+        if try_lock(fd, fcntl.LOCK_EX, lock):
+            heal(home)
+            _replace_damaged(home)
+            _clear_drafts(home)
+    finally:
+        close_lock(fd)
+
+
+def _finish_renames(keyring: Path) -> None:
+    backup, draft = _beside(keyring, "~"), _beside(keyring, ".tmp")
+    if _held(_beside(keyring, ".lock")):
+        return
+    if not keyring.exists() or (_keys_in(keyring) == 0 and _keys_in(backup)):
+        log.warning("%s was lost by a gpg that was stopped; its backup takes its place", keyring)
+        os.replace(backup, keyring)
+    draft.unlink(missing_ok=True)
+
+
+def _replace_damaged(home: Path) -> None:
+    keyring, trust = home / "pubring.kbx", home / "trustdb.gpg"
+    backup = _beside(keyring, "~")
+    if keyring.exists() and _keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
+        if _keys_in(backup):
+            _set_aside(keyring)
+            shutil.copyfile(backup, keyring)
+        else:
+            log.warning("%s is damaged, and there is no backup beside it", keyring)
+    if trust.exists() and not _is_trustdb(trust) and not _held(_beside(trust, ".lock")):
+        _set_aside(trust)
+
+
+def _set_aside(path: Path) -> None:
+    aside = _beside(path, f".damaged.{int(time.time())}")
+    log.warning("%s is damaged; it is kept as %s", path, aside.name)
+    os.replace(path, aside)
+
+
+def _keys_in(keyring: Path) -> int | None:
+    """Count the keys of a keybox, going by its blobs (kbx/keybox-blob.c); None: it is broken."""
+    if keyring.suffix == ".gpg":
+        return 1 if keyring.stat().st_size else 0
+    found = place = 0
+    try:
+        with open(keyring, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while place < size:
+                file.seek(place)
+                head = file.read(12)
+                length = int.from_bytes(head[:4])
+                if length < 5 or place + length > size or (not place and head[8:] != b"KBXf"):
+                    return None
+                found += head[4] == 2
+                place += length
+    except FileNotFoundError:
+        return 0
+    return found if size else None
+
+
+def _is_trustdb(trust: Path) -> bool:
+    """Tell whether a trust database has whole records, and its first one (g10/tdbio.h)."""
+    with open(trust, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size >= 40 and size % 40 == 0 and file.read(4) == b"\x01gpg"
+
+
+def _held(lock: Path) -> bool:
+    """Tell whether a lock file is that of a GnuPG program that runs, or of another machine."""
+    try:
+        made = lock.stat().st_mtime
+        number, machine = _owner(lock)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    if not machine and (draft := DRAFT_OF_LOCK.fullmatch(lock.name)):
+        machine, number = draft.groups()  # gpg was ended before it wrote them into the file too
+    if machine != os.uname().nodename:
+        # One that is still being written tells of no machine yet.
+        return bool(machine) or time.time() - made < ABANDONED
+    process = Path("/proc", number)
+    try:
+        stat = (process / "stat").read_text(errors="replace")
+    except OSError:
+        return not Path("/proc/self").exists()
+    # Its number may have been given to another program since.
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return rest.split()[0] != "Z" and bool(HOLDERS.match(name))
+
+
+def _owner(lock: Path) -> tuple[str, str]:
+    """Give the process id and the machine that a lock file tells of, a draft of one by its name."""
+    if lock.name.startswith(".#lk"):
+        machine, _, number = lock.name.partition(".#lk")[2].partition(".")[2].rpartition(".")
+    else:
+        number, _, machine = lock.read_text(errors="replace").partition("\n")
+    return number.strip(), machine.strip()
+
+
+def _remove(lock: Path) -> None:
+    # Whoever cancels a call leaves one: no news for a person.
+    log.debug("removing the lock %s: its process is gone", lock)
+    lock.unlink(missing_ok=True)
+
+
+def _clear_drafts(home: Path) -> None:
+    for directory, pattern in DRAFTS:
+        for draft in (home / directory).glob(pattern):
+            with suppress(OSError):
+                if time.time() - draft.stat().st_mtime > ABANDONED:
+                    draft.unlink()
+    # These are made where the keyring's lock is held alone, as it is here.
+    for folder in (home / KEYS).glob(f"{SWAP}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)

@@ -1,0 +1,1 @@
+"""Tor, HTTP and keyservers."""

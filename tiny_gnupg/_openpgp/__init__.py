@@ -1,0 +1,1 @@
+"""OpenPGP's bytes: armor, packets, fingerprints. Pure."""

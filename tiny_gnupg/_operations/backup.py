@@ -1,0 +1,243 @@
+"""A whole home in a directory that any OpenPGP program can read, and back.
+
+A backup holds ``public.gpg`` (all keys, with local signatures), ``secret.asc`` (all secret keys,
+protected by the user's own passphrase in gpg's own way), ``ownertrust.txt`` and
+``openpgp-revocs.d``. It appears whole or not at all. What is restored may be such a directory, or
+(a copy of) a home: one of this library's, or any ``~/.gnupg``; it is only read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from tiny_gnupg._gpg import commands, imports, outcome
+from tiny_gnupg._home.key_files import copy_keys, private
+from tiny_gnupg._home.protection import Protection
+from tiny_gnupg._home.repair import heal
+from tiny_gnupg._operations import secret_keys
+from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._operations.keyring import keys_of
+from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
+from tiny_gnupg.results import ImportResult, Key
+
+PUBLIC, SECRET, TRUST, REVOCATIONS = (
+    "public.gpg",
+    "secret.asc",
+    "ownertrust.txt",
+    "openpgp-revocs.d",
+)
+
+
+#: What a home's keys are in (GnuPG 2.1 and newer, and the secret keys of older ones).
+HOLDERS = (
+    *("pubring.kbx", "pubring.gpg", "trustdb.gpg", "secring.gpg"),
+    *("private-keys-v1.d", REVOCATIONS),
+)
+
+
+async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None:
+    """Write all of a home into a new directory.
+
+    Args:
+        engine: whose home.
+        path: the directory; it must not be there yet.
+        inner: the passphrase as the agent of the home expects it.
+        outer: the user's own.
+
+    Raises:
+        FileExistsError: the directory is there.
+        BadPassphrase: the passphrase does not open each secret key; nothing is written.
+    """
+    _require_new(path)
+    public = await engine.run(commands.export_backup())
+    outcome.require_success(public, "export all keys")
+    trust = await engine.run(commands.export_ownertrust())
+    outcome.require_success(trust, "export the ownertrust")
+    files = {PUBLIC: public.stdout, TRUST: trust.stdout}
+    owned = await keys_of(await engine.run(commands.list_keys(secret=True)))
+    if owned:
+        files[SECRET] = await _secret_keys(engine, owned, inner, outer)
+    await asyncio.to_thread(_write, path, files, engine.home.path / REVOCATIONS)
+
+
+def _require_new(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(
+            errno.EEXIST, "a backup goes into a new directory, and there is one", str(path)
+        )
+
+
+async def _secret_keys(engine: Engine, owned: tuple[Key, ...], inner: bytes, outer: bytes) -> bytes:
+    if inner != outer:
+        return await secret_keys.export_secret(engine, owned, inner, outer)
+    fingerprints = [key.fingerprint for key in owned]
+    reply = await engine.run(commands.export_secret(fingerprints), passphrase=inner)
+    return secret_keys.exported(reply, fingerprints)
+
+
+def _write(path: Path, files: dict[str, bytes], revocations: Path) -> None:
+    """Write the directory under another name, and give it its own at the end."""
+    draft = path.with_name(f".tiny_gnupg.{secrets.token_hex(8)}")
+    draft.mkdir(mode=0o700, parents=True)
+    try:
+        for name, data in files.items():
+            with open(draft / name, "xb", opener=private) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if revocations.is_dir():
+            shutil.copytree(revocations, draft / REVOCATIONS)
+        draft.rename(path)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+async def restore(engine: Engine, path: Path, inner: bytes, passphrase: str) -> ImportResult:
+    """Bring the keys of a backup, or of a home, into the home of ``engine``.
+
+    What is there already stays, and gains what is new.
+
+    Args:
+        engine: into whose home.
+        path: the backup, or the homedir; it is only read.
+        inner: the passphrase as the agent of the home shall expect it.
+        passphrase: the user's own.
+
+    Returns:
+        What was imported.
+
+    Raises:
+        ImportFailed: there is nothing to restore.
+        BadPassphrase: the passphrase does not open each secret key; no secret key was restored.
+        HomeUnusable: the directory cannot be read, or keeps its keys in a daemon's database.
+    """
+    is_backup = _is_backup(path)
+    # Of the same kind, so that what comes of the keys there is protected as it shall be here.
+    async with secret_keys.scratch(engine, engine.home.protection.kind) as aside:
+        if is_backup:
+            await _load(aside, path)
+            old = passphrase.encode()
+        else:
+            old = await _copy(aside, path, passphrase)
+        return await _move(aside, engine, old, inner)
+
+
+def _is_backup(path: Path) -> bool:
+    """Tell a backup from a homedir, and either from anything else."""
+    if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+        raise HomeUnusable(f"cannot read {path}", hint="name a backup, or a homedir")
+    if (path / PUBLIC).exists():
+        return True
+    plain = any((path / name).exists() for name in ("pubring.kbx", "pubring.gpg"))
+    # A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
+    if (path / "public-keys.d").exists() and (not plain or _asks_for_keyboxd(path)):
+        raise HomeUnusable(
+            f"{path} keeps its public keys in keyboxd's database",
+            hint="export them there with --export-options backup, and use text_import",
+        )
+    if plain:
+        return False
+    raise ImportFailed(f"{path} is neither a backup nor a homedir with keys")
+
+
+def _asks_for_keyboxd(path: Path) -> bool:
+    """Tell whether a home's configuration has the public keys kept by keyboxd (gpg's manual)."""
+    try:
+        lines = (path / "common.conf").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(line.split("#")[0].strip() == "use-keyboxd" for line in lines)
+
+
+async def _load(aside: Engine, path: Path) -> None:
+    """Import a backup into a scratch home."""
+    public = await asyncio.to_thread((path / PUBLIC).read_bytes)
+    async with aside.locked(writing=True):
+        await _import_public(aside, public)
+    if SECRET in os.listdir(path):
+        await _import(aside, path / SECRET)
+    if TRUST in os.listdir(path):
+        trust = await asyncio.to_thread((path / TRUST).read_bytes)
+        await aside.run(commands.import_ownertrust(), stdin=trust, writing=True)
+    await asyncio.to_thread(_copy_revocations, path, aside.home.path)
+
+
+async def _import(aside: Engine, source: Path) -> None:
+    block = await asyncio.to_thread(source.read_bytes)
+    imports.imported(await aside.run(commands.import_keys(), stdin=block, writing=True))
+
+
+async def _import_public(engine: Engine, block: bytes) -> ImportResult:
+    """Import what a backup holds of all public keys, where the home's lock is held."""
+    replies = [await engine.run_locked(commands.import_backup(), stdin=block)]
+    bare = await asyncio.to_thread(imports.left_out, replies[0], block)
+    if bare:
+        replies.append(await engine.run_locked(commands.import_keys(bare=True), stdin=bare))
+    return imports.imported(*replies)
+
+
+async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
+    """Copy a home into a scratch home; give the passphrase as its agent expects it."""
+    await asyncio.to_thread(_copy_holders, path, aside.home.path)
+    try:
+        protection = Protection.read(path / "tiny_gnupg.d" / "protection.json")
+    except FileNotFoundError:
+        return passphrase.encode()
+    return await asyncio.to_thread(protection.stretch, passphrase)
+
+
+def _copy_holders(source: Path, target: Path) -> None:
+    for name in HOLDERS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+        elif (source / name).exists():
+            shutil.copyfile(source / name, target / name)
+    (target / "private-keys-v1.d").mkdir(mode=0o700, exist_ok=True)
+    (target / "private-keys-v1.d").chmod(0o700)
+    heal(target)  # somebody may have been stopped there in a change of a passphrase
+
+
+def _copy_revocations(source: Path, target: Path) -> None:
+    if (source / REVOCATIONS).is_dir():
+        target = target / REVOCATIONS
+        target.mkdir(mode=0o700, exist_ok=True)
+        for certificate in (source / REVOCATIONS).iterdir():
+            if certificate.is_file() and not (target / certificate.name).exists():
+                shutil.copyfile(certificate, target / certificate.name)
+
+
+async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> ImportResult:
+    """Bring all keys of a scratch home into the home of ``engine``, under its passphrase."""
+    owned = await keys_of(await aside.run(commands.list_keys(secret=True)))
+    for key in owned:
+        try:
+            unopened = await secret_keys.change_passphrase(aside, key, old, new)
+        except BadPassphrase as error:
+            raise BadPassphrase(f"the passphrase does not open {key.fingerprint}") from error
+        if unopened:
+            raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
+    public = await aside.run(commands.export_backup())
+    trust = await aside.run(commands.export_ownertrust())
+    files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
+    async with engine.locked(writing=True):
+        held = await engine.run_locked(commands.export_ownertrust())
+        result = await _import_public(engine, public.stdout)
+        copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
+        new_trust = _without(trust.stdout, held.stdout)
+        await engine.run_locked(commands.import_ownertrust(), stdin=new_trust)
+        await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)
+    return secret_keys.with_secret(result, len(owned), len(owned) if copied else 0)
+
+
+def _without(trust: bytes, held: bytes) -> bytes:
+    """Give the lines of an ownertrust listing about keys that another one says nothing of."""
+    known = {line.partition(b":")[0] for line in held.splitlines()}
+    lines = trust.splitlines(keepends=True)
+    return b"".join(line for line in lines if line.partition(b":")[0] not in known)

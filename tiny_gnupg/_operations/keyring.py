@@ -1,0 +1,227 @@
+"""The keys that were looked up, kept until the keyring changes.
+
+No look-up runs before an operation that could do without it: a fingerprint goes to gpg as it is,
+and anything else is listed once. What was found is dropped when the keyring's files change, by
+whoever changed them, or when a writer of this instance ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterable, Sequence
+
+from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.arguments import check_uid
+from tiny_gnupg._gpg.key_names import matching, search_term
+from tiny_gnupg._gpg.listings import parse_colons
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
+from tiny_gnupg.results import Capability, Key, Subkey, UserID
+
+
+def is_bare(key: Key) -> bool:
+    """Tell whether a key of the keyring has no user id of its owner's, but our stand-in."""
+    stands_in = any(user_id.placeholder for user_id in key.user_ids)
+    return stands_in and not any(user_id.signed for user_id in key.user_ids)
+
+
+def encryption_key(key: Key) -> str:
+    """Give the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
+
+    With the user ids went the key's own word on which of its parts to take.
+
+    Returns:
+        The fingerprint, or ``""`` where there is none.
+    """
+    whole: tuple[Key | Subkey, ...] = (key, *key.subkeys)
+    parts = [part for part in whole if not (part.revoked or part.expired)]
+    able = [part for part in parts if Capability.ENCRYPT in part.capabilities]
+    newest = max(able, key=lambda part: (part.created is not None, part.created), default=None)
+    return newest.fingerprint if newest else ""
+
+
+#: Bytes of a listing that are read in a thread.
+LARGE = 2**16
+
+
+class KeyTable:
+    """What the look-ups of one instance found."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._found: dict[str, tuple[Key, ...]] = {}
+        self._signature: object = None
+        self._asking: weakref.WeakValueDictionary[object, asyncio.Lock]
+        self._asking = weakref.WeakValueDictionary()
+
+    def forget(self) -> None:
+        """Drop everything: a writer ran."""
+        self._found.clear()
+
+    async def find(self, uid: str) -> tuple[Key, ...]:
+        """Give the keys that a uid names, none, one or several.
+
+        Args:
+            uid: what names them; never empty.
+
+        Raises:
+            GnuPGError: gpg cannot list keys.
+        """
+        term = search_term(check_uid(uid))
+        # Callers at the same time wait for one look-up instead of making one each.
+        asked = (asyncio.get_running_loop(), term)
+        async with self._asking.setdefault(asked, asyncio.Lock()):
+            signature = self._engine.home.signature()
+            if signature != self._signature:
+                self._found.clear()
+                self._signature = signature
+            if term not in self._found:
+                found = self._found[term] = matching(await self._list(term), uid)
+                for key in found:
+                    # What was found by its address is next asked for by its fingerprint.
+                    self._found.setdefault(key.fingerprint, (key,))
+            return self._found[term]
+
+    async def _list(self, term: str) -> tuple[Key, ...]:
+        return await list_keys(self._engine, [term])
+
+    def known(self, uid: str) -> Key | None:
+        """Give the one key that a uid names, where that was looked up already."""
+        found = self._found.get(search_term(uid), ())
+        if len(found) != 1 or self._engine.home.signature() != self._signature:
+            return None
+        return found[0]
+
+    async def one(self, uid: str) -> Key:
+        """Give the one key that a uid names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        return the_one(await self.find(uid), uid)
+
+    async def usable(self, uid: str, capability: Capability) -> Key:
+        """Give the one key that a uid names and that can be used now.
+
+        Raises:
+            KeyNotFound: there is none.
+            UnusableKey: none of them can be used.
+            AmbiguousKey: several can.
+        """
+        keys = matching(await self.find(uid), uid, revoked=False)
+        if not keys:
+            raise KeyNotFound(value=uid)
+        usable = [key for key in keys if key.usable_for(capability)]
+        if not usable:
+            raise UnusableKey(
+                f"no key for {uid!r} can {capability.name.lower()} now: "
+                + ", ".join(f"{key.fingerprint} {why_unusable(key)}" for key in keys),
+                hint="ask its owner for a newer one, or refresh it",
+            )
+        return the_one(usable, uid)
+
+
+async def list_keys(
+    engine: Engine, terms: Sequence[str] = (), *, secret: bool = False
+) -> tuple[Key, ...]:
+    """List keys of the keyring.
+
+    Of a key that has no user id but our stand-in, gpg says that it is invalid in all its parts, and
+    so not that it is revoked or has expired. Those are listed once more, as what they are.
+
+    Args:
+        engine: whose keyring.
+        terms: which keys, as ``selection.search_term`` writes it; none means all.
+        secret: only those whose secret part is there.
+
+    Raises:
+        GnuPGError: gpg cannot list keys.
+    """
+    found = await keys_of(await engine.run(commands.list_keys(terms, secret=secret)))
+    bare = [key.fingerprint for key in found if is_bare(key)]
+    if not bare:
+        return found
+    reply = await engine.run(commands.list_keys(bare, secret=secret, bare=True))
+    known = {key.fingerprint: key for key in await keys_of(reply)}
+    return tuple(known.get(key.fingerprint, key) for key in found)
+
+
+async def keys_of(reply: Reply) -> tuple[Key, ...]:
+    """Read a listing; that there is no such key is an empty one.
+
+    Raises:
+        GnuPGError: gpg could not list keys.
+    """
+    # A long one is read in a thread, so that it does not hold up the event loop.
+    large = len(reply.stdout) > LARGE
+    keys = (
+        await asyncio.to_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
+    )
+    require_listing(reply)
+    return keys
+
+
+def require_listing(reply: Reply) -> None:
+    """Let a listing pass, also one of no keys.
+
+    Raises:
+        GnuPGError: gpg could not list keys.
+    """
+    if reply.returncode != 0 and not reply.stdout:
+        error = outcome.failure(reply, "list keys")
+        if not isinstance(error, KeyNotFound):
+            raise error
+
+
+def the_one(keys: Iterable[Key], uid: str) -> Key:
+    """Give the only one of some keys.
+
+    Raises:
+        KeyNotFound: there is none.
+        AmbiguousKey: there are several.
+    """
+    found = tuple(keys)
+    if not found:
+        raise KeyNotFound(value=uid)
+    if len(found) > 1:
+        fingerprints = [key.fingerprint for key in found]
+        raise AmbiguousKey(
+            f"{uid!r} names {len(found)} keys: {', '.join(fingerprints)}", candidates=fingerprints
+        )
+    return found[0]
+
+
+def the_user_id(key: Key, which: str) -> UserID:
+    """Give the user id of a key that a text names.
+
+    Args:
+        key: the key.
+        which: the user id's whole text, or its address.
+
+    Raises:
+        KeyNotFound: it has none such that is not revoked.
+        AmbiguousKey: it has several.
+    """
+    fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
+    if not fits:
+        raise KeyNotFound(
+            f"{key.fingerprint} has no user id {which!r} that is not revoked", value=which
+        )
+    if len(fits) > 1:
+        raise AmbiguousKey(
+            f"{which!r} names {len(fits)} user ids of {key.fingerprint}",
+            hint="pass the whole text of the one you mean",
+            candidates=[one.text for one in fits],
+        )
+    return fits[0]
+
+
+def why_unusable(key: Key) -> str:
+    """Say in a few words what is wrong with a key."""
+    for name in ("revoked", "expired", "disabled"):
+        if getattr(key, name):
+            return f"is {name}"
+    return "has no subkey for it that is alive"

@@ -1,0 +1,260 @@
+"""Secret keys that enter or leave a home whose passphrases are stretched.
+
+Outside, a key opens with its user's own passphrase and gpg's own calibrated protection; inside,
+with the stretched one. The passphrase is changed by gpg itself, in a home made for the moment:
+the key files are copied there, ``--change-passphrase`` runs there, and what comes of it is taken
+from there. The files of the home itself are only ever replaced whole, and those of one key all
+together: whoever is stopped there leaves a key with its old passphrase or with its new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tiny_gnupg._gpg import commands, imports, outcome
+from tiny_gnupg._gpg.listings import parse_colons
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.key_files import (
+    KEYS,
+    copy_keys,
+    is_protected,
+    is_untouched,
+    key_files,
+    keygrips,
+    swap_keys,
+)
+from tiny_gnupg._home.protection import Kind
+from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg.errors import BadPassphrase, GnuPGError
+from tiny_gnupg.results import ImportResult, Key
+
+#: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
+#: between.
+TRIES, PAUSE = 40, 0.05
+
+
+@asynccontextmanager
+async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
+    """Make a home for the block, inside the home of ``engine``; nothing of it is left after.
+
+    Args:
+        engine: whose home it is made in.
+        kind: ``scrypt`` for the agent's low count, ``gnupg`` for gpg's calibrated one.
+    """
+    await engine.open()
+    path = engine.home.state / f"scratch.{secrets.token_hex(6)}"
+    aside = Engine(
+        engine.executable, Home.at(path), engine.options, kind=kind, timeout=engine.timeout
+    )
+    try:
+        await uninterrupted(aside.open())
+        yield aside
+    finally:
+        await uninterrupted(_clear(aside))
+
+
+async def _clear(aside: Engine) -> None:
+    await aside.close()
+    Home.drop(aside.home)
+    for _ in range(TRIES):
+        await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
+        if not aside.home.path.exists():
+            return
+        # An agent that a cancelled gpg was just starting is coming up, with its sockets.
+        await asyncio.sleep(PAUSE)
+        await asyncio.to_thread(aside.home.end_agent)
+
+
+async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> list[Path]:
+    """Change the passphrase of a secret key and its subkeys in the home of ``engine``.
+
+    The home's lock is held by the caller, or the home is nobody else's.
+
+    Args:
+        engine: where.
+        key: which.
+        old: the passphrase now, as the agent expects it.
+        new: the passphrase from now on.
+
+    Returns:
+        The files of those of its parts that have another passphrase, which stay as they were.
+
+    Raises:
+        BadPassphrase: ``old`` does not open it.
+        GnuPGError: gpg cannot do it.
+    """
+    files = key_files(engine.home.path, keygrips(key))
+    before = {path: path.read_bytes() for path in files if is_protected(path)}
+    replies = [old, new, new] if before else [new, new]
+
+    def answer(line: str) -> bytes | None:
+        if line.startswith("GET_HIDDEN"):
+            return (replies.pop(0) if len(replies) > 1 else replies[0]) + b"\n"
+        return b"y\n" if line.startswith("GET_BOOL") else None
+
+    reply = await engine.run_locked(
+        commands.change_passphrase(key.fingerprint), answer=answer, attended=True
+    )
+    # Not the exit code: for gpg 2.4 it is a failure that the primary's secret part is not there.
+    if reply.has("ERROR") or not reply.has("SUCCESS"):
+        raise outcome.failure(reply, "change the passphrase", key.fingerprint)
+    # What gpg says is of the last part that it tried, whatever became of the others.
+    return [path for path, content in before.items() if path.read_bytes() == content]
+
+
+async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
+    """Change the passphrase of a key of ``engine``'s home; its files are replaced whole.
+
+    Raises:
+        BadPassphrase: ``old`` does not open it; nothing was changed.
+    """
+    kind = engine.home.protection.kind
+    async with scratch(engine, kind) as aside, engine.locked(writing=True):
+        await _bring_over(engine, aside, [key])
+        if await change_passphrase(aside, key, old, new):
+            raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
+        changed = key_files(aside.home.path, keygrips(key))
+        await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home.path))
+
+
+async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
+    """Export secret keys, protected by the user's own passphrase the way gpg itself does it.
+
+    Args:
+        engine: whose keys.
+        keys: which.
+        inner: the passphrase as the agent of the home expects it.
+        outer: the user's own.
+
+    Returns:
+        An armored block.
+
+    Raises:
+        BadPassphrase: the passphrase does not open a key.
+    """
+    found = list(keys)
+    fingerprints = [key.fingerprint for key in found]
+    async with scratch(engine, "gnupg") as aside:
+        async with engine.locked(writing=False):
+            await _bring_over(engine, aside, found)
+        for key in found:
+            try:
+                await change_passphrase(aside, key, inner, outer)
+            except BadPassphrase:
+                # One that came in with a passphrase of its own and was not taken over; where
+                # that is the user's, the export below opens it, and else says what is wrong.
+                continue
+        reply = await aside.run_locked(commands.export_secret(fingerprints), passphrase=outer)
+    return exported(reply, fingerprints)
+
+
+def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
+    """Give what was exported, where that is all that was asked for.
+
+    Raises:
+        GnuPGError: something is missing.
+    """
+    named = ", ".join(fingerprints)
+    if reply.returncode != 0 or not reply.stdout or reply.has("ERROR"):
+        raise outcome.failure(reply, "export", named)
+    return reply.stdout
+
+
+async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
+    """Copy keys into a scratch home: the files of the secret parts, and the public parts."""
+    found = list(keys)
+    public = await engine.run_locked(commands.export([key.fingerprint for key in found]))
+    files = [path for key in found for path in key_files(engine.home.path, keygrips(key))]
+    copy_keys(files, aside.home.path)
+    await aside.run(commands.import_keys(), stdin=public.stdout, writing=True)
+
+
+async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes) -> ImportResult:
+    """Import a block with secret keys, and take over those that the user's passphrase opens.
+
+    Public keys without user ids that stand behind them come in, too.
+
+    Args:
+        engine: into whose home.
+        block: the keys.
+        inner: the passphrase as the agent of the home shall expect it.
+        outer: the user's own.
+
+    Returns:
+        What was imported.
+
+    Raises:
+        ImportFailed: nothing was.
+    """
+    async with scratch(engine, "scrypt") as aside:
+        reply = await aside.run(commands.import_keys(), stdin=block, writing=True)
+        result = imports.imported(reply)
+        found = parse_colons((await aside.run(commands.list_keys())).stdout)
+        for key in found:
+            await _take_over_there(aside, key, inner, outer)
+        public = await aside.run(commands.export([key.fingerprint for key in found]))
+        bare = await asyncio.to_thread(imports.left_out, reply, block)
+        files = list((aside.home.path / KEYS).glob("*.key"))
+        async with engine.locked(writing=True):
+            merged = [await engine.run_locked(commands.import_keys(), stdin=public.stdout)]
+            if bare:
+                options = commands.import_keys(bare=True)
+                merged.append(await engine.run_locked(options, stdin=bare))
+            copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
+    new = result.secret_imported if copied else 0
+    brought = with_secret(imports.imported(*merged), result.counts.get("sec_read", 0), new)
+    # How many keys there were, and how many of them without user ids, is what the block itself had.
+    had = {name: result.counts[name] for name in ("count", "no_user_id")}
+    return replace(brought, no_user_id=had["no_user_id"], counts={**brought.counts, **had})
+
+
+def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:
+    """Give the result of an import whose secret keys were brought in beside it."""
+    counts = dict(result.counts) | {"sec_read": read, "sec_imported": new, "sec_dups": read - new}
+    return replace(result, secret_imported=new, counts=counts)
+
+
+async def _take_over_there(aside: Engine, key: Key, inner: bytes, outer: bytes) -> bool:
+    """Change a key in a scratch home to the stretched passphrase, where the user's opens it."""
+    files = key_files(aside.home.path, keygrips(key))
+    if not any(map(is_protected, files)):
+        return False
+    try:
+        await change_passphrase(aside, key, outer, inner)
+    except GnuPGError:
+        return False
+    return True
+
+
+async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bool:
+    """Take over keys that came in with a passphrase that was not known then, and now is.
+
+    Args:
+        engine: whose keys.
+        keys: all secret keys that may be meant.
+        inner: the passphrase as the agent of the home shall expect it.
+        outer: the user's own.
+
+    Returns:
+        True where at least one key was taken over.
+    """
+    taken = False
+    for key in keys:
+        files = key_files(engine.home.path, keygrips(key))
+        if not any(map(is_untouched, files)):
+            continue
+        async with scratch(engine, "scrypt") as aside, engine.locked(writing=True):
+            await _bring_over(engine, aside, [key])
+            if await _take_over_there(aside, key, inner, outer):
+                changed = key_files(aside.home.path, keygrips(key))
+                await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home.path))
+                taken = True
+    return taken

@@ -1,0 +1,277 @@
+"""Which gpg is used, and what it can do.
+
+1. The order: what the caller names, what ``TINY_GNUPG_GPG`` names, the bundled ``gpg2``, ``gpg2``
+   on PATH, ``gpg`` on PATH. What a person names is taken or refused, never replaced by another.
+2. Finding looks at files and starts nothing, so that a constructor can do it. Only ``probe`` runs
+   the program, once a process for each state of its file.
+3. The bundled gpg2 is looked for by path: beside these modules where the package is installed, in
+   ``../gpghome`` where they lie in a checkout, which is known by its ``setup.py``. A ``gpghome``
+   that happens to lie in the same site-packages belongs to a stranger.
+4. A bundled gpg2 of another architecture, or of a newer C library than this machine's, is passed
+   over: a checkout may be shared by several machines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tiny_gnupg._process.program import Completed, run_program
+from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge
+
+#: Names a gpg where the caller names none.
+VARIABLE = "TINY_GNUPG_GPG"
+
+
+#: The name of the bundled gpg, and of the file that tells what was bundled.
+BUNDLED, MANIFEST = "gpg2", "STAGED.json"
+
+
+#: Quick commands for subkeys (``--quick-set-expire FPR TIME '*'``) came with the 2.2 series.
+OLDEST = (2, 2, 0)
+
+
+#: Seconds that a program has to tell its version, and bytes that this may take.
+PATIENCE, ENOUGH = 30.0, 2**20
+
+
+_VERSION = re.compile(r"gpg2? \([^()\n]*GnuPG[^()\n]*\) (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
+
+
+_ELF_IDENTITY = slice(0, 6)  # the magic number, 32 or 64 bits, byte order
+
+
+_ELF_MACHINE = slice(18, 20)
+
+
+class Version(NamedTuple):
+    """A version of GnuPG; compares as the tuple that it is."""
+
+    major: int
+    minor: int
+    micro: int
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What one gpg can do.
+
+    Attributes:
+        version: its version.
+        proc_all_sigs: it knows ``--proc-all-sigs``. Without that option a gpg that knows it stops
+            in ``--batch`` at the first signature that is not good.
+        keyboxd: it may keep the public keys of a new home in a daemon (doc/gpg.texi, use-keyboxd;
+            NEWS of 2.4.1) unless the home's ``common.conf`` is there and does not ask for it.
+    """
+
+    version: Version
+    proc_all_sigs: bool
+    keyboxd: bool
+
+
+def find_executable(explicit: str | Path | None = None) -> Path:
+    """Find the gpg to run, without running anything.
+
+    Args:
+        explicit: a path, or a name to look for on PATH; None takes the usual order.
+
+    Returns:
+        The absolute path of an executable file; symbolic links in it are kept.
+
+    Raises:
+        BinaryNotFound: there is none, or what was named is not there or not executable.
+    """
+    named = explicit or os.environ.get(VARIABLE)
+    if named:
+        return _named(os.fspath(named))
+    bundled = package_home() / BUNDLED
+    if _is_program(bundled) and _fits_this_machine(bundled):
+        return bundled
+    for name in ("gpg2", "gpg"):
+        if found := shutil.which(name, path=_absolute_path_entries()):
+            return Path(found)
+    raise BinaryNotFound("there is no gpg on this machine")
+
+
+def package_home() -> Path:
+    """Give the package's own ``gpghome`` folder.
+
+    Returns:
+        The folder beside these modules, or ``gpghome`` of the checkout that they lie in. The
+        first, though it is not there, where neither is.
+    """
+    installed = Path(__file__).resolve().parent.parent / "gpghome"
+    checkout = installed.parent.parent
+    if not installed.is_dir() and (checkout / "setup.py").is_file():
+        return checkout / "gpghome"
+    return installed
+
+
+def agent_program(executable: str | Path) -> Path | None:
+    """Give the gpg-agent that belongs to a bundled gpg.
+
+    A gpg that was moved starts the agent of the place that it was built for, which may be another
+    version or missing (measured on 2.2.40), unless ``--agent-program`` names one.
+
+    Args:
+        executable: a gpg, as ``find_executable`` gave it.
+
+    Returns:
+        The agent beside it, or None where the gpg is no bundled one and knows its own.
+    """
+    folder = Path(executable).resolve().parent
+    agent = folder / "gpg-agent"
+    return agent if _is_program(agent) and os.path.isfile(folder / MANIFEST) else None
+
+
+def parse_version(text: str) -> Version:
+    """Read what ``gpg --version`` printed.
+
+    Args:
+        text: its output; the first line decides.
+
+    Returns:
+        The version, without what vendors append (``2.5.0-beta12`` is 2.5.0).
+
+    Raises:
+        ValueError: this is not what a gpg prints.
+    """
+    match = _VERSION.match(text)
+    if match is None:
+        raise ValueError("no gpg prints this as its version")
+    major, minor, micro = match.groups(default="0")
+    return Version(int(major), int(minor), int(micro))
+
+
+async def probe(executable: str | Path) -> Features:
+    """Ask a gpg for its version and for what it can do, once for each state of its file.
+
+    Args:
+        executable: a gpg, as ``find_executable`` gave it.
+
+    Returns:
+        Its features; from memory where path, time, size and inode are those of an earlier call.
+
+    Raises:
+        BinaryNotFound: it is missing, does not run here, is no gpg, or is too old.
+    """
+    path = Path(executable)
+    state = _state(path)
+    if state not in _probed:
+        _probed[state] = await _ask(path)
+    return _probed[state]
+
+
+_State = tuple[str, int, int, int]
+
+
+_probed: dict[_State, Features] = {}
+
+
+def _state(path: Path) -> _State:
+    try:
+        stat = path.stat()
+    except (OSError, ValueError) as error:
+        raise _unusable(path, "is not there") from error
+    return str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+async def _ask(path: Path) -> Features:
+    shown = await _run(path, "--version")
+    try:
+        version = parse_version(shown.stdout.decode(errors="replace"))
+    except ValueError:
+        reason = "is not a gpg" if shown.returncode == 0 else "does not run on this machine"
+        raise _unusable(path, reason, shown) from None
+    if version < OLDEST:
+        raise _unusable(path, f"is GnuPG {version}, which is too old", shown)
+    known: set[bytes] = set()
+    if version >= (2, 3, 0):
+        # Asked for, not told from the version: distributions carry new options back into older
+        # releases, and an option that a gpg does not know stops it.
+        known.update((await _run(path, "--dump-options")).stdout.split())
+    return Features(
+        version=version,
+        proc_all_sigs=b"--proc-all-sigs" in known,
+        keyboxd=version >= (2, 4, 1),
+    )
+
+
+async def _run(path: Path, option: str) -> Completed:
+    try:
+        return await run_program([str(path), option], timeout=PATIENCE, max_output=ENOUGH)
+    except BinaryNotFound as error:
+        raise _unusable(path, f"does not run: {error.message}") from error
+    except (GnuPGTimeout, OutputTooLarge) as error:
+        raise _unusable(path, f"is not a gpg: {error.message}") from error
+
+
+def _unusable(path: Path, reason: str, shown: Completed | None = None) -> BinaryNotFound:
+    return BinaryNotFound(
+        f"{path} {reason}",
+        returncode=shown.returncode if shown else None,
+        stderr=shown.stderr.decode(errors="replace") if shown else "",
+        command=shown.line if shown else "",
+    )
+
+
+def _named(name: str) -> Path:
+    """Resolve what a person named: a path, or a name on PATH."""
+    found = name if os.sep in name else shutil.which(name)
+    if found is None:
+        raise BinaryNotFound(f"there is no {name} on PATH")
+    absolute = Path(os.path.abspath(os.path.expanduser(found)))
+    if not os.path.exists(absolute):
+        raise _unusable(absolute, "is not there")
+    if not _is_program(absolute):
+        raise _unusable(absolute, "is not an executable file")
+    return absolute
+
+
+def _absolute_path_entries() -> str:
+    """PATH without entries that depend on the folder that the process happens to be in."""
+    return os.pathsep.join(entry for entry in os.get_exec_path() if os.path.isabs(entry))
+
+
+def _is_program(path: Path) -> bool:
+    # os.path, not Path: in a folder that we may not look into there is no program for us.
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _fits_this_machine(bundled: Path) -> bool:
+    """Tell whether a bundled gpg is of our architecture, and of a C library that we have."""
+    if _architecture(bundled) != _architecture(Path(sys.executable)):
+        return False
+    try:
+        manifest = json.loads((bundled.parent / MANIFEST).read_text(encoding="utf-8"))
+        needed = tuple(int(part) for part in manifest["glibc"].split("."))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # whatever lies there, scripts/stage-gpg did not put it there
+    return needed <= _c_library()
+
+
+def _architecture(program: Path) -> bytes:
+    try:
+        with program.open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return b""
+    return head[_ELF_IDENTITY] + head[_ELF_MACHINE]
+
+
+def _c_library() -> tuple[int, ...]:
+    """The version of the GNU C library that we run on; empty where it is another one."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, AttributeError):
+        return ()
+    return tuple(map(int, re.findall(r"\d+", version))) if name == "glibc" else ()

@@ -1,0 +1,381 @@
+"""The one place that starts a program.
+
+1. Never a shell, and no secret in the argument list or the environment: the child sees the few
+   variables of ``ENVIRONMENT`` and nothing else, because gpg may leave an agent behind that
+   would carry them for a long time.
+2. A pipe of its own for each kind of traffic: data, passphrase, status, commands, and what is
+   meant for people. A passphrase can so never become data (CVE-2019-6690), and data never status
+   (CVE-2018-12020).
+3. All pipes are served at once by the event loop. There is no thread, no child watcher and no
+   transport: asyncio's own ``Process.wait`` can hang on a full pipe after a kill.
+4. A run always ends with the child reaped, also on a timeout or a cancellation: TERM, grace,
+   KILL, and only then does the exception go on.
+5. The child gets a session of its own: a terminal's Ctrl-C reaches the caller, who decides, and
+   no gpg can ask a question on the terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from tiny_gnupg._process.pipes import Answer, Data, Hear, Traffic, exhausted
+from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, printable
+
+log = logging.getLogger("tiny_gnupg")
+
+
+T = TypeVar("T")
+
+
+#: What a child may know of our environment; everything else stays here.
+ENVIRONMENT = (
+    *("HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TZ", "XDG_RUNTIME_DIR"),
+    *("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH"),
+)
+
+
+#: Where gpg's special file name of the second input goes in an argument list.
+SECOND = "-&FD"
+
+
+#: Where the name of a file for the output goes in an argument list; no other argument can be this.
+OUTPUT = "\0output"
+
+
+#: Seconds between TERM and KILL.
+GRACE = 1.0
+
+
+#: What the system says when it has no room for one more program or pipe.
+EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a program left behind: its exit code (negative: the signal) and what it wrote."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    status: bytes = b""
+
+    @property
+    def line(self) -> str:
+        """The command as one shlex-quoted line."""
+        return _shown(self.argv)
+
+
+@lru_cache(64)  # most commands repeat, and quoting one is much of what Python does for it
+def _shown(argv: tuple[str, ...]) -> str:
+    return shlex.join(argv)
+
+
+class Channels(TypedDict, total=False):
+    """What goes into a program, and what becomes of its output. None is as if it were left out.
+
+    Args:
+        stdin: the data, or a file descriptor, or None.
+        second: the same for gpg's special file name ``-&FD``, or None.
+        stdout: a file descriptor for the child's output, or None to collect it.
+        hear: gets each piece of the output that is collected, as it comes; it works on the event
+            loop, so it must be quick.
+        passphrase: what ``--passphrase-fd`` shall read, without its line end; None for none.
+        answer: gets each status line, without its prefix, as it comes; what it returns is
+            written to ``--command-fd``.
+        max_output: bytes of collected output; None is without bound.
+    """
+
+    stdin: Data | int | None
+    second: Data | int | None
+    stdout: int | None
+    hear: Hear | None
+    passphrase: bytes | None
+    answer: Answer | None
+    max_output: int | None
+
+
+async def run_program(
+    argv: Sequence[str],
+    *,
+    slot: int | None = None,
+    timeout: float | None = None,
+    **channels: Unpack[Channels],
+) -> Completed:
+    """Run one program to its end, with all its pipes served at once.
+
+    Input: ``stdin`` is fed as it is (text as UTF-8), or read by the child from a descriptor of
+    ours; None is an empty input. ``second`` is one more input, which the argument ``SECOND``
+    stands for. ``passphrase`` goes through a pipe of its own.
+
+    Output: collected in memory up to ``max_output``, or written by the child to ``stdout``. Where
+    an argument is ``OUTPUT``, that is what goes to the file which it stands for, and what the child
+    writes on its standard output is told to people, with its errors.
+
+    Error checking: none; what the exit code means is the caller's to judge.
+
+    Cancellation: the child is ended and reaped before the cancellation goes on.
+
+    Args:
+        argv: the program and its arguments, taken literally.
+        slot: the index in ``argv`` where ``--status-fd``, ``--passphrase-fd`` and
+            ``--command-fd`` go; None for a program that knows none of them.
+        timeout: seconds; None waits for ever.
+        channels: see ``Channels``.
+
+    Returns:
+        The exit code and everything that was written.
+
+    Raises:
+        BinaryNotFound: the program is not there or cannot be run.
+        CommandFailed: the system cannot start one more program.
+        GnuPGTimeout: the time was over.
+        OutputTooLarge: more than ``max_output`` bytes came.
+        UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
+    """
+    loop = asyncio.get_running_loop()
+    traffic = Traffic(loop, channels.get("max_output"), channels.get("hear"))
+    try:
+        full, standard = _connected(traffic, argv, slot, channels)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("running %s", printable(shlex.join(full)))
+        child = _spawn(full, standard, traffic.inherited)
+        try:
+            async with asyncio.timeout(timeout):
+                await traffic.until_done(_exit_of(child, traffic.drain))
+        except TimeoutError:
+            raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
+        finally:
+            traffic.close()
+            if child.returncode is None:
+                await uninterrupted(_end(child))
+    finally:
+        traffic.close()
+    outputs = (traffic.stdout, traffic.stderr, traffic.status)
+    return Completed(tuple(full), child.returncode, *(output.getvalue() for output in outputs))
+
+
+class LiveProgram:
+    """A gpg that is kept alive: one line in, and its status lines about it out.
+
+    Input: ``ask`` writes one line to its stdin. Files that it shall use are handed over at the
+    start, open. ``passphrase`` goes through a pipe of its own.
+
+    Output: the status lines alone; what it writes elsewhere is dropped.
+
+    Cancellation: whoever starts it also awaits ``end``, which reaps it.
+
+    Args:
+        argv: the program and its arguments, taken literally.
+        slot: the index in ``argv`` where ``--status-fd`` and ``--passphrase-fd`` go.
+        inherited: file descriptors that keep their numbers in the program.
+        passphrase: as in ``Channels``.
+
+    Raises:
+        BinaryNotFound, CommandFailed: as ``run_program`` does.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        slot: int,
+        inherited: Sequence[int] = (),
+        passphrase: bytes | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._traffic = Traffic(self._loop, None)
+        self._heard = b""
+        self._last = b""
+        self._answer: asyncio.Future[bytes | None] | None = None
+        try:
+            source, self._lines = self._traffic.lines()
+            self._traffic.inherited += inherited
+            channels = _gpg_channels(self._traffic, passphrase, None, self._hear)
+            full = [*argv[:slot], *channels, *argv[slot:]]
+            self.line = shlex.join(full)
+            log.debug("keeping alive %s", self.line)
+            silent = subprocess.DEVNULL
+            self._child = _spawn(full, (source, silent, silent), self._traffic.inherited)
+        except BaseException:
+            self._traffic.close()
+            raise
+        # Whichever comes first: a descendant could hold the pipe of a program that has gone.
+        self._ends = (self._traffic.serve(), _exit_of(self._child))
+        for end in self._ends:
+            end.add_done_callback(self._gone)
+
+    def ask(self, line: bytes, last: bytes) -> asyncio.Future[bytes | None]:
+        """Say one line; one answer is waited for at a time.
+
+        Args:
+            line: what to say, without its line end.
+            last: the status line that ends the answer, with its line end.
+
+        Returns:
+            The answer to come, in gpg's own bytes, or None where the program has gone.
+        """
+        self._heard, self._last = b"", last
+        self._answer = self._loop.create_future()
+        try:
+            os.write(self._lines, line + b"\n")
+        except BrokenPipeError:
+            self._gone(None)
+        if any(end.done() for end in self._ends):
+            self._gone(None)
+        return self._answer
+
+    async def end(self) -> None:
+        """End the program, at once where it is doing something, and reap it."""
+        idle = self._answer is None or self._answer.done()
+        self._traffic.close()
+        self._ends[1].cancel()
+        if self._child.returncode is None:
+            await uninterrupted(_leave(self._child) if idle else _end(self._child))
+
+    def _hear(self, piece: bytes) -> None:
+        self._heard += piece
+        if self._heard.endswith(self._last):
+            self._resolve(self._heard)
+
+    def _gone(self, _: object) -> None:
+        self._resolve(None)
+
+    def _resolve(self, answer: bytes | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+
+def _connected(
+    traffic: Traffic, argv: Sequence[str], slot: int | None, channels: Channels
+) -> tuple[list[str], tuple[int, int, int]]:
+    """Open the channels of a run, and give its arguments and its three standard descriptors."""
+    stdin, second, stdout = channels.get("stdin"), channels.get("second"), channels.get("stdout")
+    given = subprocess.DEVNULL if stdin is None else stdin
+    source = given if isinstance(given, int) else traffic.input(given)
+    named = stdout is None and OUTPUT in argv
+    sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
+    errors = traffic.output(traffic.take_errors)
+    full = list(argv)
+    if OUTPUT in full:
+        traffic.inherited += [] if stdout is None else [stdout]
+        full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
+        sink = errors
+    if second is not None:
+        fd = traffic.hand_over(second)
+        full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
+    if slot is not None:
+        asked = channels.get("passphrase"), channels.get("answer")
+        full[slot:slot] = _gpg_channels(traffic, *asked)
+    return full, (source, sink, errors)
+
+
+def _gpg_channels(
+    traffic: Traffic,
+    passphrase: bytes | None,
+    answer: Answer | None,
+    hear: Hear | None = None,
+) -> list[str]:
+    """Open the pipes that gpg's own options name, and give these options."""
+    status = traffic.output(hear or traffic.take_status, inherit=True)
+    options = ["--status-fd", str(status)]
+    if passphrase is not None:
+        options += ["--passphrase-fd", str(traffic.input(passphrase + b"\n", inherit=True))]
+    if answer is not None:
+        options += ["--command-fd", str(traffic.dialogue(answer))]
+    return options
+
+
+def _spawn(
+    argv: list[str], standard: tuple[int, int, int], inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = standard
+    try:
+        return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=inherited,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise exhausted(error) from error
+        reason = os.strerror(error.errno or 0)
+        raise BinaryNotFound(f"cannot run {argv[0]}: {reason}", command=shlex.join(argv)) from error
+
+
+def _environment() -> dict[str, str]:
+    here = ((name, os.environ.get(name)) for name in ENVIRONMENT)
+    # Messages for people come untranslated, and user ids and file names as UTF-8.
+    return {name: value for name, value in here if value is not None} | {"LC_ALL": "C.UTF-8"}
+
+
+async def _leave(child: subprocess.Popen[bytes]) -> None:
+    """Let a child end by itself that was told to by the end of its input: it tidies up then."""
+    try:
+        async with asyncio.timeout(GRACE):
+            await _exit_of(child)
+    except TimeoutError:
+        await _end(child)
+
+
+async def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child that is not wanted any more, and reap it."""
+    with suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(GRACE):
+            await _exit_of(child)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await _exit_of(child)
+
+
+def _exit_of(
+    child: subprocess.Popen[bytes], tell: Callable[[], object] = lambda: None
+) -> asyncio.Future[Any]:
+    """Give what comes when a child has exited and is reaped; to cancel it is to watch no more.
+
+    ``tell`` is called at once then, where callbacks of the result wait for a turn of the loop.
+    """
+    loop = asyncio.get_running_loop()
+    exited: asyncio.Future[Any] = loop.create_future()
+
+    def reap() -> None:
+        child.wait()  # not poll: a tracer, like strace, may have it first
+        if not exited.done():
+            exited.set_result(None)
+            tell()
+
+    if child.poll() is not None:
+        reap()  # reaped already: its number may be another process's by now
+        return exited
+    try:
+        pidfd = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):  # no such call on this system, or no descriptor left
+        exited = loop.run_in_executor(None, child.wait)
+        exited.add_done_callback(lambda _: tell())
+        return exited
+
+    def unwatch(_: object) -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+    loop.add_reader(pidfd, reap)
+    exited.add_done_callback(unwatch)
+    return exited

@@ -1,0 +1,233 @@
+"""What each command of ``python -m tiny_gnupg`` does: arguments in, a report out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tiny_gnupg._home.whole_files import whole_file, write_all
+from tiny_gnupg._openpgp.kinds import message_kind
+from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
+from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
+from tiny_gnupg.gnupg import GnuPG
+from tiny_gnupg.results import Capability, Key, Signature, UserID
+
+
+def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
+    """Make the ``GnuPG`` that the arguments describe."""
+    network: dict[str, Any] = {"tor_port": arguments.tor_port} if "tor_port" in arguments else {}
+    if network and arguments.keyserver:
+        network["keyserver"] = arguments.keyserver
+    name, email = getattr(arguments, "name", ""), getattr(arguments, "email", "")
+    return GnuPG(name, email, secret, homedir=arguments.home, executable=arguments.gpg, **network)
+
+
+async def keys(arguments: argparse.Namespace) -> Report:
+    """List keys."""
+    async with instance(arguments) as gpg:
+        found = await gpg.keys(arguments.uid, secret=arguments.secret)
+    lines = [line for key in found for line in _key_lines(key)]
+    return Report({"keys": list(found)}, tuple(lines or ["no keys"]), code=0 if found else 4)
+
+
+def _key_lines(key: Key) -> list[str]:
+    kind = "secret" if key.secret else "public"
+    life = f"{_day(key.created)} to {_day(key.expires)}"
+    able = "".join(letter.value for letter in Capability if key.usable_for(letter))
+    head = f"{key.fingerprint}  {kind}  {life}  [{key.validity.value}]  can: {able or '-'}"
+    return [head, *(f"    {_state(user)}{user.text}" for user in key.user_ids)]
+
+
+def _state(user: UserID) -> str:
+    unsigned = not (user.signed or user.placeholder)
+    return "(revoked) " * user.revoked + "(not signed) " * unsigned
+
+
+def _day(when: Any) -> str:
+    return f"{when:%Y-%m-%d}" if when else "-"
+
+
+async def generate(arguments: argparse.Namespace) -> Report:
+    """Make an identity's key."""
+    if not arguments.name and not arguments.email:
+        raise UsageError("a key has a --name or an --email, or both")
+    async with instance(arguments, secret=passphrase(arguments, new=True)) as gpg:
+        fingerprint = await gpg.gen_key(expires=arguments.expires)
+        home = gpg.home
+    return Report({"fingerprint": fingerprint, "home": home}, (fingerprint,))
+
+
+async def import_keys(arguments: argparse.Namespace) -> Report:
+    """Import keys from files or standard input."""
+    blocks = [await _read(file) for file in arguments.files or ["-"]]
+    asks = any(message_kind(block).is_secret_key for block in blocks)
+    results = []
+    async with instance(arguments, secret=passphrase(arguments) if asks else "") as gpg:
+        for block in blocks:
+            results.append(await gpg.text_import(block))
+    lines = [fingerprint for result in results for fingerprint in result.fingerprints]
+    return Report({"imports": results}, tuple(lines))
+
+
+async def export(arguments: argparse.Namespace) -> Report:
+    """Export a key."""
+    secret = passphrase(arguments) if arguments.secret else ""
+    async with instance(arguments, secret=secret) as gpg:
+        block = await gpg.text_export(arguments.uid, secret=arguments.secret)
+    return await _deliver(arguments, block.encode(), private=arguments.secret)
+
+
+async def encrypt(arguments: argparse.Namespace) -> Report:
+    """Encrypt a file or standard input."""
+    signing = not arguments.no_sign
+    async with instance(arguments, secret=passphrase(arguments) if signing else "") as gpg:
+        signer = await _signer(gpg, arguments.signer) if signing else ""
+        if _is_path(arguments.file):
+            written = await gpg.encrypt_file(
+                arguments.file,
+                arguments.recipients,
+                arguments.output,
+                sign=signing,
+                local_user=signer,
+                armor=arguments.armor,
+                overwrite=arguments.force,
+                progress=progress("encrypting"),
+            )
+            return Report({"output": str(written)}, (str(written),))
+        armor = arguments.armor or arguments.output is None
+        message = await _read("-")
+        data = await gpg.encrypt(message, arguments.recipients, signing, signer, armor=armor)
+    return await _deliver(arguments, data)
+
+
+async def decrypt(arguments: argparse.Namespace) -> Report:
+    """Decrypt a file or standard input; every signature has to be good."""
+    async with instance(arguments, secret=passphrase(arguments)) as gpg:
+        if _is_path(arguments.file):
+            found = await gpg.decrypt_verify_file(
+                arguments.file,
+                arguments.output,
+                require_good=True,
+                overwrite=arguments.force,
+                progress=progress("decrypting"),
+            )
+        else:
+            found = (await gpg.decrypt_verify(await _read("-"))).require_good()
+    facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
+    notes = _signature_lines(found.signatures) or ("not signed",)
+    if found.path is not None:
+        return Report({"output": str(found.path), **facts}, (str(found.path),), notes=notes)
+    return await _deliver(arguments, found.data, private=True, facts=facts, notes=notes)
+
+
+async def sign(arguments: argparse.Namespace) -> Report:
+    """Sign a file or standard input."""
+    async with instance(arguments, secret=passphrase(arguments)) as gpg:
+        signer = await _signer(gpg, arguments.signer)
+        if _is_path(arguments.file):
+            written = await gpg.sign_file(
+                arguments.file,
+                arguments.output,
+                detach=not (arguments.inline or arguments.clear),
+                clear=arguments.clear,
+                local_user=signer,
+                overwrite=arguments.force,
+                progress=progress("signing"),
+            )
+            return Report({"output": str(written)}, (str(written),))
+        detach = not (arguments.inline or arguments.clear)
+        message = await _read("-")
+        data = await gpg.sign(message, signer, detach=detach, clear=arguments.clear)
+    return await _deliver(arguments, data)
+
+
+async def verify(arguments: argparse.Namespace) -> Report:
+    """Verify a signed file, or a file and its detached signature."""
+    async with instance(arguments) as gpg:
+        if _is_path(arguments.file):
+            found = await gpg.verify_file(
+                arguments.file, arguments.signature, progress=progress("verifying")
+            )
+        elif arguments.signature is None:
+            found = await gpg.verify(await _read("-"))
+        else:
+            found = await gpg.verify(await _read("-"), await _read(arguments.signature))
+    return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
+
+
+async def _signer(gpg: GnuPG, uid: str) -> str:
+    """Give the fingerprint of the key that signs: the one that is named, or the only one."""
+    own = [key for key in await gpg.keys(uid, secret=True) if key.usable_for(Capability.SIGN)]
+    if not own:
+        raise KeyNotFound(
+            f"no secret key can sign{f' for {uid!r}' * bool(uid)}",
+            value=uid,
+            hint="make one: tiny-gnupg gen-key, or encrypt with --no-sign",
+        )
+    if len(own) > 1:
+        raise AmbiguousKey(
+            "several secret keys can sign",
+            candidates=[key.fingerprint for key in own],
+            hint="name one: --as FINGERPRINT",
+        )
+    return own[0].fingerprint
+
+
+def _signature_lines(signatures: Iterable[Signature]) -> tuple[str, ...]:
+    return tuple(
+        f"{each.status.value} {each.primary_fingerprint or each.key_id} {each.user_id} "
+        f"{_day(each.created)}"
+        for each in signatures
+    )
+
+
+async def publish(arguments: argparse.Namespace) -> Report:
+    """Upload a key to the keyserver, through Tor."""
+    async with instance(arguments) as gpg:
+        answer = await gpg.network_export(arguments.uid)
+    states = [f"{address}: {state}" for address, state in answer.get("status", {}).items()]
+    advice = ("follow the link in the mail that the keyserver sends",)
+    return Report({"answer": answer}, (*states, *(advice if states else ())))
+
+
+async def find(arguments: argparse.Namespace) -> Report:
+    """Look a key up on the keyserver, through Tor, and import it if asked to."""
+    async with instance(arguments) as gpg:
+        if not arguments.take:
+            url = await gpg.search(arguments.query)
+            lines = (url or f"the keyserver has no key for {arguments.query}",)
+            return Report({"url": url}, lines, code=0 if url else 4)
+        result = await gpg.network_import(arguments.query)
+    return Report({"import": result}, result.fingerprints)
+
+
+def _is_path(file: str | None) -> bool:
+    return file not in (None, "-")
+
+
+async def _read(file: str) -> bytes:
+    if file == "-":
+        return await asyncio.to_thread(sys.stdin.buffer.read)
+    return await asyncio.to_thread(Path(file).read_bytes)
+
+
+async def _deliver(
+    arguments: argparse.Namespace,
+    data: bytes,
+    *,
+    private: bool = False,
+    facts: dict[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """Write data to the file that is asked for, whole or not at all; else to standard output."""
+    if arguments.output is None:
+        return Report(facts or {}, data=data, notes=notes)
+    target = Path(arguments.output)
+    mode = 0o600 if private else 0o666
+    async with whole_file(target, mode=mode, replace=arguments.force) as fd:
+        await asyncio.to_thread(write_all, fd, data)
+    return Report({"output": str(target), **(facts or {})}, (str(target),), notes=notes)

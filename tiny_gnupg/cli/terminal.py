@@ -1,0 +1,189 @@
+"""Between the command line and a person: passphrases, progress, and what is shown.
+
+1. A passphrase comes from a prompt, a file descriptor or an environment variable that is NAMED;
+   never from an argument, which every user of the machine can read.
+2. Standard output holds the result and nothing else; progress, errors and who signed what was
+   decrypted go to standard error, progress only where that is a terminal.
+3. What came from a key or a message is shown with its control characters escaped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from tiny_gnupg.errors import GnuPGError, printable
+
+#: Seconds that pass before progress is shown: what is quicker needs none.
+PATIENCE = 0.5
+
+
+#: The longest passphrase that is read from a file descriptor, in bytes.
+LONGEST = 2**16
+
+
+class UsageError(Exception):
+    """The arguments do not fit together; the text says how they would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command has to say.
+
+    ``facts`` is what ``--json`` writes; ``lines`` is what people read instead, and ``notes`` what
+    they read beside it, on standard error. ``data`` goes to standard output as it is; with
+    ``--json`` it is one more fact.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    data: str | bytes | None = None
+    code: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def passphrase(arguments: argparse.Namespace, *, new: bool = False) -> str:
+    """Get the passphrase the way the arguments ask for.
+
+    Args:
+        arguments: with ``passphrase_fd``, ``passphrase_env`` and ``no_passphrase``.
+        new: it is one to be set, so a person types it twice.
+
+    Raises:
+        UsageError: there is no such descriptor or variable, or no terminal to ask on.
+    """
+    if arguments.no_passphrase:
+        return ""
+    if arguments.passphrase_fd is not None:
+        return _from_descriptor(arguments.passphrase_fd)
+    if arguments.passphrase_env is not None:
+        if arguments.passphrase_env not in os.environ:
+            raise UsageError(f"there is no environment variable {arguments.passphrase_env}")
+        return os.environ[arguments.passphrase_env]
+    return _from_person(new=new)
+
+
+def _from_descriptor(number: int) -> str:
+    try:
+        with os.fdopen(number, "rb", closefd=False) as file:
+            line = file.readline(LONGEST)
+    except OSError as error:
+        raise UsageError(f"cannot read file descriptor {number}: {error.strerror}") from None
+    try:
+        return line.rstrip(b"\r\n").decode()
+    except UnicodeDecodeError:
+        raise UsageError("the passphrase is not UTF-8") from None
+
+
+def _from_person(*, new: bool) -> str:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        # getpass would read it from standard input then, where the message is.
+        raise UsageError(
+            "there is no terminal to ask for the passphrase: give --passphrase-fd N or "
+            "--passphrase-env NAME, or --no-passphrase for keys that have none"
+        ) from None
+    typed = getpass.getpass("Passphrase: ")
+    if new and getpass.getpass("Once more: ") != typed:
+        raise UsageError("the two passphrases differ")
+    return typed
+
+
+def progress(doing: str) -> Callable[[int, int], None] | None:
+    """Give what draws a bar of progress on standard error; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    begun = time.monotonic()
+    shown = False
+
+    def draw(done: int, total: int) -> None:
+        nonlocal shown
+        took = time.monotonic() - begun
+        if took < PATIENCE or not total:
+            return
+        if done < total:
+            bar = "#" * (20 * done // total)
+            speed = done / took / 2**20
+            line = f"{doing} [{bar:<20}] {100 * done // total:3} %  {speed:.0f} MiB/s"
+            sys.stderr.write(f"\r{line:<70}")
+            shown = True
+        elif shown:
+            sys.stderr.write("\r" + " " * 70 + "\r")
+        sys.stderr.flush()
+
+    return draw
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Write a report to standard output, and what stands beside it to standard error."""
+    for note in () if as_json else report.notes:
+        print(printable(note), file=sys.stderr)
+    if as_json:
+        facts = report.facts | ({} if report.data is None else _as_fact(report.data))
+        sys.stdout.write(json.dumps(_plain(facts), ensure_ascii=False, indent=2) + "\n")
+    elif report.data is not None:
+        sys.stdout.flush()
+        data = report.data.encode() if isinstance(report.data, str) else report.data
+        sys.stdout.buffer.write(data)
+    else:
+        for line in report.lines:
+            print(printable(line))
+    sys.stdout.flush()
+
+
+def show_error(error: Exception, *, as_json: bool) -> None:
+    """Tell what went wrong: a sentence on standard error, or an object on standard output."""
+    said = _sentence(error)
+    if not as_json:
+        print(f"tiny-gnupg: {printable(said)}", file=sys.stderr)
+        return
+    facts = {"error": type(error).__name__, "message": said}
+    if isinstance(error, GnuPGError):
+        facts |= {"message": error.message, "hint": error.hint}
+    print(json.dumps(facts, ensure_ascii=False, indent=2), flush=True)
+
+
+def _sentence(error: Exception) -> str:
+    """Say what an error says, and of the system's own no number."""
+    if isinstance(error, GnuPGError) or not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    said = f"{error.filename}: {error.strerror}"
+    if isinstance(error, FileExistsError) and not os.path.islink(error.filename):
+        said += " (--force replaces it)"
+    return said
+
+
+def _as_fact(data: str | bytes) -> dict[str, str]:
+    """Write data into JSON: as text where it is UTF-8, else in base64."""
+    try:
+        return {"text": data if isinstance(data, str) else data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> Any:
+    """Give a value as JSON can hold it; enums by their names, times as ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(_plain(each) for each in value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,39 @@
+"""``GnuPG``: the one public door."""
+
+from __future__ import annotations
+
+from tiny_gnupg.gnupg.batches import Batches
+from tiny_gnupg.gnupg.files import Files
+from tiny_gnupg.gnupg.keys import Keys
+from tiny_gnupg.gnupg.online import Online
+
+
+class GnuPG(Keys, Files, Batches, Online):
+    """A GnuPG home and an identity in it.
+
+    Args:
+        username: the name of the identity.
+        email: its address.
+        passphrase: what protects its secret keys; the empty one leaves them unprotected.
+        torify: prefix each gpg command with ``torify``.
+        homedir: where keyring, trust and agent live; default: ``TINY_GNUPG_HOME``, the package's
+            own ``gpghome`` if it is writable (a folder in it, so that other users keep the gpg that
+            lies there, unless keys of 0.5.2 do too), else the per-user data directory.
+        executable: the gpg to run; default: ``TINY_GNUPG_GPG``, the bundled one, ``gpg2`` or
+            ``gpg`` on ``PATH``.
+        options: the file of gpg's options; default: the shipped ``gpg2.conf``.
+        protection: ``"scrypt"`` or ``"gnupg"``; default: what the home says.
+        tor_host: where Tor's SOCKS5 port listens.
+        tor_port: its number.
+        isolate: give this instance Tor circuits of its own.
+        keyserver: base URL; default: the v3 onion service of keys.openpgp.org.
+        timeout: seconds for one gpg run; None waits for ever.
+        limit: how many gpg processes run at once; None takes twice the number of cores.
+        max_output: bytes that one call in memory may produce; None is without bound.
+
+    Raises:
+        ValueError: control characters in an argument, a leading ``%`` in a name, or a value that
+            is none of those above.
+        BinaryNotFound: there is no gpg.
+        FileNotFoundError: ``torify`` is not installed.
+    """

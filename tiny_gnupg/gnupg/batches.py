@@ -1,0 +1,168 @@
+"""Many messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import AnyStr, Literal, overload
+
+from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
+from tiny_gnupg.errors import NotSigned
+from tiny_gnupg.gnupg.inputs import _each, _kind_of
+from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.gnupg.text import like
+from tiny_gnupg.results import Verification
+
+
+class Batches(Messages):
+    """Many messages."""
+
+    @overload
+    def encrypt_many(
+        self,
+        messages: Stream[AnyStr],
+        uid: str | Iterable[str] = ...,
+        *,
+        sign: bool = ...,
+        local_user: str = ...,
+        return_exceptions: Literal[False] = ...,
+    ) -> AsyncGenerator[AnyStr, None]: ...
+
+    @overload
+    def encrypt_many(
+        self,
+        messages: Stream[AnyStr],
+        uid: str | Iterable[str] = ...,
+        *,
+        sign: bool = ...,
+        local_user: str = ...,
+        return_exceptions: bool,
+    ) -> AsyncGenerator[AnyStr | Exception, None]: ...
+
+    def encrypt_many(
+        self,
+        messages: Stream[AnyStr],
+        uid: str | Iterable[str] = "",
+        *,
+        sign: bool = False,
+        local_user: str = "",
+        return_exceptions: bool = False,
+    ) -> AsyncGenerator[AnyStr | Exception, None]:
+        """Encrypt many messages to the same recipients, by gpgs that are kept alive.
+
+        Args:
+            messages: text or bytes, from a plain or an asynchronous iterable; they are taken as
+                there is room, and each result is like its message.
+            uid: as for ``encrypt``.
+            sign: sign them too; a kept-alive gpg cannot, so that each message then is an
+                ordinary call, several at a time.
+            local_user: as for ``encrypt``.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over the encrypted messages, in their order. Whoever stops
+            early may ``aclose`` it.
+
+        Raises:
+            GnuPGError: as ``encrypt``, at the place of the message.
+        """
+        uids = uid if isinstance(uid, str) else tuple(uid)
+
+        async def prepare() -> tuple[list[str], None]:
+            each = _each(uids)
+            await self._look_up(each)  # once for all messages
+            return commands.encrypt([await self._recipient(one) for one in each]), None
+
+        async def read(message: AnyStr) -> bytes | None:
+            return None if sign else plain_of(message)
+
+        async def judge(reply: Reply, message: AnyStr) -> AnyStr:
+            outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
+            return await like(message, reply.stdout)
+
+        async def ordinary(message: AnyStr) -> AnyStr:
+            return await self.encrypt(message, uids, sign, local_user)
+
+        job = Job(prepare, read, judge, ordinary, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
+
+    @overload
+    def decrypt_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: Literal[False] = ...
+    ) -> AsyncGenerator[AnyStr, None]: ...
+
+    @overload
+    def decrypt_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: bool
+    ) -> AsyncGenerator[AnyStr | Exception, None]: ...
+
+    def decrypt_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: bool = False
+    ) -> AsyncGenerator[AnyStr | Exception, None]:
+        """Decrypt many messages, by gpgs that are kept alive.
+
+        Args:
+            messages: as for ``encrypt_many``.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over the plaintexts, in the order of the messages.
+
+        Raises:
+            GnuPGError: as ``decrypt``, at the place of the message.
+        """
+
+        async def prepare() -> tuple[list[str], bytes]:
+            return commands.decrypt(), await self._secret()
+
+        async def read(message: AnyStr) -> bytes | None:
+            return binary_of(message)
+
+        async def judge(reply: Reply, message: AnyStr) -> AnyStr:
+            return await like(message, signatures.decryption(reply).require_good().data)
+
+        job = Job(prepare, read, judge, self.decrypt, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
+
+    @overload
+    def verify_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: Literal[False] = ...
+    ) -> AsyncGenerator[Verification, None]: ...
+
+    @overload
+    def verify_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: bool
+    ) -> AsyncGenerator[Verification | Exception, None]: ...
+
+    def verify_many(
+        self, messages: Stream[AnyStr], *, return_exceptions: bool = False
+    ) -> AsyncGenerator[Verification | Exception, None]:
+        """Verify many signed messages, by gpgs that are kept alive.
+
+        Args:
+            messages: as for ``encrypt_many``; of clear-signed ones each is an ordinary call.
+            return_exceptions: yield the exception of a bad message at its place, and go on.
+
+        Returns:
+            An asynchronous iterator over what ``verify`` gives, in the order of the messages.
+
+        Raises:
+            GnuPGError: as ``verify``, at the place of the message.
+        """
+
+        async def prepare() -> tuple[list[str], None]:
+            # Of many files, --verify gives no data; --decrypt verifies what is only signed.
+            return commands.decrypt(), None
+
+        async def read(message: AnyStr) -> bytes | None:
+            kind = await _kind_of(message)
+            return binary_of(message) if kind.signed and not kind.encrypted else None
+
+        async def judge(reply: Reply, message: AnyStr) -> Verification:
+            if reply.has("BEGIN_DECRYPTION"):
+                raise NotSigned("what is encrypted inside a signed message is not its data")
+            return signatures.verification(reply)
+
+        job = Job(prepare, read, judge, self.verify, self.max_output)
+        return do_many(self._engine, job, messages, return_exceptions=return_exceptions)

@@ -1,0 +1,251 @@
+"""Messages in files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+
+from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg.arguments import checked_passphrase
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_file
+from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg.gnupg.access import _wants
+from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
+from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.results import Decryption, Verification
+
+
+class Files(Messages):
+    """Messages in files."""
+
+    async def encrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        uid: str | Iterable[str] = "",
+        output: str | os.PathLike[str] | None = None,
+        *,
+        sign: bool = True,
+        local_user: str = "",
+        armor: bool = False,
+        hidden: bool = False,
+        trust: str | None = None,
+        compress: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Encrypt a file; memory does not grow with it, and the output appears whole or not at all.
+
+        Args:
+            source: the file's path.
+            uid: the recipient, or several; the empty text is this instance's own key.
+            output: the path to write; default: ``source`` with ``.gpg``, or ``.asc`` where armored.
+            sign: sign it too.
+            local_user: as for ``encrypt``, like ``armor``, ``hidden``, ``trust`` and ``compress``.
+            armor: see ``encrypt``.
+            hidden: see ``encrypt``.
+            trust: see ``encrypt``.
+            compress: see ``encrypt``.
+            overwrite: replace a file that is there.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            GnuPGError: as ``encrypt``.
+        """
+        form = {"armor": armor, "hidden": hidden, "compress": compress}
+        ending = ".asc" if armor else ".gpg"
+        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        async with _between(source, target, overwrite, progress) as pipes:
+            await self._encrypt(uid, local_user if sign else None, trust=trust, form=form, **pipes)
+        return target
+
+    async def decrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        passphrase: str | None = None,
+        overwrite: bool = False,
+        max_output: int | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Decrypt a file; where it is signed, every signature must be good.
+
+        The output appears whole, after everything was found good, or not at all. It is its owner's
+        alone (0600).
+
+        Args:
+            source: the file's path.
+            output: the path to write; default: ``source`` without ``.gpg``, ``.pgp`` or ``.asc``.
+            passphrase: for files encrypted to one; default: this instance's own text.
+            overwrite: replace a file that is there.
+            max_output: bytes that may come out; None is without bound.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            OutputTooLarge: more than ``max_output`` bytes came out.
+            GnuPGError: as ``decrypt``.
+        """
+        target = Path(output) if output else plain_name(Path(source))
+        await self.decrypt_verify_file(
+            source,
+            target,
+            require_good=True,
+            passphrase=passphrase,
+            overwrite=overwrite,
+            max_output=max_output,
+            progress=progress,
+        )
+        return target
+
+    async def decrypt_verify_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        require_good: bool = False,
+        passphrase: str | None = None,
+        overwrite: bool = False,
+        max_output: int | None = None,
+        progress: Progress | None = None,
+    ) -> Decryption:
+        """Decrypt a file, and report its signatures whatever their state.
+
+        The output appears whole, after the decryption itself succeeded, or not at all. It is its
+        owner's alone (0600).
+
+        Args:
+            source: the file's path.
+            output: as for ``decrypt_file``.
+            require_good: let the output appear only where every signature is good, or there is
+                none, and raise as ``decrypt_file`` does where one is not.
+            passphrase: as for ``decrypt_file``, like ``overwrite``, ``max_output``, ``progress``.
+            overwrite: see ``decrypt_file``.
+            max_output: see ``decrypt_file``.
+            progress: see ``decrypt_file``.
+
+        Returns:
+            The path that was written, in ``path``, and every signature; ``require_good()`` raises
+            as ``decrypt_file`` would. The plaintext stays in its file.
+
+        Raises:
+            GnuPGError: as ``decrypt_file``, save for signatures.
+        """
+        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
+        target = Path(output) if output else plain_name(Path(source))
+        options = commands.decrypt(OUTPUT, max_output)
+
+        async with _between(source, target, overwrite, progress, mode=0o600) as pipes:
+
+            def judge(reply: Reply) -> Decryption:
+                outcome.require_within(reply, os.fstat(pipes["stdout"]).st_size, max_output)
+                found = signatures.decryption(reply)
+                return found.require_good() if require_good else found
+
+            kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
+            found = await self._open(options, judge, kind, raw, **pipes)
+        return replace(found, symmetric=found.symmetric or kind.symmetric, path=target)
+
+    async def sign_file(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        detach: bool = True,
+        clear: bool = False,
+        local_user: str = "",
+        armor: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Sign a file.
+
+        Args:
+            source: the file's path.
+            output: the path to write; default: ``source`` with ``.asc``, or, without armor,
+                ``.sig`` for a detached signature and ``.gpg`` for a signed file.
+            detach: write the signature alone.
+            clear: leave the text readable; excludes ``detach``.
+            local_user: whose key signs; the empty text is this instance's own.
+            armor: write text.
+            overwrite: replace a file that is there.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            GnuPGError: as ``sign``.
+        """
+        signer = await self._signer(local_user)
+        detach = detach and not clear
+        options = commands.sign(signer, detach=detach, clear=clear, armor=armor)
+        ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
+        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        async with _between(source, target, overwrite, progress) as pipes:
+            await self._with_key(options, _wants("SIG_CREATED", "sign", signer), **pipes)
+        return target
+
+    async def verify_file(
+        self,
+        source: str | os.PathLike[str],
+        signature: str | os.PathLike[str] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Verify a signed file, or a file and its detached signature.
+
+        Args:
+            source: the signed file; with ``signature`` the file it covers.
+            signature: the path of a detached signature.
+            progress: called with the bytes done and all bytes, ten times a second.
+
+        Returns:
+            The signatures, all good; the data stays in its file.
+
+        Raises:
+            GnuPGError: as ``verify``.
+        """
+        async with reading(Path(source), progress) as data:
+            if signature is None:
+                self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
+                reply = await self._gpg(commands.verify_only(), stdin=data)
+                return signatures.verification(reply, b"")
+            async with aiofiles.open(signature, "rb") as file:
+                detached = await file.read(_HEAD)
+            self._require_detached(await _kind_of(detached))
+            options = commands.verify_detached(SECOND)
+            reply = await self._gpg(options, stdin=data, second=detached)
+            return signatures.verification(reply, b"")
+
+
+@asynccontextmanager
+async def _between(
+    source: str | os.PathLike[str],
+    target: Path,
+    overwrite: bool,
+    progress: Progress | None,
+    *,
+    mode: int = 0o666,
+) -> AsyncIterator[dict[str, Any]]:
+    """Open the files of a run: what gpg reads, and what it writes."""
+    async with (
+        reading(Path(source), progress) as stdin,
+        whole_file(target, mode=mode, replace=overwrite) as stdout,
+    ):
+        yield {"stdin": stdin, "stdout": stdout}

@@ -1,0 +1,226 @@
+"""Who an instance is: name, address, passphrase, and the home with its gpg."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tiny_gnupg._gpg import commands
+from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
+from tiny_gnupg._home.home import Home, default_homedir
+from tiny_gnupg._home.protection import KINDS, Kind
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
+from tiny_gnupg._network.tor import Network, NetworkSettings
+from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._operations.keyring import KeyTable
+from tiny_gnupg._process import find_gpg
+from tiny_gnupg.errors import CommandFailed
+from tiny_gnupg.gnupg.text import as_text
+
+log = logging.getLogger("tiny_gnupg")
+
+
+class _Bounds(NamedTuple):
+    """What an instance asks of each home that it uses."""
+
+    protection: Kind | None
+    timeout: float | None
+    limit: int | None
+
+
+class Identity:
+    """Who an instance is: name, address, passphrase, and the home with its gpg."""
+
+    def __init__(
+        self,
+        username: str = "",
+        email: str = "",
+        passphrase: str = "",
+        torify: bool = False,
+        *,
+        homedir: str | os.PathLike[str] | None = None,
+        executable: str | os.PathLike[str] | None = None,
+        options: str | os.PathLike[str] | None = None,
+        protection: Kind | None = None,
+        tor_host: str = "127.0.0.1",
+        tor_port: int = 9050,
+        isolate: bool = True,
+        keyserver: str | None = None,
+        timeout: float | None = None,
+        limit: int | None = None,
+        max_output: int | None = 512 * 2**20,
+    ) -> None:
+        self.username = username
+        self.email = email
+        self.passphrase = passphrase
+        self.fingerprint = ""
+        self.max_output = max_output
+        if protection is not None and protection not in KINDS:
+            raise ValueError(f"protection is one of {', '.join(KINDS)}, not {protection!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
+        self._bounds = _Bounds(protection, timeout, limit)
+        self._stretched: dict[tuple[int, str, str], Future[bytes]] = {}
+        self.executable = str(
+            find_gpg.find_executable(os.fspath(executable) if executable else None)
+        )
+        self.options = os.path.abspath(options or find_gpg.package_home() / "gpg2.conf")
+        self._torify = ""
+        #: Those of earlier homedirs too: ``aclose`` leaves them all.
+        self._engines: list[Engine] = []
+        self._keyserver = Keyserver.of(keyserver or DEFAULT_KEYSERVER)
+        self._network = Network(
+            NetworkSettings(tor_host=tor_host, tor_port=tor_port, isolate=isolate)
+        )
+        self.set_homedir(homedir)
+        self.set_base_command(torify)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The identity is checked whenever it is set: a passphrase of two lines would count as its
+        # first one, and a name of two lines would be more than a name.
+        check = _CHECKED.get(name)
+        super().__setattr__(name, check(value) if check else value)
+
+    def __repr__(self) -> str:
+        who = f"email={self.email!r}, fingerprint={self.fingerprint!r}"
+        return f"{type(self).__name__}(homedir={self.home!r}, {who})"
+
+    async def __aenter__(self) -> Self:
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what this instance opened: its network session, and an agent that nobody else uses.
+
+        It may be used again after that; it then opens anew what it needs.
+        """
+        await self._network.aclose()
+        for engine in self._engines:
+            await engine.close()
+        self._engines = [self._engine]
+
+    @property
+    def home(self) -> str:
+        """The homedir."""
+        return str(self._engine.home.path)
+
+    def set_homedir(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Use another homedir from now on.
+
+        Args:
+            path: the directory; None takes the default one.
+        """
+        homedir = self.format_homedir(path) if path else default_homedir(find_gpg.package_home())
+        self.fingerprint = ""
+        self._engine = Engine(
+            Path(self.executable),
+            Home.at(Path(homedir)),
+            Path(self.options),
+            kind=self._bounds.protection,
+            torify=self._torify,
+            timeout=self._bounds.timeout,
+            limit=self._bounds.limit,
+        )
+        self._engines.append(self._engine)
+        self._table = KeyTable(self._engine)
+
+    def format_homedir(self, path: str | os.PathLike[str]) -> str:
+        """Give a homedir as an absolute path, ``~`` resolved."""
+        return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+    def set_home_permissions(self, home: str | os.PathLike[str]) -> None:
+        """Make a directory its owner's alone (0700); a failure is logged, not raised."""
+        try:
+            os.chmod(home, 0o700)
+        except OSError as error:
+            log.warning("cannot set the permissions of %s: %s", os.fspath(home), error.strerror)
+
+    def set_base_command(self, torify: bool = False) -> None:
+        """Say whether gpg commands are prefixed with ``torify``.
+
+        Raises:
+            FileNotFoundError: it is not installed.
+        """
+        found = shutil.which("torify") if torify else ""
+        # Without torsocks, the torify that comes with Tor runs nothing, and says it went well.
+        if found is None or (torify and shutil.which("torsocks") is None):
+            raise FileNotFoundError("torify needs torsocks (Debian: apt install torsocks)")
+        self._torify = self._engine.torify = found
+
+    async def reset_daemon(self) -> None:
+        """End this home's gpg-agent; the next command that needs it starts a new one."""
+        async with self._engine.locked(writing=True):
+            await asyncio.to_thread(self._engine.home.end_agent)
+
+    def command(
+        self, *options: str, with_passphrase: bool = False, manual: bool = False
+    ) -> list[str]:
+        """Build a command of your own.
+
+        Args:
+            options: what gpg shall do.
+            with_passphrase: read the passphrase from the first line of the input.
+            manual: let gpg ask questions.
+
+        Returns:
+            The argument list: the executable, the house's options, then yours.
+        """
+        asking = ["--passphrase-fd", "0", *commands.LOOPBACK] if with_passphrase else []
+        return self._engine.base.command([*asking, *options], attended=manual)
+
+    def shell_command(self, command: Sequence[str]) -> str:
+        """Give a command as one shlex-quoted line, to paste into a shell, log or show."""
+        return shlex.join(command)
+
+    def encode_inputs(self, *inputs: str) -> bytes:
+        """Give the inputs as UTF-8, each on a line of its own."""
+        return ("\n".join(map(str, inputs)) + "\n").encode()
+
+    async def read_output(self, command: Sequence[str], inputs: bytes | str = b"") -> str:
+        """Run a command and give its output as text.
+
+        Args:
+            command: as ``command`` gives it.
+            inputs: as ``encode_inputs`` gives them.
+
+        Raises:
+            CommandFailed: it ended with another exit code than 0; also where a method of this
+                class would raise an error of another kind.
+            NotText: the output is not UTF-8.
+        """
+        await self._engine.open()
+        base = self._engine.base
+        ours = list(command[: base.slot]) == base.command()[: base.slot]
+        if ours and "--no-tty" not in command:
+            # A child has no terminal; without this, gpg ends instead of reading --command-fd.
+            command = [*command[: base.slot], "--no-tty", *command[base.slot :]]
+        async with self._engine.locked(writing=not _reads_only(command)):
+            reply = await self._engine.run_command(
+                command, slot=base.slot if ours else None, stdin=inputs, max_output=self.max_output
+            )
+        if reply.returncode != 0:
+            raise CommandFailed("the command failed", output=reply.stdout, **reply.details())
+        return await as_text(reply.stdout)
+
+
+#: What is checked whenever it is set.
+_CHECKED: dict[str, Callable[[str], str]] = {
+    "username": partial(checked_name, "username"),
+    "email": partial(checked_name, "email"),
+    "passphrase": checked_passphrase,
+}
+
+
+# ``command`` names a method and an argument of the class above, too.
+_reads_only = commands.reads_only

@@ -1,0 +1,36 @@
+"""What callers pass as messages and recipients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from tiny_gnupg._openpgp.kinds import MessageKind, message_kind
+from tiny_gnupg.errors import NotOpenPGP
+
+
+def _each(uid: str | Iterable[str]) -> list[str]:
+    """Give the recipients, each once."""
+    uids = [uid] if isinstance(uid, str) else list(dict.fromkeys(uid))
+    if not uids:
+        raise ValueError("there is no recipient")
+    return uids
+
+
+#: Characters that are enough to tell what a message is; bytes at which that is done in a thread.
+_HEAD, _LONG = 2**20, 2**16
+
+
+async def _kind_of(data: str | bytes) -> MessageKind:
+    """Tell what some data is; where we cannot, gpg will say that it is none."""
+    octets = _octets(data[:_HEAD]) if isinstance(data, str) else data
+    try:
+        if len(octets) < _LONG:
+            return message_kind(octets)
+        return await asyncio.to_thread(message_kind, octets)
+    except NotOpenPGP:
+        return MessageKind()
+
+
+def _octets(data: str | bytes) -> bytes:
+    return data.encode(errors="replace") if isinstance(data, str) else data

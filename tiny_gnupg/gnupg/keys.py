@@ -1,0 +1,327 @@
+"""The life of keys."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.arguments import (
+    check_uid,
+    checked_expiry,
+    checked_name,
+    checked_passphrase,
+    checked_reason,
+    revocation_answers,
+    user_id_of,
+)
+from tiny_gnupg._gpg.key_names import matching, search_term
+from tiny_gnupg._gpg.listings import Addresses, format_list_keys
+from tiny_gnupg._operations import secret_keys
+from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
+from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound, printable
+from tiny_gnupg.gnupg.access import Access, _succeeds
+from tiny_gnupg.results import Key
+
+
+class Keys(Access):
+    """The life of keys."""
+
+    async def gen_key(self, *, expires: str = "3y") -> str:
+        """Make this identity's key: a certifying ed25519 primary key, and three subkeys.
+
+        The subkeys sign (ed25519), authenticate (ed25519) and encrypt (cv25519).
+
+        Args:
+            expires: when all four expire: ``3y``, ``6m``, ``2w``, ``90d``, a date
+                (``2030-12-31``), or ``0`` for never.
+
+        Returns:
+            The fingerprint, which is now this instance's own.
+
+        Raises:
+            ValueError: the identity has neither name nor address, or ``expires`` is no such text.
+        """
+        user_id = user_id_of(self.username, self.email)
+        checked_expiry(expires)
+        passphrase = await self._secret()
+        made: list[str] = []
+
+        async def make() -> None:
+            options = commands.generate(user_id, expires)
+            reply = await self._engine.run_locked(options, passphrase=passphrase)
+            made.append(outcome.created_key(reply, "make a key"))
+            await self._add_trio(made[0], expires, passphrase)
+
+        async with self._engine.locked(writing=True):
+            try:
+                # A gpg stopped half-way leaves secret keys in the agent that no public key names.
+                await uninterrupted(make())
+            except BaseException:
+                # Half a key is none: not even a cancellation leaves one behind.
+                for fingerprint in made:
+                    await uninterrupted(self._remove(fingerprint))
+                raise
+        self._table.forget()
+        self.fingerprint = made[0]
+        return made[0]
+
+    async def _remove(self, fingerprint: str) -> None:
+        await self._engine.run_locked(commands.delete(fingerprint))
+
+    async def _add_trio(self, fingerprint: str, expires: str, passphrase: bytes) -> None:
+        for algorithm, usage in commands.SUBKEYS:
+            reply = await self._engine.run_locked(
+                commands.add_subkey(fingerprint, algorithm, usage, expires), passphrase=passphrase
+            )
+            outcome.created_key(reply, f"add a subkey to {fingerprint}")
+
+    async def add_subkeys(self, uid: str = "", *, expires: str = "3y") -> None:
+        """Add the three subkeys that ``gen_key`` makes to another key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            expires: as for ``gen_key``.
+
+        Raises:
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_expiry(expires)
+        fingerprint = await self._own_secret(uid)
+        await self._try_passphrase(fingerprint)
+        passphrase = await self._secret()
+        async with self._engine.locked(writing=True):
+            await self._add_trio(fingerprint, expires, passphrase)
+        self._table.forget()
+
+    async def delete(self, uid: str = "") -> None:
+        """Delete a key, secret part and public part, without a question.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        fingerprint = (await self._key(uid)).fingerprint
+        reply = await self._write(commands.delete(fingerprint))
+        outcome.require_success(reply, "delete", fingerprint)
+        if fingerprint == self.fingerprint:
+            self.fingerprint = ""
+
+    async def revoke(self, uid: str = "", *, reason: int = 0, text: str = "") -> str:
+        """Revoke a key: make the revocation certificate, and import it.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            reason: 0 none, 1 compromised, 2 superseded, 3 no longer used (gpg's numbers).
+            text: a description for others to read.
+
+        Returns:
+            The revoked public key, armored.
+
+        Raises:
+            ValueError: another reason, or control characters in the text.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_reason(reason, text)
+        fingerprint = await self._own_secret(uid)
+        await self._try_passphrase(fingerprint)
+        made = await self._write(
+            commands.generate_revocation(fingerprint),
+            passphrase=await self._secret(),
+            answer=revocation_answers(reason, text),
+            attended=True,
+        )
+        outcome.require_success(made, "revoke", fingerprint)
+        if not made.stdout:
+            raise outcome.failure(made, "revoke", fingerprint)
+        imported = await self._write(commands.import_keys(), stdin=made.stdout)
+        outcome.require_success(imported, "revoke", fingerprint)
+        if not (await self._table.one(fingerprint)).revoked:
+            raise outcome.failure(imported, "revoke", fingerprint)
+        return (await self._export(fingerprint, secret=False)).decode()
+
+    async def trust(self, uid: str = "", level: int = 5) -> None:
+        """Set the ownertrust of a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            level: 1 undefined, 2 never, 3 marginal, 4 full, 5 ultimate (as gpg numbers them).
+
+        Raises:
+            KeyNotFound: there is no such key.
+            ValueError: another level.
+        """
+        if isinstance(level, bool) or level not in commands.OWNERTRUST:
+            raise ValueError(f"a trust level is 1, 2, 3, 4 or 5, not {level!r}")
+        # Looked up, because gpg takes an ownertrust for a key that is not there, too.
+        fingerprint = (await self._key(uid)).fingerprint
+        options, stdin = commands.ownertrust(fingerprint, level)
+        outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
+
+    async def key_trust(self, uid: str = "") -> str:
+        """Give the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        return (await self._key(uid)).validity.value
+
+    async def set_expire(self, uid: str, expires: str, *, subkeys: bool = True) -> None:
+        """Set when a key expires.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            expires: as for ``gen_key``.
+            subkeys: set that of all subkeys too, save revoked ones.
+
+        Raises:
+            ValueError: ``expires`` is no such text.
+            KeyNotFound: there is no such key, or its secret part is not here.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_expiry(expires)
+        key = await self._secret_key(uid)
+        # By name, because gpg's "*" leaves those out that have expired.
+        alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
+        judge = _succeeds("set the expiry", key.fingerprint)
+        for which in ([], alive) if subkeys and alive else ([],):
+            options = commands.set_expire(key.fingerprint, expires, which)
+            await self._with_key(options, judge, writing=True)
+
+    async def change_passphrase(self, uid: str, new: str) -> None:
+        """Change the passphrase of a secret key and its subkeys.
+
+        The instance goes on with the new one where the key is its own.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            new: the passphrase from now on; the empty one leaves the key unprotected.
+
+        Raises:
+            ValueError: ``new`` holds NUL, CR or LF.
+            KeyNotFound: there is no such key, or its secret part is not here.
+            BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
+        """
+        checked_passphrase(new)
+        fingerprint = await self._own_secret(uid)
+        key = await self._table.one(fingerprint)
+        with suppress(KeyNotFound, AmbiguousKey):
+            await self._own()
+        old, inner = await self._secret(), await self._secret(new)
+        try:
+            await secret_keys.replace_passphrase(self._engine, key, old, inner)
+        except BadPassphrase:
+            if not await self._take_over():
+                raise
+            await secret_keys.replace_passphrase(self._engine, key, old, inner)
+        if fingerprint == self.fingerprint:
+            self.passphrase = new
+
+    async def add_uid(self, uid: str, name: str, email: str) -> None:
+        """Add a user id to a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            name: the user id's name.
+            email: its address.
+
+        Raises:
+            ValueError: both are empty, or hold control characters.
+            KeyNotFound: there is no such key, or its secret part is not here.
+            BadPassphrase: the passphrase does not open the key.
+            CommandFailed: the key has this user id already.
+        """
+        user_id = user_id_of(checked_name("name", name), checked_name("email", email))
+        fingerprint = await self._own_secret(uid)
+        options = commands.add_user_id(fingerprint, user_id)
+        await self._with_key(options, _succeeds("add a user id", fingerprint), writing=True)
+
+    async def revoke_uid(self, uid: str, which: str) -> None:
+        """Revoke one user id of a key.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            which: the user id's whole text, or its address.
+
+        Raises:
+            KeyNotFound: the key has no such user id, or its secret part is not here.
+            AmbiguousKey: it has several.
+            BadPassphrase: the passphrase does not open the key.
+            CommandFailed: it is the last user id that the key has.
+        """
+        fingerprint = await self._own_secret(uid)
+        key = await self._table.one(fingerprint)
+        options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
+        await self._with_key(options, _succeeds("revoke a user id", fingerprint), writing=True)
+
+    async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
+        """List keys, typed.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+
+        Returns:
+            The keys; none where nothing fits.
+        """
+        terms = [search_term(check_uid(uid))] if uid else []
+        found = await list_keys(self._engine, terms, secret=secret)
+        return matching(found, uid) if uid else found
+
+    async def list_keys(self, uid: str = "", secret: bool = False) -> dict[str, str]:
+        """List keys by fingerprint and address, with one gpg process whatever their number.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+
+        Returns:
+            The address of each key's first user id that is signed, not revoked and has one, else
+            ``""``.
+        """
+        if uid:
+            return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
+        listed = Addresses(secret)
+        options = commands.list_addresses(secret=secret)
+        require_listing(await self._engine.run(options, hear=listed.feed))
+        listed.end()
+        return listed.found
+
+    async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
+        """Give gpg's own listing, as it prints it.
+
+        Args:
+            uid: which; the empty text is all of them.
+            secret: only those whose secret part is there.
+        """
+        terms = [search_term(check_uid(uid))] if uid else []
+        reply = await self._engine.run(commands.list_keys(terms, secret=secret, colons=False))
+        require_listing(reply)
+        # gpg itself escapes ASCII's control characters, and no others.
+        return printable(reply.stdout.decode(errors="replace"))
+
+    def format_list_keys(self, text: str, secret: bool = False) -> dict[str, str]:
+        """Read fingerprints and addresses from a listing, gpg's human one or the colon one."""
+        return format_list_keys(text, secret)
+
+    async def key_fingerprint(self, uid: str = "") -> str:
+        """Give the fingerprint of the one key that ``uid`` names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        return (await self._key(uid)).fingerprint
+
+    async def key_email(self, uid: str = "") -> str:
+        """Give the address of the one key that ``uid`` names.
+
+        Raises:
+            KeyNotFound: there is none.
+            AmbiguousKey: there are several.
+        """
+        return (await self._key(uid)).email

@@ -1,0 +1,436 @@
+"""Messages in memory, and what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, AnyStr, Literal, overload
+
+from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
+from tiny_gnupg._gpg.key_names import Kind as TermKind
+from tiny_gnupg._gpg.key_names import classify
+from tiny_gnupg._gpg.packet_dump import describe, list_packet_lines
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._home.whole_files import comes_once
+from tiny_gnupg._openpgp.kinds import MessageKind, issuer
+from tiny_gnupg._operations.keyring import encryption_key, is_bare, why_unusable
+from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg.errors import (
+    BadPassphrase,
+    GnuPGError,
+    KeyNotFound,
+    NoSecretKey,
+    NotOpenPGP,
+    NotSigned,
+    UnusableKey,
+)
+from tiny_gnupg.gnupg.access import Access, T, _succeeds, _wants
+from tiny_gnupg.gnupg.inputs import _each, _kind_of, _octets
+from tiny_gnupg.gnupg.text import like
+from tiny_gnupg.results import Capability, Decryption, Key, Packet, Verification
+
+
+class Messages(Access):
+    """Messages in memory, and what they are."""
+
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[True] = ...,
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> AnyStr: ...
+
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[False],
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> bytes: ...
+
+    @overload
+    async def encrypt(
+        self,
+        message: AnyStr,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: bool,
+        hidden: bool = ...,
+        trust: str | None = ...,
+        compress: bool = ...,
+    ) -> AnyStr | bytes: ...
+
+    async def encrypt(
+        self,
+        message: AnyStr = "",  # type: ignore[assignment]
+        uid: str | Iterable[str] = "",
+        sign: bool = True,
+        local_user: str = "",
+        *,
+        armor: bool = True,
+        hidden: bool = False,
+        trust: str | None = None,
+        compress: bool = True,
+    ) -> AnyStr | bytes:
+        """Encrypt a message, and sign it.
+
+        Args:
+            message: text or bytes.
+            uid: the recipient, or several; the empty text is this instance's own key.
+            sign: sign it too.
+            local_user: whose key signs; the empty text is this instance's own.
+            armor: give text; without it the result is bytes, whatever the message is.
+            hidden: do not write the recipients into the message.
+            trust: ``"web"`` asks for gpg's own check of a recipient's validity; None takes each.
+            compress: try to make it smaller; without it, data that is compressed already goes
+                several times faster.
+
+        Returns:
+            The encrypted message.
+
+        Raises:
+            KeyNotFound: a recipient's key, or the signing key, is not here.
+            UnusableKey: a recipient's key is revoked, expired, disabled or cannot encrypt.
+            AmbiguousKey: an address has several keys.
+            BadPassphrase: the passphrase does not open the signing key.
+            ValueError: there is no recipient, or ``trust`` is another word.
+        """
+        form = {"armor": armor, "hidden": hidden, "compress": compress}
+        reply = await self._encrypt(
+            uid, local_user if sign else None, trust=trust, form=form, stdin=message
+        )
+        return await like(message, reply.stdout) if armor else reply.stdout
+
+    async def _encrypt(
+        self,
+        uid: str | Iterable[str],
+        local_user: str | None,
+        *,
+        trust: str | None,
+        form: dict[str, bool],
+        **channels: Any,
+    ) -> Reply:
+        """Encrypt to recipients, and sign unless ``local_user`` is None."""
+        uids = _each(uid)
+        model = checked_trust(trust)
+        signer = "" if local_user is None else await self._signer(local_user)
+        if comes_once(channels.get("stdin")):
+            await self._look_up(uids)  # so that the first try is the right one
+
+        async def once() -> Reply:
+            recipients = [await self._recipient(one) for one in uids]
+            options = commands.encrypt(recipients, local_user=signer, trust=model, **form)
+            judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+            return await self._with_key(options, judge, asking=bool(signer), **channels)
+
+        try:
+            reply = await once()
+        except (KeyNotFound, UnusableKey) as error:
+            if not await self._explain(error, uids):
+                raise
+        else:
+            # gpg 2.4 as Debian builds it takes a key without user ids as it is, with AES128 for it.
+            if outcome.used_aes256(reply) or not await self._look_up(uids):
+                return reply
+        return await once()
+
+    async def _explain(self, error: GnuPGError, uids: Sequence[str]) -> bool:
+        """Look closer at recipients that gpg refused; tell whether it is worth another try.
+
+        gpg says the same of a key that is not there and of one that cannot be used, and a key
+        without user ids has to be named in another way than it was.
+        """
+        another_try = await self._look_up(uids)
+        for uid in filter(None, uids):
+            for key in await self._table.find(uid):
+                if not key.usable_for(Capability.ENCRYPT):
+                    raise _unusable(key, error)
+        return another_try
+
+    async def _look_up(self, uids: Iterable[str]) -> bool:
+        """Look up the recipients that were not yet; tell whether one of those has no user ids."""
+        unknown = [uid for uid in uids if uid and self._table.known(uid) is None]
+        found = [key for uid in unknown for key in await self._table.find(uid)]
+        return any(map(is_bare, found))
+
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[True] = ...
+    ) -> AnyStr: ...
+
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[False]
+    ) -> bytes: ...
+
+    @overload
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = ..., *, armor: bool
+    ) -> AnyStr | bytes: ...
+
+    async def encrypt_symmetric(
+        self, message: AnyStr, passphrase: str | None = None, *, armor: bool = True
+    ) -> AnyStr | bytes:
+        """Encrypt a message to a passphrase, so that any tool can open it with it.
+
+        Args:
+            message: text or bytes.
+            passphrase: default: this instance's own text.
+            armor: give text; without it the result is bytes.
+
+        Raises:
+            ValueError: the passphrase is empty, or holds NUL, CR or LF.
+        """
+        secret = self.passphrase if passphrase is None else checked_passphrase(passphrase)
+        if not secret:
+            raise ValueError("a message cannot be encrypted to an empty passphrase")
+        options = commands.encrypt_symmetric(armor=armor)
+        reply = await self._gpg(options, stdin=message, passphrase=secret.encode())
+        outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
+        return await like(message, reply.stdout) if armor else reply.stdout
+
+    async def decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+        """Decrypt a message; where it is signed, every signature must be good.
+
+        A signed message that is not encrypted is verified and given back.
+
+        Args:
+            message: text or bytes.
+            passphrase: for messages encrypted to one; default: this instance's own text.
+
+        Returns:
+            The plaintext.
+
+        Raises:
+            NoSecretKey: none of the recipients' keys is here.
+            BadPassphrase: the passphrase opens neither key nor message.
+            DecryptionFailed: the message is damaged.
+            KeyNotFound: the key of a signature is not here; ``.value`` names it.
+            SignatureError: a signature is not good.
+            NotText: the message is text, and the plaintext is not UTF-8.
+            NotOpenPGP: the data is none.
+        """
+        found = (await self.decrypt_verify(message, passphrase=passphrase)).require_good()
+        return await like(message, found.data)
+
+    async def decrypt_verify(
+        self, message: str | bytes, *, passphrase: str | None = None
+    ) -> Decryption:
+        """Decrypt a message, and report its signatures whatever their state.
+
+        Args:
+            message: text or bytes.
+            passphrase: for messages encrypted to one; default: this instance's own text.
+
+        Returns:
+            The plaintext and every signature; ``require_good()`` raises as ``decrypt`` would.
+
+        Raises:
+            GnuPGError: as ``decrypt``, save for signatures.
+        """
+        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
+        kind = await _kind_of(message)
+        options = commands.decrypt(OUTPUT)
+        found = await self._open(options, signatures.decryption, kind, raw, stdin=message)
+        # Where a key opens a message, gpg does not say that a passphrase could too.
+        return replace(found, symmetric=found.symmetric or kind.symmetric)
+
+    async def _open(
+        self,
+        options: Sequence[str],
+        judge: Callable[[Reply], T],
+        kind: MessageKind,
+        raw: bytes,
+        **channels: Any,
+    ) -> T:
+        """Decrypt with the passphrase that a message takes: that of the keys, or its own."""
+        if kind.recipients or not kind.symmetric:
+            try:
+                return await self._with_key(options, judge, **channels)
+            except (BadPassphrase, NoSecretKey):
+                if not kind.symmetric:
+                    raise
+        return judge(await self._gpg(options, passphrase=raw, **channels))
+
+    async def sign(
+        self,
+        target: AnyStr = "",  # type: ignore[assignment]
+        local_user: str = "",
+        *,
+        key: bool = False,
+        detach: bool = False,
+        clear: bool = False,
+        local: bool = False,
+    ) -> AnyStr:
+        """Sign a message, or certify a key.
+
+        Args:
+            target: the message, text or bytes; with ``key`` the uid of the key.
+            local_user: whose key signs; the empty text is this instance's own.
+            key: certify the key that ``target`` names, all its user ids.
+            detach: give the signature alone.
+            clear: leave the message readable (text only; line ends may change).
+            local: a certification that never leaves this keyring.
+
+        Returns:
+            The signed message, the signature, or, for a certification, the certified public key.
+
+        Raises:
+            TypeError: ``key`` is no bool.
+            ValueError: options that exclude each other.
+            KeyNotFound: the signing key, or the key to certify, is not here.
+            UnusableKey: the key to certify has no user id.
+            BadPassphrase: the passphrase does not open the signing key.
+        """
+        if not isinstance(key, bool):
+            raise TypeError("key says whether target names a key: True or False")
+        if key:
+            return await self._certify(target, local_user, local)
+        if (detach and clear) or local:
+            raise ValueError("detach and clear exclude each other; local needs key=True")
+        signer = await self._signer(local_user)
+        options = commands.sign(signer, detach=detach, clear=clear)
+        judge = _wants("SIG_CREATED", "sign", signer)
+        reply = await self._with_key(options, judge, stdin=target)
+        return await like(target, reply.stdout)
+
+    async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
+        # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
+        key = await self._key(target)  # type: ignore[arg-type]
+        if is_bare(key):
+            raise UnusableKey(
+                f"{key.fingerprint} has no user id that could be certified",
+                hint="import it with its user ids first",
+            )
+        fingerprint = key.fingerprint
+        signer = await self._signer(local_user)
+        options = commands.certify(fingerprint, signer, local=local)
+        judge = _succeeds("certify", fingerprint)
+        await self._with_key(options, judge, writing=True)
+        return await like(target, await self._export(fingerprint, secret=False))
+
+    async def verify(
+        self, message: str | bytes = "", signature: str | bytes | None = None
+    ) -> Verification:
+        """Verify a signed message, or a detached signature and its data.
+
+        Args:
+            message: the signed message; with ``signature`` the data it covers.
+            signature: a detached signature.
+
+        Returns:
+            The covered bytes and the signatures: at least one, and all good.
+
+        Raises:
+            NotSigned: there is no signature.
+            SignatureError: one is not good.
+            KeyNotFound: the key of one is not here; ``.value`` names it.
+            NotOpenPGP: the data is none.
+        """
+        if signature is not None:
+            self._require_detached(await _kind_of(signature))
+            options = commands.verify_detached(SECOND)
+            reply = await self._gpg(options, stdin=message, second=signature)
+            return signatures.verification(reply, _octets(message))
+        self._require_visible(await _kind_of(message))
+        return signatures.verification(await self._gpg(commands.verify(), stdin=message))
+
+    @staticmethod
+    def _require_visible(kind: MessageKind) -> None:
+        if kind.encrypted:
+            raise NotSigned(
+                "the message is encrypted: its signatures, if it has any, are inside",
+                hint="use decrypt or decrypt_verify",
+                value=next(iter(kind.recipients), ""),
+            )
+
+    @staticmethod
+    def _require_detached(kind: MessageKind) -> None:
+        # gpg takes a signed message in this place too, and then ignores the data.
+        if not kind.is_detached_signature:
+            raise NotSigned("this is no detached signature", hint="pass a signed message alone")
+
+    async def raw_packets(self, target: str | bytes) -> str:
+        """Give gpg's ``--list-packets`` text; no secret key is ever used for it.
+
+        Raises:
+            NotOpenPGP: the data is none.
+        """
+        reply = await self._gpg(commands.list_packets(), stdin=target)
+        if not reply.stdout:
+            raise outcome.unreadable(reply, "list packets")
+        return reply.stdout.decode(errors="replace")
+
+    async def list_packets(self, target: str | bytes) -> list[list[str]]:
+        """Give gpg's ``--list-packets`` text as a list with one list of lines a packet."""
+        return list_packet_lines(await self.raw_packets(target))
+
+    async def packets(self, target: str | bytes) -> tuple[Packet, ...]:
+        """Give the packets of OpenPGP data: where they stand, and what gpg reads in them."""
+        return describe(_octets(target), await self.raw_packets(target))
+
+    async def packet_fingerprint(self, target: str | bytes) -> str:
+        """Give whose key some OpenPGP data belongs to.
+
+        Args:
+            target: a key, a signature, a signed or an encrypted message.
+
+        Returns:
+            A key's own fingerprint, a signature's issuer, an encrypted message's recipient: 40
+            hex digits, or 16 where only a key id is in the clear.
+
+        Raises:
+            NotOpenPGP: the data is none, or names nobody.
+        """
+        found = await asyncio.to_thread(issuer, _octets(target))
+        if not found:
+            raise NotOpenPGP("the data names no key")
+        return found
+
+    async def _recipient(self, uid: str) -> str:
+        """Give what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
+        if not check_uid(uid):
+            return await self._own()
+        kind, value = classify(uid)
+        if kind is TermKind.FINGERPRINT:
+            key = self._table.known(uid)
+        else:
+            key = await self._table.usable(uid, Capability.ENCRYPT)
+            value = key.fingerprint
+        if key is None or not is_bare(key):
+            return value
+        subkey = encryption_key(key)
+        if not subkey:
+            raise _unusable(key)
+        return f"{subkey}!"
+
+
+def _unusable(key: Key, error: GnuPGError | None = None) -> UnusableKey:
+    """Name the error of a recipient's key that cannot be used, as gpg refused it or before that."""
+    said = {} if error is None else {name: getattr(error, name) for name in _DETAILS}
+    return UnusableKey(
+        f"cannot encrypt with {key.fingerprint}: it {why_unusable(key)}",
+        hint="ask its owner for a newer one, or refresh it",
+        **said,
+    )
+
+
+#: What each error from a gpg run carries.
+_DETAILS = ("status", "returncode", "stderr", "command")

@@ -1,0 +1,347 @@
+"""Keyservers, through Tor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, overload
+
+from tiny_gnupg._network import keyserver
+from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, DEFAULT_SEARCH, Keyserver
+from tiny_gnupg._network.tor import Network
+from tiny_gnupg._operations.keyring import list_keys
+from tiny_gnupg._process.tasks import cancel_all, uninterrupted
+from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
+from tiny_gnupg.gnupg.inputs import _each
+from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.gnupg.transfer import Transfer
+from tiny_gnupg.results import ImportResult, Verification
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+    from aiohttp_socks import ProxyConnector
+
+#: Keys that ``refresh`` asks for at once; each builds a circuit of its own.
+REFRESHED_AT_ONCE = 4
+
+
+class Online(Messages, Transfer):
+    """Keyservers, through Tor."""
+
+    @property
+    def port(self) -> int:
+        """The keyserver's port; the URLs below follow it."""
+        return self._keyserver.port
+
+    @port.setter
+    def port(self, port: int) -> None:
+        self._keyserver = replace(self._keyserver, port=port)
+
+    @property
+    def tor_port(self) -> int:
+        """The port of Tor's SOCKS5 proxy: 9050, or 9150 for Tor Browser's."""
+        return self._network.settings.tor_port
+
+    @tor_port.setter
+    def tor_port(self, tor_port: int) -> None:
+        # The session on the old port closes itself when nobody holds it any more.
+        self._network = Network(replace(self._network.settings, tor_port=tor_port))
+
+    @property
+    def keyserver(self) -> str:
+        """The keyserver's base URL."""
+        return self._keyserver.url
+
+    @property
+    def keyserver_export_api(self) -> str:
+        """Where keys are uploaded to."""
+        return self._keyserver.upload_url
+
+    @property
+    def keyserver_verify_api(self) -> str:
+        """Where the mails are asked for that confirm a key's addresses."""
+        return self._keyserver.verify_url
+
+    @property
+    def searchserver(self) -> str:
+        """The page for people who search, to be completed by what they search."""
+        return self._keyserver.search_url
+
+    def set_network_variables(
+        self,
+        port: int | None = None,
+        tor_port: int | None = None,
+        keyserver: str | None = None,
+        search: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Say how the network is reached; what is left out becomes the default.
+
+        Args:
+            port: the keyserver's; default: what its URL says, 80 for http.
+            tor_port: Tor's SOCKS5 port; default 9050.
+            keyserver: base URL, http(s) for VKS or hkp(s) for HKP.
+            search: what leads from it to the page where people search.
+            settings: any of ``tor.NetworkSettings``: ``connect_timeout`` (120 s),
+                ``total_timeout`` (180 s), ``max_answer`` (8 MiB), ``tries`` (3) and others.
+
+        Raises:
+            ValueError: a value out of its range, or no keyserver's URL.
+        """
+        url = keyserver or DEFAULT_KEYSERVER
+        self._keyserver = Keyserver.of(url, port, search or DEFAULT_SEARCH)
+        given = {"tor_port": tor_port or 9050, **settings}
+        self._network = Network(replace(self._network.settings, **given))
+
+    @property
+    def Connector(self) -> ProxyConnector:
+        """The ``aiohttp_socks.ProxyConnector`` under ``Session``; within a running loop."""
+        return self._network.Connector
+
+    @property
+    def Session(self) -> ClientSession:
+        """The ``aiohttp.ClientSession`` that all requests share; within a running loop."""
+        return self._network.Session
+
+    def network_get(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
+        """Send a GET request through Tor: ``async with gpg.network_get(url) as response``.
+
+        Args:
+            url: http or https.
+            options: whatever ``aiohttp.ClientSession.get`` takes.
+
+        Raises:
+            TorUnavailable: Tor does not answer, or does not reach the service.
+            NetworkError: the request failed otherwise.
+        """
+        return self._network.network_get(url, **options)
+
+    def network_post(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
+        """Send a POST request through Tor; see ``network_get``."""
+        return self._network.network_post(url, **options)
+
+    async def get(self, url: str, **options: Any) -> str:
+        """Give the text of the answer to a GET request; see ``network_get``."""
+        return await self._network.get(url, **options)
+
+    async def post(self, url: str, **options: Any) -> str:
+        """Give the text of the answer to a POST request; see ``network_get``."""
+        return await self._network.post(url, **options)
+
+    async def search(self, query: str) -> str:
+        """Look a key up on the keyserver.
+
+        Args:
+            query: a fingerprint, a key id or an address.
+
+        Returns:
+            The key's URL, or ``""`` where the server does not have it.
+
+        Raises:
+            KeyserverError: the server refuses.
+            KeyserverMismatch: it answers with another key.
+            TorUnavailable: Tor does not reach it.
+        """
+        return await keyserver.search(self._network, self._keyserver, query)
+
+    async def raw_search(self, query: str) -> str:
+        """Give the keyserver's whole answer to a look-up, whatever it is."""
+        return await keyserver.raw_search(self._network, self._keyserver, query)
+
+    async def network_import(self, uid: str) -> ImportResult:
+        """Find a key on the keyserver, check that it is the one, and import it.
+
+        Args:
+            uid: a fingerprint, a key id or an address.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            NotOnKeyserver: the server does not have it, or nothing can be looked up by such text.
+            KeyserverMismatch: it answered with another key; nothing was imported.
+            KeyserverError: it refuses, or answers with no key.
+            TorUnavailable: Tor does not reach it.
+        """
+        return await self._import_found(
+            await keyserver.look_up(self._network, self._keyserver, uid)
+        )
+
+    async def wkd_import(self, email: str) -> ImportResult:
+        """Import the key of an address from the Web Key Directory of its domain.
+
+        Returns:
+            What was imported: the key, and the address's revoked ones where the directory has them.
+
+        Raises:
+            NotOnKeyserver: the directory does not have it.
+            KeyserverMismatch: it answered with another key, too; nothing was imported.
+            TorUnavailable: Tor does not reach it.
+        """
+        return await self._import_found(*await keyserver.wkd_look_up(self._network, email))
+
+    async def refresh(self, uid: str = "") -> tuple[str, ...]:
+        """Fetch updates of keys that are here, each over a circuit of its own.
+
+        Args:
+            uid: which; the empty text is all of them.
+
+        Returns:
+            The fingerprints of those that the keyserver has.
+
+        Raises:
+            KeyNotFound: no such key is here.
+            NotOnKeyserver: the one key that was named is not on the server.
+            KeyserverMismatch: the server answered with another key; all others were updated.
+            KeyserverError: it refuses.
+            TorUnavailable: Tor does not reach it.
+        """
+        if uid:
+            fingerprint = (await self._key(uid)).fingerprint
+            await self._refresh(fingerprint)
+            return (fingerprint,)
+        turns = asyncio.Semaphore(REFRESHED_AT_ONCE)
+        lies: list[KeyserverMismatch] = []
+
+        async def update(fingerprint: str) -> str:
+            async with turns:
+                try:
+                    await self._refresh(fingerprint)
+                except NotOnKeyserver:
+                    return ""
+                except KeyserverMismatch as lie:  # no reason for the other keys to stay old
+                    lies.append(lie)
+            return fingerprint
+
+        updates = [
+            asyncio.ensure_future(update(one))
+            for one in [key.fingerprint for key in await list_keys(self._engine)]
+        ]
+        try:
+            found = tuple(filter(None, await asyncio.gather(*updates)))
+        finally:
+            await uninterrupted(cancel_all(*updates))
+        if lies:
+            raise lies[0]
+        return found
+
+    async def _refresh(self, fingerprint: str) -> None:
+        async with self._network.isolated() as network:
+            found = await keyserver.look_up(network, self._keyserver, fingerprint)
+        await self._import_found(found)
+
+    async def network_export(self, uid: str = "") -> dict[str, Any]:
+        """Upload a key to the keyserver, and ask for the mails that confirm its addresses.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+
+        Returns:
+            The server's answer: ``key_fpr``, and ``status`` with each address and its state.
+
+        Raises:
+            KeyserverError: the server refuses.
+            TorUnavailable: Tor does not reach it.
+        """
+        fingerprint = await self._named(uid)
+        key = await self.text_export(fingerprint)
+        return await keyserver.publish(self._network, self._keyserver, key, fingerprint)
+
+    async def raw_api_export(self, uid: str = "") -> str:
+        """Upload a key to the keyserver, and give its whole answer: JSON with a ``token``."""
+        key = await self.text_export(uid)
+        return await keyserver.upload(self._network, self._keyserver, key)
+
+    async def raw_api_verify(self, payload: str | Mapping[str, Any]) -> str:
+        """Ask for the mails that confirm addresses, and give the server's whole answer.
+
+        Args:
+            payload: ``token`` and ``addresses``, as JSON text or as a mapping.
+        """
+        return await keyserver.request_verify(self._network, self._keyserver, payload)
+
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[True] = ...,
+        **options: Any,
+    ) -> AnyStr: ...
+
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr = ...,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: Literal[False],
+        **options: Any,
+    ) -> bytes: ...
+
+    @overload
+    async def auto_encrypt(
+        self,
+        message: AnyStr,
+        uid: str | Iterable[str] = ...,
+        sign: bool = ...,
+        local_user: str = ...,
+        *,
+        armor: bool,
+        **options: Any,
+    ) -> AnyStr | bytes: ...
+
+    async def auto_encrypt(
+        self,
+        message: AnyStr = "",  # type: ignore[assignment]
+        uid: str | Iterable[str] = "",
+        sign: bool = True,
+        local_user: str = "",
+        **options: Any,
+    ) -> AnyStr | bytes:
+        """Encrypt as ``encrypt`` does, after a look-up of recipients whose keys are not here.
+
+        Raises:
+            NotOnKeyserver: a recipient's key is nowhere; ``.value`` names it.
+        """
+        recipients = _each(uid)
+        for one in recipients:
+            if one and not await self._table.find(one):
+                await self.network_import(one)
+        sealed: AnyStr | bytes = await self.encrypt(
+            message, recipients, sign, local_user, **options
+        )
+        return sealed
+
+    async def auto_decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+        """Decrypt as ``decrypt`` does, after a look-up of a signer's key that is not here.
+
+        Raises:
+            NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
+        """
+        try:
+            return await self.decrypt(message, passphrase=passphrase)
+        except KeyNotFound as error:
+            await self.network_import(error.value)
+        return await self.decrypt(message, passphrase=passphrase)
+
+    async def auto_verify(
+        self, message: str | bytes = "", signature: str | bytes | None = None
+    ) -> Verification:
+        """Verify as ``verify`` does, after a look-up of a signer's key that is not here.
+
+        Raises:
+            NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
+        """
+        try:
+            return await self.verify(message, signature)
+        except KeyNotFound as error:
+            await self.network_import(error.value)
+        return await self.verify(message, signature)

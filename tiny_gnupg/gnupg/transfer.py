@@ -1,0 +1,232 @@
+"""Keys in and out of the home."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiofiles
+
+from tiny_gnupg._gpg import commands, imports, outcome
+from tiny_gnupg._gpg.arguments import checked_secret
+from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
+from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_stand_ins
+from tiny_gnupg._operations import backup, secret_keys
+from tiny_gnupg._operations.keyring import is_bare, keys_of, list_keys
+from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.gnupg.access import Access
+from tiny_gnupg.gnupg.inputs import _kind_of, _octets
+from tiny_gnupg.results import ImportResult, Key
+
+if TYPE_CHECKING:
+    from tiny_gnupg._network.found_keys import FoundKey
+
+
+class Transfer(Access):
+    """Keys in and out of the home."""
+
+    async def text_import(self, key: str | bytes) -> ImportResult:
+        """Import keys.
+
+        Args:
+            key: armored text, or bytes of either form.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            ImportFailed: nothing was.
+        """
+        if (await _kind_of(key)).is_secret_key and await self._stretches():
+            result = await secret_keys.import_secret(
+                self._engine, _octets(key), await self._secret(), self.passphrase.encode()
+            )
+            self._table.forget()
+            await self._drop_stand_ins(result.fingerprints if result.updated else ())
+            return result
+        return await self._import(key)
+
+    async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
+        """Import public keys, those without user ids among them."""
+        replies = [await self._write(commands.import_keys(found=found), stdin=key)]
+        bare = await asyncio.to_thread(imports.left_out, replies[0], _octets(key))
+        if bare:
+            options = commands.import_keys(found=found, bare=True)
+            replies.append(await self._write(options, stdin=bare))
+        result = imports.imported(*replies)
+        await self._drop_stand_ins([key for one in replies for key in imports.gained_user_ids(one)])
+        return result
+
+    async def _drop_stand_ins(self, fingerprints: Sequence[str]) -> None:
+        """Drop the stand-in user id of each of these keys that has a real one."""
+        if not fingerprints:
+            return
+        keys = await list_keys(self._engine, fingerprints)
+        for key in (one for one in keys if not is_bare(one)):
+            for user_id in (one for one in key.user_ids if one.placeholder):
+                options = commands.drop_user_id(key.fingerprint, user_id.hash)
+                reply = await self._write(options, answer=_yes, attended=True)
+                outcome.require_success(reply, "drop the stand-in of", key.fingerprint)
+
+    async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
+        """Import keys from a file.
+
+        Args:
+            path: the file.
+            mode: ``r`` or ``rb``; both read what is there, armored or not.
+
+        Raises:
+            ImportFailed: nothing was imported.
+            ValueError: another mode.
+            OSError: the file cannot be read.
+        """
+        if mode not in ("r", "rb", "r+", "rb+", "r+b"):
+            raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
+        async with aiofiles.open(path, "rb") as file:
+            return await self.text_import(await file.read())
+
+    async def text_export(self, uid: str = "", *, secret: bool = False) -> str:
+        """Export a key, armored.
+
+        Args:
+            uid: the key; the empty text is this instance's own.
+            secret: export the secret key too, protected by the user's own passphrase in gpg's
+                own way, so that any other tool opens it.
+
+        Raises:
+            TypeError: ``secret`` is no bool (it is a ``ValueError`` too).
+            KeyNotFound: there is no such key.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        checked_secret(secret)
+        return (await self._export(await self._named(uid), secret)).decode()
+
+    async def file_export(
+        self,
+        path: str | os.PathLike[str],
+        uid: str = "",
+        mode: str = "w+",
+        *,
+        secret: bool = False,
+    ) -> Path:
+        """Export a key to ``<fingerprint>.asc`` in a directory.
+
+        The file appears whole or not at all, is its owner's alone where it holds a secret key,
+        and is never written through a symbolic link.
+
+        Args:
+            path: the directory.
+            uid: the key; the empty text is this instance's own.
+            mode: ``w`` or ``w+`` replaces a file that is there, ``x`` does not.
+            secret: as for ``text_export``.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            FileExistsError: there is such a file and mode is ``x``, or a symbolic link.
+        """
+        if mode not in ("w", "w+", "x", "x+"):
+            raise ValueError(f"mode is 'w' to replace a file, or 'x', not {mode!r}")
+        checked_secret(secret)
+        fingerprint = (await self._key(uid)).fingerprint
+        target = Path(path) / f"{fingerprint}.asc"
+        refuse(target, replace="w" in mode)
+        block = await self._export(fingerprint, secret)
+        permissions = 0o600 if secret else 0o666
+        async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
+            await uninterrupted(asyncio.to_thread(write_all, fd, block))
+        return target
+
+    async def scan(self, key: str | bytes) -> tuple[Key, ...]:
+        """Give the keys in a key block, without importing it.
+
+        What is not signed as it must be (a subkey, a user id) is not shown. A key that has no user
+        id is shown with the stand-in that it would get; one whose user ids are all forged has none,
+        and is invalid.
+
+        Raises:
+            NotOpenPGP: there is no key in it.
+        """
+        reply = await self._engine.run(commands.show_keys(), stdin=key)
+        if not reply.stdout:
+            raise outcome.unreadable(reply, "read keys")
+        # Builds of GnuPG 2.4 list user ids that nobody signed.
+        found = tuple(
+            replace(one, user_ids=tuple(each for each in one.user_ids if each.signed))
+            for one in await keys_of(reply)
+        )
+        if not found:
+            raise NotOpenPGP("there is no key in this", **reply.details())
+        if all(one.user_ids for one in found):
+            return found
+        bare = await asyncio.to_thread(with_stand_ins, _octets(key))
+        if not bare:
+            return found
+        reply = await self._engine.run(commands.show_keys(bare=True), stdin=bare)
+        shown = {one.fingerprint: one for one in await keys_of(reply)}
+        return tuple(shown.get(one.fingerprint, one) for one in found)
+
+    async def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Write the whole home into a new directory that any OpenPGP program can read.
+
+        It holds all public keys, all secret keys protected by the user's own passphrase in gpg's
+        own way, the ownertrust and the revocation certificates; it appears whole or not at all.
+
+        Args:
+            path: the directory; it must not be there yet.
+
+        Returns:
+            Its path.
+
+        Raises:
+            FileExistsError: it is there.
+            BadPassphrase: this instance's passphrase does not open each secret key of the home.
+        """
+        target = Path(path)
+        await backup.backup(self._engine, target, await self._secret(), self.passphrase.encode())
+        return target
+
+    async def restore(self, path: str | os.PathLike[str]) -> ImportResult:
+        """Bring the keys of a backup, or of (a copy of) another home, into this home.
+
+        What is here already stays. The other home may be one of tiny_gnupg 0.5.2 or any
+        ``~/.gnupg``; it is only read.
+
+        Args:
+            path: the backup, or the homedir.
+
+        Returns:
+            What was imported.
+
+        Raises:
+            ImportFailed: there is nothing to restore.
+            BadPassphrase: this instance's passphrase does not open each secret key; none came in.
+            HomeUnusable: the directory cannot be read.
+        """
+        try:
+            result = await backup.restore(
+                self._engine, Path(path), await self._secret(), self.passphrase
+            )
+        finally:
+            self._table.forget()
+        await self._drop_stand_ins(result.fingerprints if result.updated else ())
+        return result
+
+    async def _import_found(self, *found: FoundKey) -> ImportResult:
+        """Import what a server sent, where gpg too holds each key to be what was looked up."""
+        for one in found:
+            bare = not one.user_ids
+            block = insert_placeholder(one.data) if bare else one.data
+            reply = await self._engine.run(commands.show_keys(bare=bare), stdin=block)
+            one.confirm(await keys_of(reply))
+        return await self._import(b"".join(one.data for one in found), found=True)
+
+
+def _yes(line: str) -> bytes | None:
+    return b"y\n" if line.startswith("GET_BOOL") else None

@@ -1,0 +1,1 @@
+"""The Stateless OpenPGP interface."""
