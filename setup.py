@@ -41,7 +41,7 @@ def version() -> str:
 
 
 def staged() -> dict[str, Any]:
-    """Give the manifest of the staged gpg2, or nothing where none is staged.
+    """Return the manifest of the staged gpg2, or nothing where none is staged.
 
     Raises:
         SystemExit: what is staged is not what the manifest says.
@@ -67,7 +67,7 @@ class PlatformDistribution(Distribution):
     """A distribution that says so when it holds programs of one platform."""
 
     def has_ext_modules(self) -> bool:
-        """Tell whether the wheel belongs into platlib."""
+        """Return whether the wheel belongs into platlib."""
         return bool(STAGED)
 
 
@@ -85,7 +85,7 @@ class HonestWheel(bdist_wheel):
     """Tags the wheel by what is in it: any Python 3, and the platform of the staged programs."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        """Give the tags for Python, its binary interface and the platform."""
+        """Return the tags for Python, its binary interface and the platform."""
         if not STAGED:
             return "py3", "none", "any"
         # PEP 600: this C library or a newer one. All other libraries travel along.

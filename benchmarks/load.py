@@ -123,7 +123,7 @@ async def run_load(
 
 
 def _mix(scene: Scene, gpg: GnuPG) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Give what is done: good and bad messages, readers and writers, and callers who give up."""
+    """Return what is done: good and bad messages, readers and writers, and callers who give up."""
     it, me = scene.messages[gpg], gpg.fingerprint
     message, encrypted, signed = it["message"], it["encrypted"], it["signed"]
     cut = encrypted[: len(encrypted) // 2]

@@ -128,7 +128,7 @@ PEERS = {
 
 
 def sure(answer: Any, attribute: str = "ok") -> Any:
-    """Give the answer, where it says that all went well."""
+    """Return the answer, where it says that all went well."""
     good = getattr(answer, attribute) if attribute else answer
     if not good:
         raise RuntimeError(str(getattr(answer, "stderr", answer))[-300:])

@@ -75,7 +75,7 @@ def lines(title: str, panels: Mapping[str, Mapping[str, Line]], caption: str) ->
 
 
 def _colours(shown: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Give each program that is shown somewhere its colour."""
+    """Return each program that is shown somewhere its colour."""
     programs = dict.fromkeys(name for one in shown.values() for name in one)
     return dict(zip(programs, cycle(COLOURS), strict=False))
 
@@ -135,12 +135,12 @@ class Scale:
         return cls(low, max(high, low + 1), start, end)
 
     def at(self, value: float) -> float:
-        """Give where a value lies."""
+        """Return where a value lies."""
         part = (log10(value) - self.low) / (self.high - self.low)
         return self.start + part * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Give the decades, every third of them where there are many."""
+        """Return the decades, every third of them where there are many."""
         step = 3 if self.high - self.low > 6 else 1
         return [10.0**decade for decade in range(self.low, self.high + 1, step)]
 

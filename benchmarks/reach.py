@@ -48,7 +48,7 @@ class Row:
         return self.measured <= self.bound if self.at_most else self.measured >= self.bound
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the row for a JSON file."""
+        """Return the row for a JSON file."""
         return {**asdict(self), "reached": self.reached}
 
 
@@ -85,7 +85,7 @@ def _of(peer: Peer, operation: str) -> Timed:
 async def _calls(
     scene: Scene, gpg: GnuPG
 ) -> dict[str, tuple[Callable[[], Awaitable[Any]], Callable[[], Any]]]:
-    """Give each operation twice: by the library, and by the bare command line."""
+    """Return each operation twice: by the library, and by the bare command line."""
     it, me = scene.messages[gpg], gpg.fingerprint
     message, encrypted, signed = it["message"], it["encrypted"], it["signed"]
     secret = (await gpg.unlock()).encode()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiny_gnupg import GnuPG
 from tiny_gnupg._gpg import commands
-from tiny_gnupg._home.protection import Kind
+from tiny_gnupg._home.protection import Scheme
 
 from .timing import Timed, timed, timed_plain
 
@@ -75,7 +75,7 @@ async def _setting(plain: GnuPG, messages: dict[str, bytes], folder: Path) -> di
 
 
 @asynccontextmanager
-async def _identity(home: Path, protection: Kind) -> AsyncIterator[GnuPG]:
+async def _identity(home: Path, protection: Scheme) -> AsyncIterator[GnuPG]:
     async with GnuPG("Bench", EMAIL, PASSPHRASE, homedir=home, protection=protection) as gpg:
         await gpg.gen_key()
         yield gpg
@@ -134,7 +134,7 @@ def large_file(folder: Path, size: int) -> Iterator[Path]:
 
 
 def file_encryptions(gpg: GnuPG, source: Path) -> dict[str, Timed]:
-    """Give the ways to encrypt a file to oneself, ``ours`` and that of ``gpg``."""
+    """Return the ways to encrypt a file to oneself, ``ours`` and that of ``gpg``."""
     options = commands.encrypt([gpg.fingerprint], armor=False, compress=False)
     target, bare = source.with_suffix(".ours"), source.with_suffix(".gpg")
 

@@ -27,7 +27,7 @@ STORE = web.AppKey("store", Path)
 
 
 async def public_key(request: web.Request) -> web.Response:
-    """Give the service's public key."""
+    """Return the service's public key."""
     return web.Response(text=await request.app[GPG].text_export())
 
 

@@ -9,7 +9,7 @@ import subprocess
 
 @functools.cache
 def mount_namespace() -> tuple[str, ...]:
-    """Give the words before a command that put it into a mount namespace of its own.
+    """Return the words before a command that put it into a mount namespace of its own.
 
     Returns:
         unshare(1) and its options, as root or as this machine allows it to other users; nothing

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Give the processes of a run (``-n``) one file after another to test, in the order above."""
+    """Return the processes of a run (``-n``) one file after another to test, in the order above."""
     config.option.loadscopereorder = False
     return _ByFile(config, log)
 

@@ -32,7 +32,7 @@ class Home:
     path: Path
 
     def run(self, *args: str, stdin: bytes = b"", check: bool = True) -> bytes:
-        """Run gpg with ``args`` and ``stdin``; give its standard output."""
+        """Run gpg with ``args`` and ``stdin``; return its standard output."""
         done = subprocess.run(
             ["gpg", "--homedir", str(self.path), *_OPTIONS, *args],
             input=stdin,
@@ -49,7 +49,7 @@ class Home:
         return self.run("--with-colons", *args).decode(errors="surrogateescape")
 
     def new_key(self, user_id: str, algorithm: str = "ed25519", usage: str = "cert") -> str:
-        """Make a key without a passphrase; give its fingerprint."""
+        """Make a key without a passphrase; return its fingerprint."""
         out = self.run("--status-fd", "1", "--quick-gen-key", "--yes", user_id, algorithm, usage)
         return next(line.split()[3] for line in out.decode().splitlines() if "KEY_CREATED" in line)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny_gnupg import GnuPG
-from tiny_gnupg._home.protection import Kind, Protection
+from tiny_gnupg._home.protection import Protection, Scheme
 from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
 
 #: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
@@ -28,7 +28,7 @@ PASSPHRASE, BOBS_PASSPHRASE = "correct horse é battery", "bob's own staple"
 TRANSIENT = ("S.*", "*.lock", ".#*", "*~")
 
 
-def cheap(home: Path, kind: Kind = "scrypt") -> Path:
+def cheap(home: Path, kind: Scheme = "scrypt") -> Path:
     """Make a marker with small costs of scrypt in a directory that is to become a home."""
     state = home / "tiny_gnupg.d"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,12 +48,12 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def alice_at(home: Path, **more: Any) -> GnuPG:
-    """Give Alice in a home."""
+    """Return Alice in a home."""
     return GnuPG("Alice Å", ALICE, more.pop("passphrase", PASSPHRASE), homedir=home, **more)
 
 
 def bob_at(home: Path, **more: Any) -> GnuPG:
-    """Give Bob in a home."""
+    """Return Bob in a home."""
     return GnuPG("Bob", BOB, more.pop("passphrase", BOBS_PASSPHRASE), homedir=home, **more)
 
 
@@ -87,7 +87,7 @@ class PlainGpg:
         return done
 
     def new_key(self, user_id: str, *, algorithm: str = "default", usage: str = "default") -> str:
-        """Make a key; give its fingerprint."""
+        """Make a key; return its fingerprint."""
         making = ("--quick-generate-key", user_id, algorithm, usage, "never")
         said = self.run("--yes", "--status-fd", "1", *making).stdout.decode()
         return next(line.split()[3] for line in said.splitlines() if "KEY_CREATED" in line)

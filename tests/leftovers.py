@@ -28,7 +28,7 @@ PATIENCE = 3.0
 
 @contextlib.contextmanager
 def clean_home(path: Path | None = None) -> Iterator[Path]:
-    """Give a directory for a home, take it away after, and see that nothing else is left.
+    """Return a directory for a home, take it away after, and see that nothing else is left.
 
     Args:
         path: where; a new directory with a short path where none is given.
@@ -102,14 +102,14 @@ def _of_interest(what: str, home: Path) -> bool:
 
 
 def links_to(home: Path) -> list[Path]:
-    """Give the short links to a home, or to one inside it, that are there now."""
+    """Return the short links to a home, or to one inside it, that are there now."""
     if not LINKS.is_dir():
         return []
     return [link for link in LINKS.iterdir() if Path(os.readlink(link)).is_relative_to(home)]
 
 
 def _processes_of(home: Path) -> dict[int, str]:
-    """Give the processes, other than this one, that name a home or a link to it as an argument."""
+    """Return the processes, but this one, that name a home or a link to it as an argument."""
     names = tuple(os.fsencode(path) for path in (home, *links_to(home)))
     return {
         pid: b" ".join(line).decode(errors="replace")

@@ -85,7 +85,7 @@ def parts(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def first_part(tag: int, data: bytes) -> bytes:
-    """Give the first packet of a tag, as it stands there."""
+    """Return the first packet of a tag, as it stands there."""
     return next(octets for found, octets in parts(data) if found == tag)
 
 

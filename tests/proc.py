@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def children() -> set[int]:
-    """Give the programs that this process started and that are still there."""
+    """Return the programs that this process started and that are still there."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):  # a thread that has just ended
@@ -17,7 +17,7 @@ def children() -> set[int]:
 
 
 def command_lines() -> dict[int, list[bytes]]:
-    """Give the arguments of every process but this one."""
+    """Return the arguments of every process but this one."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -27,12 +27,12 @@ def command_lines() -> dict[int, list[bytes]]:
 
 
 def users_of(home: Path) -> dict[int, list[bytes]]:
-    """Give the processes that name a home as an argument, and all their arguments."""
+    """Return the processes that name a home as an argument, and all their arguments."""
     name = os.fsencode(home)
     return {pid: line for pid, line in command_lines().items() if name in line}
 
 
 def agent_of(home: Path) -> int | None:
-    """Give the process id of the agent of a home, or None where none runs."""
+    """Return the process id of the agent of a home, or None where none runs."""
     users = users_of(home).items()
     return next((pid for pid, line in users if line[0].endswith(b"gpg-agent")), None)

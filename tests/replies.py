@@ -25,7 +25,7 @@ _LINES = st.lists(
 
 
 def reply(*lines: str, code: int = 0, out: bytes = b"x", obstacle: str = "") -> Reply:
-    """Give a reply with these status lines."""
+    """Return a reply with these status lines."""
     status = parse_status("".join(f"[GNUPG:] {line}\n" for line in lines).encode())
     return Reply(code, out, "gpg: what it tells people", status, "gpg", obstacle)
 

@@ -38,7 +38,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(name: str, *arguments: str | Path, stdin: bytes = b"", **more: str) -> bytes:
-    """Run an example to its end; give its output."""
+    """Run an example to its end; return its output."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *arguments],
         input=stdin,
@@ -85,7 +85,7 @@ def service(home: Path, store: Path) -> Iterator[str]:
 
 
 def request(url: str, data: bytes | None = None) -> tuple[int, bytes]:
-    """Ask the service; give the status and the body."""
+    """Ask the service; return the status and the body."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, data, timeout=20) as answer:

@@ -60,7 +60,7 @@ needs_bundle = pytest.mark.skipif(
 
 
 def run(*argv: str | Path, cwd: Path | None = None, check: bool = True, **variables: str) -> str:
-    """Give what a program printed, on both channels."""
+    """Return what a program printed, on both channels."""
     try:
         return running.run(*argv, cwd=cwd, env={**os.environ, **variables})
     except Failure as failure:
@@ -382,7 +382,7 @@ def new_environment(folder: Path, wheel: Path) -> Environment:
 
 
 def closure(package: Distribution) -> list[Distribution]:
-    """Give all that a package needs, and what that needs, and so on, without the package."""
+    """Return all that a package needs, and what that needs, and so on, without the package."""
     found: dict[str, Distribution] = {}
     waiting = [package]
     while waiting:

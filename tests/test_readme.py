@@ -36,7 +36,7 @@ CONFIRMED = "# (Alice has followed the link.)"
 
 
 def blocks(language: str) -> list[tuple[int, str]]:
-    """Give the blocks of a language: the line each begins at, and its text."""
+    """Return the blocks of a language: the line each begins at, and its text."""
     text = README.read_text()
     return [
         (text[: found.start(2)].count("\n") + 1, textwrap.dedent(found[2]))

@@ -45,7 +45,7 @@ def test_the_type_checker_refuses_what_is_wrong(tmp_path: Path) -> None:
 
 
 def used() -> tuple[set[str], set[str]]:
-    """Give the names that the sample imports, and the attributes that it asks for."""
+    """Return the names that the sample imports, and the attributes that it asks for."""
     tree = ast.parse(SAMPLE.read_text(encoding="utf-8"))
     imports = {
         alias.name

@@ -42,7 +42,7 @@ _UNSURE = re.compile(r"[^\n -~]")
 
 
 def printable(text: str) -> str:
-    """Give ``text`` with each control character written as an escape, line ends kept.
+    """Return ``text`` with each control character written as an escape, line ends kept.
 
     Whatever comes from gpg or from a key may hold terminal escapes; nothing of that reaches a
     person's terminal by way of an error or a log line.
@@ -62,7 +62,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Give ``text`` as `printable` does, and with its line ends escaped too.
+    """Return ``text`` as `printable` does, and with its line ends escaped too.
 
     A line end in a user id would else begin a line of its own in what a person is told.
 

@@ -168,7 +168,7 @@ class UserID:
         Anybody can add a user id to a key. gpg drops one without a valid signature of the owner
         when it imports the key, but builds of GnuPG 2.4 keep it, and list it without a date.
         """
-        # Of a revoked key all user ids are revoked that have no date, our stand-in with them.
+        # Of a revoked key all user ids are revoked that have no date, our placeholder with them.
         return self.created is not None or (self.revoked and not self.placeholder)
 
 
@@ -226,7 +226,7 @@ class Key:
         return next((uid.email for uid in claimed if uid.email), "")
 
     def usable_for(self, capability: Capability | str) -> bool:
-        """Tell whether this key can be used now for ``capability``.
+        """Return whether this key can be used now for ``capability``.
 
         Args:
             capability: what it is wanted for; a ``Capability`` or its letter.
@@ -318,7 +318,7 @@ class Decryption:
             raise NotText.at(error.start) from None
 
     def require_good(self) -> Self:
-        """Give this back unless a signature is not good; a message that nobody signed passes.
+        """Return this back unless a signature is not good; a message that nobody signed passes.
 
         Raises:
             SignatureError: as ``GnuPG.decrypt`` would for the same message.

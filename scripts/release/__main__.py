@@ -29,7 +29,7 @@ def try_all(release: Release, pythons: Sequence[Python]) -> dict[tuple[Python, s
 
 
 def draw(outcomes: dict[tuple[Python, str], Outcome]) -> Iterator[str]:
-    """Give the lines of a table, a Python each, and then what failed."""
+    """Return the lines of a table, a Python each, and then what failed."""
     pythons = list(dict.fromkeys(python for python, _ in outcomes))
     names = list(dict.fromkeys(name for _, name in outcomes))
     rows = [["Python", *names]]

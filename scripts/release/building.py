@@ -47,7 +47,7 @@ class Release:
 
 
 def staged_files() -> dict[str, dict[str, str]]:
-    """Give what scripts/stage-gpg has put into gpghome/: each name, and what its manifest says."""
+    """Return what scripts/stage-gpg put into gpghome/: each name, and what its manifest says."""
     if not (GPGHOME / MANIFEST).is_file():
         return {}
     manifest: dict[str, dict[str, dict[str, str]]]
@@ -56,7 +56,7 @@ def staged_files() -> dict[str, dict[str, str]]:
 
 
 def source_files() -> list[str]:
-    """Give the paths of what git knows or would add."""
+    """Return the paths of what git knows or would add."""
     listed = run(*GIT, "ls-files", "-co", "--exclude-standard", "-z", cwd=ROOT).split("\0")
     return sorted(name for name in listed if name and (ROOT / name).is_file())
 
@@ -74,7 +74,7 @@ def lay_tree(tree: Path) -> Path:
 
 @functools.cache
 def source_date() -> str:
-    """Give the time that is written into a wheel: the last commit's, or what the caller names."""
+    """Return the time that is written into a wheel: the last commit's, or what the caller names."""
     named = os.environ.get("SOURCE_DATE_EPOCH")
     return named or run(*GIT, "log", "-1", "--format=%ct", cwd=ROOT).strip()
 
@@ -134,7 +134,7 @@ def metadata(wheel: Path, name: str = "METADATA") -> Message:
 
 
 def supported(wheel: Path) -> list[tuple[int, int]]:
-    """Give the versions of Python that a wheel's metadata name."""
+    """Return the versions of Python that a wheel's metadata name."""
     classifiers = metadata(wheel).get_all("Classifier", [])
     found = (re.fullmatch(r"Programming Language :: Python :: (3)\.(\d+)", c) for c in classifiers)
     return sorted((int(match[1]), int(match[2])) for match in found if match)

@@ -79,7 +79,7 @@ def _download(suite: str, packages: Sequence[str], work: Path) -> list[Path]:
 
 
 def _mirror() -> str:
-    """Give the archive that this machine uses."""
+    """Return the archive that this machine uses."""
     known = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
     for address in known.split():
         if address.rstrip("/").endswith("/debian"):

@@ -36,7 +36,7 @@ exec "$@"
 
 
 def installed_gpg() -> str:
-    """Give the gpg of this machine."""
+    """Return the gpg of this machine."""
     found = shutil.which("gpg2") or shutil.which("gpg")
     if found is None:
         raise Failure("no gpg is installed to try it with (Debian: apt install gpg gpg-agent)")
@@ -45,7 +45,7 @@ def installed_gpg() -> str:
 
 @functools.cache
 def without_gpg() -> tuple[str | Path, ...]:
-    """Give the words before a command that hide every installed program of GnuPG from it.
+    """Return the words before a command that hide every installed program of GnuPG from it.
 
     Returns:
         Nothing where this machine gives us no mount namespace; they are not on PATH even so.

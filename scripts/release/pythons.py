@@ -62,7 +62,7 @@ def choose_pythons(
 
 
 def named_python(name: str, versions: Iterable[tuple[int, int]]) -> Python:
-    """Give the Python that a person names."""
+    """Return the Python that a person names."""
     python = ask_python(Path(shutil.which(name) or name))
     if python is None or python.version[:2] not in versions:
         raise Failure(f"PYTHONS: {name} is no Python of a supported version that has venv")
@@ -87,7 +87,7 @@ def debian_python(name: str, folder: Path) -> Python:
 
 
 def candidates(versions: Iterable[tuple[int, int]]) -> Iterator[Path]:
-    """Give what may be a Python of these versions."""
+    """Return what may be a Python of these versions."""
     yield Path(sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = [Path(entry) for entry in os.get_exec_path() if os.path.isabs(entry)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.homes import VECTORS, Home, needs_vectors, temporary_home
-from tiny_gnupg._gpg.key_names import Kind, Term, classify, matching, search_term
+from tiny_gnupg._gpg.key_names import NameForm, Term, classify, matching, search_term
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg.results import Key
@@ -20,33 +20,33 @@ FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
 @pytest.mark.parametrize(
     ("uid", "kind", "value", "term"),
     [
-        (FPR, Kind.FINGERPRINT, FPR, FPR),
-        (FPR.lower(), Kind.FINGERPRINT, FPR, FPR),
-        (f"0x{FPR}", Kind.FINGERPRINT, FPR, FPR),
+        (FPR, NameForm.FINGERPRINT, FPR, FPR),
+        (FPR.lower(), NameForm.FINGERPRINT, FPR, FPR),
+        (f"0x{FPR}", NameForm.FINGERPRINT, FPR, FPR),
         (
             "0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567",
-            Kind.FINGERPRINT,
+            NameForm.FINGERPRINT,
             "0123456789ABCDEF" * 2 + "01234567",
             "0123456789ABCDEF" * 2 + "01234567",
         ),
-        ("ab" * 32, Kind.FINGERPRINT, "AB" * 32, "AB" * 32),
-        ("0123456789abcdef", Kind.KEY_ID, FPR[:16], f"0x{FPR[:16]}"),
-        ("0x0123456789abcdef", Kind.KEY_ID, FPR[:16], f"0x{FPR[:16]}"),
-        ("bob@x.org", Kind.EMAIL, "bob@x.org", "<bob@x.org>"),
-        ("<Bob@x.org>", Kind.EMAIL, "Bob@x.org", "<Bob@x.org>"),
-        ("Bob", Kind.TEXT, "Bob", "*Bob"),
-        ("Bob <bob@x.org>", Kind.TEXT, "Bob <bob@x.org>", "*Bob <bob@x.org>"),
-        ("@x.org", Kind.TEXT, "@x.org", "*@x.org"),
-        ("DEADBEEF", Kind.TEXT, "DEADBEEF", "*DEADBEEF"),
-        ("=Bob", Kind.TEXT, "=Bob", "*=Bob"),
-        ("--version", Kind.TEXT, "--version", "*--version"),
-        ("<bob@x.org> ", Kind.TEXT, "<bob@x.org> ", "*<bob@x.org> "),
-        ("", Kind.TEXT, "", "*"),
-        ("A" * 39, Kind.TEXT, "A" * 39, "*" + "A" * 39),
-        ("\ud800", Kind.TEXT, "\ud800", "*\ud800"),
+        ("ab" * 32, NameForm.FINGERPRINT, "AB" * 32, "AB" * 32),
+        ("0123456789abcdef", NameForm.KEY_ID, FPR[:16], f"0x{FPR[:16]}"),
+        ("0x0123456789abcdef", NameForm.KEY_ID, FPR[:16], f"0x{FPR[:16]}"),
+        ("bob@x.org", NameForm.EMAIL, "bob@x.org", "<bob@x.org>"),
+        ("<Bob@x.org>", NameForm.EMAIL, "Bob@x.org", "<Bob@x.org>"),
+        ("Bob", NameForm.TEXT, "Bob", "*Bob"),
+        ("Bob <bob@x.org>", NameForm.TEXT, "Bob <bob@x.org>", "*Bob <bob@x.org>"),
+        ("@x.org", NameForm.TEXT, "@x.org", "*@x.org"),
+        ("DEADBEEF", NameForm.TEXT, "DEADBEEF", "*DEADBEEF"),
+        ("=Bob", NameForm.TEXT, "=Bob", "*=Bob"),
+        ("--version", NameForm.TEXT, "--version", "*--version"),
+        ("<bob@x.org> ", NameForm.TEXT, "<bob@x.org> ", "*<bob@x.org> "),
+        ("", NameForm.TEXT, "", "*"),
+        ("A" * 39, NameForm.TEXT, "A" * 39, "*" + "A" * 39),
+        ("\ud800", NameForm.TEXT, "\ud800", "*\ud800"),
     ],
 )
-def test_what_a_text_is(uid: str, kind: Kind, value: str, term: str) -> None:
+def test_what_a_text_is(uid: str, kind: NameForm, value: str, term: str) -> None:
     assert classify(uid) == Term(kind, value)
     assert search_term(uid) == term
 

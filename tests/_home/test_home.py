@@ -174,9 +174,9 @@ def test_a_home_is_known_once_in_a_process(tmp_path: Path) -> None:
 
 async def test_a_keyring_that_changed_has_another_signature(alice: GnuPG, bob: GnuPG) -> None:
     home = alice._engine.home
-    before = home.signature()
+    before = home.stamp()
     await alice.list_keys()
-    assert home.signature() == before
+    assert home.stamp() == before
     time.sleep(0.01)
     await alice.delete(bob.fingerprint)
-    assert home.signature() != before
+    assert home.stamp() != before

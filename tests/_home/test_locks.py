@@ -76,7 +76,7 @@ async def test_a_crowd_of_readers_leaves_the_loop_free(lock: KeyringLock) -> Non
 
 
 async def gets(lock: KeyringLock, *, writing: bool, within: float = 0.15) -> bool:
-    """Tell whether the lock is to be had."""
+    """Return whether the lock is to be had."""
     try:
         async with asyncio.timeout(within), lock.held(writing=writing):
             return True

@@ -82,7 +82,7 @@ COUNT = re.compile(rb'sha1(?:8:.{8}[56789]:| .{8,60}?[ #"])(\d{5,9})"?\)', re.DO
 
 
 def counts_of(home: Path) -> set[int]:
-    """Give the counts with which the agent hashed the passphrases of a home's keys."""
+    """Return the counts with which the agent hashed the passphrases of a home's keys."""
     files = [path.read_bytes() for path in (home / "private-keys-v1.d").glob("*.key")]
     found = [COUNT.search(file) or COUNT.search(file.replace(b"\n ", b"")) for file in files]
     assert all(found), "each key is protected"

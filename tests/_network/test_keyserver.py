@@ -32,7 +32,7 @@ from tests.tor.processes import (
     sks,
 )
 from tests.tor.socks import RecordingProxy, listening
-from tiny_gnupg._gpg.key_names import Kind, Term
+from tiny_gnupg._gpg.key_names import NameForm, Term
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.found_keys import MOST_PACKETS, FoundKey, found_key, found_keys, query
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Interface, Keyserver
@@ -71,7 +71,7 @@ def vks(process: KeyserverProcess) -> KeyserverProcess:
 
 @contextlib.asynccontextmanager
 async def network_to(port: int, **settings: Any) -> AsyncIterator[Network]:
-    """Give a Network for which the default keyserver's name leads to a loopback port."""
+    """Return a Network for which the default keyserver's name leads to a loopback port."""
     names = {ONION: port, "example.org": port, "openpgpkey.example.org": port}
     chosen: dict[str, Any] = {"backoff": 0.01, **settings}
     async with (
@@ -140,15 +140,15 @@ def test_hkp_is_asked_in_its_own_way() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "value"),
     [
-        (FINGERPRINT, Kind.FINGERPRINT, FINGERPRINT),
-        (f"0x{FINGERPRINT.lower()}", Kind.FINGERPRINT, FINGERPRINT),
-        ("0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567", Kind.FINGERPRINT, FINGERPRINT),
-        (FINGERPRINT[-16:], Kind.KEY_ID, FINGERPRINT[-16:]),
-        ("bob@x.org", Kind.EMAIL, "bob@x.org"),
-        ("<bob@x.org>", Kind.EMAIL, "bob@x.org"),
+        (FINGERPRINT, NameForm.FINGERPRINT, FINGERPRINT),
+        (f"0x{FINGERPRINT.lower()}", NameForm.FINGERPRINT, FINGERPRINT),
+        ("0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567", NameForm.FINGERPRINT, FINGERPRINT),
+        (FINGERPRINT[-16:], NameForm.KEY_ID, FINGERPRINT[-16:]),
+        ("bob@x.org", NameForm.EMAIL, "bob@x.org"),
+        ("<bob@x.org>", NameForm.EMAIL, "bob@x.org"),
     ],
 )
-def test_what_can_be_looked_up(text: str, kind: Kind, value: str) -> None:
+def test_what_can_be_looked_up(text: str, kind: NameForm, value: str) -> None:
     assert query(text) == Term(kind, value)
 
 
@@ -164,7 +164,7 @@ def test_nothing_else_is_asked_of_any_server(text: str) -> None:
 
 @given(local=st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20))
 def test_an_address_never_leaves_its_place_in_the_url(local: str) -> None:
-    url = URL(Keyserver.of().look_up_url(Term(Kind.EMAIL, f"{local}@x.org")))
+    url = URL(Keyserver.of().look_up_url(Term(NameForm.EMAIL, f"{local}@x.org")))
     assert url.raw_parts[:4] == ("/", "vks", "v1", "by-email")
     assert len(url.raw_parts) == 5
     assert url.raw_query_string == url.raw_fragment == ""

@@ -61,7 +61,7 @@ class Site:
 
 
 def headers_of(head: str) -> dict[str, str]:
-    """Give the header fields of a request as they were written."""
+    """Return the header fields of a request as they were written."""
     lines = head.rstrip("\r\n").split("\r\n")[1:]
     return dict(line.split(": ", 1) for line in lines)
 
@@ -105,7 +105,7 @@ async def a_world(say: Say = lambda head: OK) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def one_network(serve: Handler, **settings: Any) -> AsyncIterator[Network]:
-    """Give a Network whose one host is answered by ``serve``."""
+    """Return a Network whose one host is answered by ``serve``."""
     async with (
         listening(serve) as port,
         RecordingProxy({HOST: port}) as proxy,

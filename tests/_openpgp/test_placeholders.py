@@ -1,4 +1,4 @@
-"""Keys without user ids: normalised, given a stand-in, and taken by a real gpg."""
+"""Keys without user ids: normalised, given a placeholder, and taken by a real gpg."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tiny_gnupg._openpgp.placeholders import (
     normalise,
     split_keys,
 )
-from tiny_gnupg._operations.keyring import encryption_key, is_bare
+from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key
 from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP
 
 MATERIAL = b"\x1b" + b"\x07" * 32
@@ -56,9 +56,9 @@ def test_a_user_id_that_somebody_added_makes_no_key_complete() -> None:
     forged, own = "uid:-::::::::Victim <v@x.org>:", "uid:-::::1::::Alice <a@x.org>:"
     for added, bare in (([], True), ([forged], True), ([own], False), ([own, forged], False)):
         (key,) = parse_colons("\n".join([*records, *added]))
-        assert is_bare(key) is bare
+        assert is_placeholder_key(key) is bare
     (key,) = parse_colons("\n".join([records[0], forged]))
-    assert not is_bare(key)
+    assert not is_placeholder_key(key)
 
 
 def test_only_what_belongs_to_a_key_is_kept() -> None:
@@ -177,7 +177,7 @@ def make_key(home: Home, user_id: str = "Alice <a@x.org>") -> str:
 
 
 def take(home: Home, data: bytes) -> str:
-    """Import a key without user ids; give the status lines."""
+    """Import a key without user ids; return the status lines."""
     options = ["--allow-non-selfsigned-uid", "--status-fd", "1", "--import"]
     return home.run(*options, stdin=data, check=False).decode()
 

@@ -30,7 +30,7 @@ QUICK = "s2k-count 65536\n"
 
 
 def snapshot(path: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Give all that is in a directory: each file's mode, time of change and bytes."""
+    """Return all that is in a directory: each file's mode, time of change and bytes."""
     found = {}
     for place in path.rglob("*"):
         if place.is_socket():
@@ -42,7 +42,7 @@ def snapshot(path: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 async def contents(gpg: GnuPG) -> tuple[set[Key], set[str], set[str]]:
-    """Give all that a home's keyring knows: keys, ownertrust, local certifications."""
+    """Return all that a home's keyring knows: keys, ownertrust, local certifications."""
     trust = await gpg.read_output(gpg.command("--export-ownertrust"))
     listed = await gpg.read_output(gpg.command("--list-sigs", "--with-colons"))
     signatures = [line.split(":") for line in listed.splitlines() if line.startswith("sig:")]

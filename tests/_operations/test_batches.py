@@ -47,7 +47,7 @@ def private_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def memories() -> list[str]:
-    """Give the memories of messages that this process still holds."""
+    """Return the memories of messages that this process still holds."""
     held = []
     for fd in os.listdir("/proc/self/fd"):
         try:
@@ -58,7 +58,7 @@ def memories() -> list[str]:
 
 
 def texts(count: int = MANY) -> list[str]:
-    """Give messages of which no two are alike."""
+    """Return messages of which no two are alike."""
     return [f"Nachricht {number} é\n" * (1 + number % 7) for number in range(count)]
 
 

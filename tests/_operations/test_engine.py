@@ -23,7 +23,7 @@ LISTING = commands.list_keys()
 
 @contextmanager
 def engine_at(home: Path, **more: object) -> Iterator[Engine]:
-    """Give an engine for a home that has a marker already."""
+    """Return an engine for a home that has a marker already."""
     engine = Engine(
         find_executable(),
         Home.at(home),

@@ -19,12 +19,12 @@ OLD = "old@example.org"
 
 
 def untouched(home: Path) -> bool:
-    """Tell whether a key of the home is still protected as it came in."""
+    """Return whether a key of the home is still protected as it came in."""
     return any(map(is_untouched, (home / "private-keys-v1.d").glob("*.key")))
 
 
 def sealed(passphrase: str, plain_gpg: MakePlain, name: str = OLD) -> tuple[str, str]:
-    """Make a signing key elsewhere; give its fingerprint and its secret block."""
+    """Make a signing key elsewhere; return its fingerprint and its secret block."""
     gpg = plain_gpg(passphrase, quick=True)
     fingerprint = gpg.new_key(name, algorithm="ed25519", usage="sign,cert")
     return fingerprint, gpg.run("--armor", "--export-secret-keys", fingerprint).stdout.decode()

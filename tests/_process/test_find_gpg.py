@@ -358,7 +358,7 @@ async def test_what_a_broken_gpg_told_people_is_kept(program: Callable[..., Path
 async def test_a_program_that_never_answers_is_ended(
     tmp_path: Path, program: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find_gpg, "PATIENCE", 0.3)
+    monkeypatch.setattr(find_gpg, "ANSWER_TIMEOUT", 0.3)
     path = program(f"echo $$ >{tmp_path}/pid", "exec sleep 60")
     with pytest.raises(BinaryNotFound, match="is not a gpg: no end after"):
         await probe(path)

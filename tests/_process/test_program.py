@@ -32,7 +32,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def python(program: str) -> list[str]:
-    """Give the command of a Python program."""
+    """Return the command of a Python program."""
     return [sys.executable, "-I", "-S", "-c", program]
 
 

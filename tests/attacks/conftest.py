@@ -30,7 +30,7 @@ class Hostile:
     stack: AsyncExitStack
 
     async def alice(self, name: str, **settings: Any) -> GnuPG:
-        """Give Alice with a keyserver that tells the lie of a name."""
+        """Return Alice with a keyserver that tells the lie of a name."""
         gpg = alice_at(self.home)
         self.stack.push_async_callback(gpg.aclose)
         await gpg.set_fingerprint(gpg.email)

@@ -20,7 +20,7 @@ KEY_ID = ONE[-16:]
 
 
 async def with_keys(gpg: GnuPG, plain: PlainGpg, *user_ids: str) -> list[str]:
-    """Give a key for each user id, imported."""
+    """Return a key for each user id, imported."""
     made = [plain.new_key(user_id) for user_id in user_ids]
     await gpg.text_import(plain.run("--export", *made).stdout)
     return made

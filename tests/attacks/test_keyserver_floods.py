@@ -19,7 +19,7 @@ LARGEST, SPARE = 2**20, 2**24
 
 
 def memory() -> int:
-    """Give the most memory that this process ever had, in bytes."""
+    """Return the most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

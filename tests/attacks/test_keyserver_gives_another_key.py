@@ -16,7 +16,7 @@ from tiny_gnupg._network import keyserver
 
 
 async def keyring(gpg: GnuPG) -> dict[str, tuple[str, ...]]:
-    """Give each key with its user ids and subkeys."""
+    """Return each key with its user ids and subkeys."""
     return {
         key.fingerprint: (
             *(one.text for one in key.user_ids),

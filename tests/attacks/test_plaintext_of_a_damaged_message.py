@@ -25,7 +25,7 @@ WIDTH = 4
 
 
 def flips(message: bytes) -> Iterator[bytes]:
-    """Give the message with one bit flipped, at each byte."""
+    """Return the message with one bit flipped, at each byte."""
     for place in range(len(message)):
         # Another bit at each byte, the same ones in every run.
         for bit in range(8) if ALL_BITS else [place * 5 % 8]:
@@ -33,7 +33,7 @@ def flips(message: bytes) -> Iterator[bytes]:
 
 
 def truncations(message: bytes) -> Iterator[bytes]:
-    """Give every beginning of a message."""
+    """Return every beginning of a message."""
     return (message[:length] for length in range(len(message)))
 
 

@@ -35,7 +35,7 @@ def witness(tmp_path: Path) -> tuple[Path, Path]:
 
 
 async def live(gpg: GnuPG, folder: Path) -> list[GnuPGError]:
-    """Use an instance for everything that takes a secret; give the errors that came."""
+    """Use an instance for everything that takes a secret; return the errors that came."""
     message = await gpg.encrypt(PLAINTEXT)
     assert await gpg.decrypt(message) == PLAINTEXT
     signed = await gpg.sign(PLAINTEXT)
@@ -62,7 +62,7 @@ async def live(gpg: GnuPG, folder: Path) -> list[GnuPGError]:
 
 
 def forms(*secrets: str) -> list[bytes]:
-    """Give the bytes in which secrets could be found: as text, escaped, quoted."""
+    """Return the bytes in which secrets could be found: as text, escaped, quoted."""
     found = [text.encode() for text in secrets]
     found += [repr(text)[1:-1].encode() for text in secrets]
     return found + [text.encode("latin-1", "ignore") for text in secrets]
@@ -114,7 +114,7 @@ def files(*folders: Path) -> Iterator[Path]:
 
 
 def what_processes_know(home: Path) -> Iterator[bytes]:
-    """Give the arguments and the environment of the agent of a home."""
+    """Return the arguments and the environment of the agent of a home."""
     for pid, line in users_of(home).items():
         with suppress(OSError):  # it has just ended
             yield b" ".join(line) + Path(f"/proc/{pid}/environ").read_bytes()

@@ -18,7 +18,7 @@ WRAPPINGS = ("plain", "compressed", "encrypted", "compressed and encrypted", "ha
 
 
 async def pieces(bob: GnuPG, plain: PlainGpg, order: str) -> tuple[bytes, ...]:
-    """Give the packets of a signed message and of an unsigned one, one behind the other."""
+    """Return the packets of a signed message and of an unsigned one, one behind the other."""
     signed = plain.run("--dearmor", stdin=await bob.sign(SIGNED)).stdout
     unsigned = plain.run("-z0", "--store", stdin=UNSIGNED).stdout
     return {

@@ -6,7 +6,7 @@ from tests.attacks.conftest import LIAR, Hostile
 
 
 async def credentials(hostile: Hostile, isolate: bool, number: int) -> list[tuple[str, str]]:
-    """Send some requests as ``number`` instances; give each one's SOCKS credentials."""
+    """Send some requests as ``number`` instances; return each one's SOCKS credentials."""
     seen = []
     for _ in range(number):
         gpg = await hostile.alice("the-truth", isolate=isolate)

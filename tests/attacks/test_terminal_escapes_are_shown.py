@@ -15,7 +15,7 @@ NAME = f"Mallory {ESCAPES}\ngpg: Good signature from Bob <mallory@example.org>"
 
 
 def harmless(text: str) -> bool:
-    """Tell whether a terminal would show each character as it stands, and no line is forged."""
+    """Return whether a terminal would show each character as it stands, and no line is forged."""
     return all(char.isprintable() or char in "\n\t" for char in text)
 
 

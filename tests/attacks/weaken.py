@@ -85,7 +85,7 @@ WEAKENINGS = (
         "no -- before a uid",
         "uid_taken_for_an_option",
         ('"--", ', ""),
-        ('Kind.TEXT: "*{}"', 'Kind.TEXT: "{}"'),
+        ('NameForm.TEXT: "*{}"', 'NameForm.TEXT: "{}"'),
     ),
     weakening(
         6,
@@ -171,7 +171,7 @@ WEAKENINGS = (
             "same_address(user_id.email, value)",
             "lower(value) in lower(user_id.text)",
         ),
-        ('Kind.EMAIL: "<{}>"', 'Kind.EMAIL: "{}"'),
+        ('NameForm.EMAIL: "<{}>"', 'NameForm.EMAIL: "{}"'),
     ),
     weakening(
         13,

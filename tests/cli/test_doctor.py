@@ -22,7 +22,7 @@ async def examined(home: Path, **more: Any) -> Report:
 
 
 def finding(report: Report, subject: str) -> Finding:
-    """Give what was found of a subject."""
+    """Return what was found of a subject."""
     (found,) = [one for one in report.facts["findings"] if one.subject == subject]
     assert isinstance(found, Finding)
     return found

@@ -52,7 +52,7 @@ def cli(home: Path) -> Run:
 
 
 def done(result: Ended | subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
-    """Require an exit code; give the output."""
+    """Require an exit code; return the output."""
     assert result.returncode == code, (result.stdout, result.stderr)
     return result.stdout
 

@@ -23,7 +23,7 @@ FEWEST = 8
 
 
 def stopped(home: Path, step: int, old: str, new: str) -> bool:
-    """Change a passphrase in another process, killed before a step; tell whether it came so far."""
+    """Change a passphrase in a process, killed before a step; return whether it came there."""
     program = [sys.executable, "-m", "tests.programs.stopped", str(home), str(step), old, new]
     done = subprocess.run(program, cwd=CHECKOUT, capture_output=True, timeout=60, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
@@ -31,7 +31,7 @@ def stopped(home: Path, step: int, old: str, new: str) -> bool:
 
 
 async def opens_all(home: Path, passphrase: str) -> bool:
-    """Tell whether a passphrase opens a key and all its subkeys."""
+    """Return whether a passphrase opens a key and all its subkeys."""
     async with alice_at(home, passphrase=passphrase) as gpg:
         try:
             # It asks for the old passphrase of each of them.

@@ -105,7 +105,7 @@ BREAKS = (
 
 
 async def everything(home: Path, strangers: dict[str, str]) -> dict[str, str]:
-    """Use a home, read and write, without any help; give the keys in it."""
+    """Use a home, read and write, without any help; return the keys in it."""
     async with alice_at(home, timeout=10) as gpg:
         found = await gpg.list_keys()
         assert await gpg.decrypt(await gpg.encrypt("text")) == "text"

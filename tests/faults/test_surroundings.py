@@ -134,7 +134,7 @@ def test_a_long_path(keys: Path, length: int) -> None:
 
 
 def long_path(length: int) -> Path:
-    """Give a path that, below a directory like ``/tmp/tgabcdefgh``, has a length in all."""
+    """Return a path that, below a directory like ``/tmp/tgabcdefgh``, has a length in all."""
     rest = length - len("/tmp/tgabcdefgh/")
     parts = []
     while rest > 120:

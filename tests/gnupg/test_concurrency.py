@@ -75,7 +75,7 @@ class Ticker:
 
 
 def waited_for_processor() -> float:
-    """Give the seconds that this thread was ready to run and did not (proc(5), schedstat)."""
+    """Return the seconds that this thread was ready to run and did not (proc(5), schedstat)."""
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except FileNotFoundError:  # a kernel without these figures

@@ -29,7 +29,7 @@ NOBODY = "0123456789ABCDEF0123456789ABCDEF01234567"
 
 
 def said(error: GnuPGError) -> str:
-    """Give what a person is told, which must hold something to do."""
+    """Return what a person is told, which must hold something to do."""
     told = error.diagnostics()
     assert "what to do: " in told
     assert str(error).endswith(f"({error.hint})")

@@ -28,13 +28,13 @@ from tiny_gnupg import (
 
 
 def secret_files(gpg: GnuPG) -> dict[str, bytes]:
-    """Give what the agent keeps of each secret key."""
+    """Return what the agent keeps of each secret key."""
     kept = Path(gpg.home, "private-keys-v1.d")
     return {path.name: path.read_bytes() for path in kept.iterdir()}
 
 
 async def state(gpg: GnuPG) -> tuple[object, ...]:
-    """Give all of a home that a call which failed must have left alone."""
+    """Return all of a home that a call which failed must have left alone."""
     return (await gpg.keys(), await gpg.keys(secret=True), secret_files(gpg))
 
 

@@ -72,7 +72,7 @@ async def make(gpg: GnuPG) -> Material:
 
 
 async def plain(gpg: GnuPG, *arguments: str, stdin: bytes) -> tuple[int, bytes]:
-    """Run gpg as anybody would; give its exit code, and what it puts into its output file."""
+    """Run gpg as anybody would; return its exit code, and what it puts into its output file."""
     executable = find_executable()
     agent = agent_program(executable)
     house = ["--homedir", gpg.home, "--batch", "--no-tty", "--pinentry-mode", "loopback"]

@@ -27,7 +27,7 @@ from tiny_gnupg import (
     Validity,
     Verification,
 )
-from tiny_gnupg._home.protection import Kind
+from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._openpgp.armor import dearmor, enarmor
 from tiny_gnupg._openpgp.packets import PUBLIC_SUBKEY, SIGNATURE, USER_ID, write
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
@@ -306,7 +306,7 @@ async def test_the_real_user_id_arrives_and_no_trace_is_left(
 @pytest.mark.parametrize("kind", ["scrypt", "gnupg"])
 @pytest.mark.parametrize("way", ["text_import", "restore"])
 async def test_the_real_user_id_arrives_with_the_secret_key(
-    home: Path, tmp_path: Path, bob: GnuPG, make_gnupg: MakeGnuPG, kind: Kind, way: str
+    home: Path, tmp_path: Path, bob: GnuPG, make_gnupg: MakeGnuPG, kind: Scheme, way: str
 ) -> None:
     gpg = make_gnupg(at=cheap(home, kind), passphrase=bob.passphrase)
     await gpg.text_import(await bare(bob))
@@ -343,7 +343,7 @@ async def test_one_behind_a_secret_key_comes_in(
     others: dict[str, bytes],
     make_gnupg: MakeGnuPG,
     plain_gpg: Callable[..., PlainGpg],
-    kind: Kind,
+    kind: Scheme,
 ) -> None:
     elsewhere = plain_gpg()
     own = elsewhere.new_key(f"Alice <{ALICE}>", algorithm="ed25519", usage="sign")
@@ -396,7 +396,7 @@ async def test_one_beside_a_key_that_cannot_be_read_comes_in(
 
 
 def bindings(data: bytes, mallorys: bytes) -> list[bytes]:
-    """Give what a forger could put behind a subkey: the owner's own, his own, a broken one."""
+    """Return what a forger could put behind a subkey: the owner's own, his own, a broken one."""
     own, his = parts(data)[-1][1], parts(mallorys)[-1][1]
     return [own, his, own[:-1] + bytes([own[-1] ^ 1]), b""]
 

@@ -16,7 +16,7 @@ PROGRAMS = ("gpg", "gpg-agent", "gpgconf", "gpg-connect-agent", "gpgv")
 
 
 def gpg24() -> Path:
-    """Give a GnuPG 2.4, got once a run; where it is not to be had, the test is skipped."""
+    """Return a GnuPG 2.4, got once a run; where it is not to be had, the test is skipped."""
     _, found = _got()
     if isinstance(found, Failure):
         pytest.skip(f"no GnuPG 2.4 is to be had here: {found.last_line}")

@@ -59,7 +59,7 @@ class Peer(ABC):
     @classmethod
     @abstractmethod
     def present(cls) -> bool:
-        """Tell whether it is installed."""
+        """Return whether it is installed."""
 
     @abstractmethod
     def new_key(self, user_id: str) -> KeyPair:
@@ -89,7 +89,7 @@ class Peer(ABC):
 
     @abstractmethod
     def verify(self, message: bytes, public: bytes, form: str, data: bytes) -> bytes:
-        """Give what a good signature covers; ``data`` is what a detached one is about."""
+        """Return what a good signature covers; ``data`` is what a detached one is about."""
 
 
 class Program(Peer):

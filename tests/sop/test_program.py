@@ -68,7 +68,7 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Program]:
-    """Give a program by its name."""
+    """Return a program by its name."""
     numbers = itertools.count()
 
     def make(name: str) -> Program:
@@ -89,7 +89,7 @@ _made: dict[str, tuple[bytes, bytes]] = {}
 
 
 def key_of(program: Program) -> tuple[bytes, bytes]:
-    """Give the secret key and the certificate that a program made, once a run."""
+    """Return the secret key and the certificate that a program made, once a run."""
     if program.name not in _made:
         secret = program("generate-key", f"{program.name} <sop@example.org>")
         _made[program.name] = secret, program("extract-cert", stdin=secret)

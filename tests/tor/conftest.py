@@ -162,5 +162,5 @@ async def new_network(tor: PrivateNetwork) -> AsyncIterator[Callable[..., Networ
 
 @pytest.fixture
 def liar() -> Callable[[str], Keyserver]:
-    """Give the lying keyserver that tells one lie, by its name."""
+    """Return the lying keyserver that tells one lie, by its name."""
     return lambda lie: Keyserver.of(f"{DEFAULT_KEYSERVER}:{LIAR_PORT}/{lie}")

@@ -167,7 +167,7 @@ class TestKeyserver:
                 self.rates[kind] = Rate(float(limit[0]), float(limit[1]))
 
     def application(self) -> web.Application:
-        """Give the web application."""
+        """Return the web application."""
         app = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self.gate])
         app.router.add_get("/vks/v1/by-fingerprint/{value}", self.by_fingerprint)
         app.router.add_get("/vks/v1/by-keyid/{value}", self.by_key_id)
@@ -236,7 +236,7 @@ class TestKeyserver:
         return None
 
     def allowed(self, kind: str) -> bool:
-        """Tell whether the rate lets one more through."""
+        """Return whether the rate lets one more through."""
         return kind not in self.rates or self.rates[kind].take()
 
     async def upload(self, request: web.Request) -> web.Response:
@@ -288,7 +288,7 @@ class TestKeyserver:
     def token_answer(
         self, key: StoredKey, token: str, pending: set[str] | frozenset[str] = frozenset()
     ) -> web.Response:
-        """Give token, fingerprint and the state of each address."""
+        """Return token, fingerprint and the state of each address."""
         self.tokens[token] = key.fingerprint
         status = key.status() | dict.fromkeys(pending, "pending")
         answer = {"token": token, "key_fpr": key.fingerprint, "status": status}
@@ -357,7 +357,7 @@ class TestKeyserver:
 
 
 def address_of(user_id: bytes) -> str:
-    """Give the address in a user id in lower case, or ""."""
+    """Return the address in a user id in lower case, or ""."""
     text = user_id.decode(errors="replace").strip().lower()
     found = re.search(r"<([^<>\s@]+@[^<>\s@]+)>$", text)
     if found:
@@ -366,7 +366,7 @@ def address_of(user_id: bytes) -> str:
 
 
 def index(key: StoredKey) -> str:
-    """Give HKP's machine-readable index (draft-shaw-openpgp-hkp, section 5.2)."""
+    """Return HKP's machine-readable index (draft-shaw-openpgp-hkp, section 5.2)."""
     body = key.primary.body
     created, algorithm = int.from_bytes(body[1:5]), body[5]
     flags = "r" if key.revoked else ""

@@ -93,7 +93,7 @@ POSTS = {
 
 
 def body_for(method: str, name: str, folder: Path) -> bytes | None:
-    """Give the body of an answer that is one, or None where there is none of that name."""
+    """Return the body of an answer that is one, or None where there is none of that name."""
     if method == "POST":
         return POSTS.get(name)
     path = folder / Path(name).name

@@ -72,7 +72,7 @@ def make_key(home: Home, email: str) -> MadeKey:
 
 
 def lies(honest: MadeKey, other: MadeKey) -> dict[str, bytes]:
-    """Give the bodies with which a server may answer instead of ``honest``, by name."""
+    """Return the bodies with which a server may answer instead of ``honest``, by name."""
     secret_subkeys = [
         each.raw for each in openpgp.packets(honest.secret) if each.tag == openpgp.SECRET_SUBKEY
     ]
@@ -109,7 +109,7 @@ def lies(honest: MadeKey, other: MadeKey) -> dict[str, bytes]:
 
 
 def forgeries(honest: MadeKey, other: MadeKey) -> dict[str, tuple[bytes, str]]:
-    """Give bodies whose structure is right and whose signatures are not, with what to look up.
+    """Return bodies whose structure is right and whose signatures are not, with what to look up.
 
     The signatures are those of ``honest`` over something else, so they name the right issuer.
     """

@@ -180,7 +180,7 @@ class PrivateNetwork:
             self._folder = None
 
     def _prepare_authority(self, ports: Iterator[int]) -> str:
-        """Make the authority's keys and torrc; give the lines that tell every node of it."""
+        """Make the authority's keys and torrc; return the lines that tell every node of it."""
         or_port, self._dir_port = next(ports), next(ports)
         v3_identity = self._v3_certificate()
         own = f"Nickname auth0\nORPort 127.0.0.1:{or_port} IPv4Only\nDirPort {self._dir_port}\n"
@@ -332,7 +332,7 @@ class Control:
         self._socket.close()
 
     def command(self, line: str) -> str:
-        """Send one command; give the text of its reply, without status codes.
+        """Send one command; return the text of its reply, without status codes.
 
         Raises:
             RuntimeError: where Tor refuses it.
@@ -348,13 +348,13 @@ class Control:
                 raise RuntimeError(f"{line.split()[0]}: {code} {reply}")
 
     def events(self, seconds: float) -> list[str]:
-        """Give every event so far, having asked once and waited ``seconds`` for more."""
+        """Return every event so far, having asked once and waited ``seconds`` for more."""
         time.sleep(seconds)
         self.command("GETINFO version")
         return self._events
 
     def streams(self) -> list[tuple[str, str, str]]:
-        """Give circuit id, stream id and target of every stream of a client that is open now."""
+        """Return circuit id, stream id and target of every stream of a client that is open now."""
         text = self.command("GETINFO stream-status")
         lines = (line.removeprefix("stream-status=").split() for line in text.splitlines())
         opened = (line for line in lines if len(line) >= 4 and line[1] == "SUCCEEDED")
@@ -376,7 +376,7 @@ class Control:
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ``count`` TCP ports of loopback that nobody listens on now."""
+    """Return ``count`` TCP ports of loopback that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

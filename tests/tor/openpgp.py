@@ -37,7 +37,7 @@ class Packet(NamedTuple):
 
 
 def dearmor(data: bytes) -> bytes:
-    """Give the binary form of one armored block, or of data that is binary already."""
+    """Return the binary form of one armored block, or of data that is binary already."""
     if not data.lstrip().startswith(b"-----BEGIN"):
         return data
     found = re.search(rb"-----BEGIN [^\n]*(\n.*?)-----END ", data, re.DOTALL)
@@ -50,7 +50,7 @@ def dearmor(data: bytes) -> bytes:
 
 
 def armor(data: bytes, comments: Iterable[str] = ()) -> str:
-    """Give the armored form of a public key."""
+    """Return the armored form of a public key."""
     text = base64.b64encode(data).decode()
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     checksum = base64.b64encode(_crc24(data).to_bytes(3)).decode()
@@ -60,7 +60,7 @@ def armor(data: bytes, comments: Iterable[str] = ()) -> str:
 
 
 def packets(data: bytes) -> Iterator[Packet]:
-    """Give the packets of binary data, old and new format; partial bodies are refused."""
+    """Return the packets of binary data, old and new format; partial bodies are refused."""
     position = 0
     while position < len(data):
         start, header = position, data[position]
@@ -90,7 +90,7 @@ def packet(tag: int, body: bytes) -> bytes:
 
 
 def fingerprint(key: Packet) -> str:
-    """Give the fingerprint of a version 4 key packet."""
+    """Return the fingerprint of a version 4 key packet."""
     if not key.body or key.body[0] != 4:
         raise Malformed("only keys of version 4")
     prefixed = b"\x99" + len(key.body).to_bytes(2) + key.body
@@ -98,7 +98,7 @@ def fingerprint(key: Packet) -> str:
 
 
 def issuers(signature: Packet) -> set[str]:
-    """Give the key ids that a version 4 signature names as its maker's."""
+    """Return the key ids that a version 4 signature names as its maker's."""
     found = set()
     for kind, value in _subpackets(signature.body):
         if kind == ISSUER:
@@ -109,7 +109,7 @@ def issuers(signature: Packet) -> set[str]:
 
 
 def split_keys(data: bytes) -> list[list[Packet]]:
-    """Give the keys of binary data, each as its packets."""
+    """Return the keys of binary data, each as its packets."""
     keys: list[list[Packet]] = []
     for each in packets(data):
         if each.tag in (PUBLIC_KEY, SECRET_KEY):

@@ -45,7 +45,7 @@ class Material:
     binary: dict[str, bytes]
 
     def everything(self) -> Iterator[tuple[str, bytes]]:
-        """Give both forms of all."""
+        """Return both forms of all."""
         yield from ((f"armored {name}", data) for name, data in self.armored.items())
         yield from ((f"binary {name}", data) for name, data in self.binary.items())
 

@@ -26,7 +26,7 @@ _REASONS = range(4)
 
 
 def checked_name(what: str, text: str) -> str:
-    """Give back a part of a user id.
+    """Return back a part of a user id.
 
     Raises:
         TypeError: it is no text.
@@ -46,7 +46,7 @@ def checked_name(what: str, text: str) -> str:
 
 
 def checked_passphrase(text: str) -> str:
-    """Give back a passphrase.
+    """Return back a passphrase.
 
     Raises:
         TypeError: it is no text.
@@ -75,7 +75,7 @@ def _has_utf8(text: str) -> bool:
 
 
 def user_id_of(name: str, email: str) -> str:
-    """Give the user id ``Name <address>``.
+    """Return the user id ``Name <address>``.
 
     Raises:
         ValueError: both are empty.
@@ -86,7 +86,7 @@ def user_id_of(name: str, email: str) -> str:
 
 
 def checked_expiry(expires: str) -> str:
-    """Give back when a key expires.
+    """Return back when a key expires.
 
     Raises:
         ValueError: gpg knows no such form.
@@ -97,7 +97,7 @@ def checked_expiry(expires: str) -> str:
 
 
 def checked_secret(secret: bool) -> bool:
-    """Give back whether secret keys are exported.
+    """Return back whether secret keys are exported.
 
     Raises:
         NotSecretBool: it is no bool: exporting a secret key is nothing to guess about.
@@ -108,7 +108,7 @@ def checked_secret(secret: bool) -> bool:
 
 
 def checked_trust(trust: str | None) -> str:
-    """Give gpg's trust model for the argument of ``encrypt``.
+    """Return gpg's trust model for the argument of ``encrypt``.
 
     Raises:
         ValueError: there is no such one.
@@ -133,7 +133,7 @@ def checked_reason(reason: int, text: str) -> None:
 
 
 def revocation_answers(reason: int, text: str) -> Callable[[str], bytes | None]:
-    """Give what replies to gpg's questions about a revocation (status lines GET_*)."""
+    """Return what replies to gpg's questions about a revocation (status lines GET_*)."""
     # An empty line ends the description.
     lines = [line.encode() + b"\n" for line in text.split("\n") if line] + [b"\n"]
 
@@ -148,7 +148,7 @@ def revocation_answers(reason: int, text: str) -> Callable[[str], bytes | None]:
 
 
 def check_uid(uid: str) -> str:
-    """Give a uid back where gpg can be asked for it.
+    """Return a uid back where gpg can be asked for it.
 
     Raises:
         TypeError: it is no text.

@@ -40,7 +40,7 @@ ALL_SIGNATURES = ("--proc-all-sigs",)
 UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
 
 
-#: The stand-in for user ids that were not published never leaves the keyring.
+#: The placeholder for user ids that were not published never leaves the keyring.
 _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 
 
@@ -96,7 +96,7 @@ class Base:
         return 2 if self.torify else 1
 
     def command(self, options: Iterable[str] = (), *, attended: bool = False) -> list[str]:
-        """Give the argument list: the executable, the house's options, then ``options``."""
+        """Return the argument list: the executable, the library's own options, then ``options``."""
         prefix = [self.torify] if self.torify else []
         agent = ["--agent-program", self.agent] if self.agent else []
         house = ["--homedir", self.homedir, "--options", self.options, *agent, *ALWAYS]
@@ -105,17 +105,21 @@ class Base:
 
 
 def reads_only(command: Sequence[str]) -> bool:
-    """Tell whether a command leaves the keyring as it is."""
+    """Return whether a command leaves the keyring as it is."""
     options = takewhile(lambda argument: argument != "--", command)
     return any(option in READING for option in options)
 
 
 def list_keys(
-    terms: Sequence[str] = (), *, secret: bool = False, colons: bool = True, bare: bool = False
+    terms: Sequence[str] = (),
+    *,
+    secret: bool = False,
+    colons: bool = True,
+    placeholders: bool = False,
 ) -> list[str]:
-    """List keys, with a mark on those whose secret part is there; ``bare`` ones as they are."""
+    """List keys, with a mark on those whose secret part is there; placeholder keys as they are."""
     shown = [*COLONS, "--with-secret"] if colons else []
-    shown += UNSIGNED_USER_IDS if bare else ()
+    shown += UNSIGNED_USER_IDS if placeholders else ()
     return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
 
 
@@ -194,14 +198,14 @@ def encrypt(
     One that is named by its subkey and a ``!`` has no user id and so no preferences: gpg 2.2 would
     take 3DES, and 2.4 AES128.
     """
-    bare = any(recipient.endswith("!") for recipient in recipients)
+    placeholders = any(recipient.endswith("!") for recipient in recipients)
     how = "--hidden-recipient" if hidden else "--recipient"
     named = [part for recipient in recipients for part in (how, recipient)]
     signing = [*LOOPBACK, "--local-user", local_user, "--sign"] if local_user else []
     return [
         *_form(armor=armor, compress=compress),
         *("--trust-model", trust),
-        *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if bare else ()),
+        *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if placeholders else ()),
         *signing,
         *named,
         "--encrypt",
@@ -259,14 +263,14 @@ def list_packets() -> list[str]:
     return ["--list-only", "--list-packets"]
 
 
-def import_keys(*, found: bool = False, bare: bool = False) -> list[str]:
+def import_keys(*, found: bool = False, placeholders: bool = False) -> list[str]:
     """Import keys; secret ones come in as they are protected, without a question.
 
     Of a key that was ``found`` on a server, only what its owner signed is taken: others may have
-    flooded it with signatures (CVE-2019-13050). A ``bare`` key comes with a stand-in user id.
+    flooded it with signatures (CVE-2019-13050). A key without user ids has a placeholder for one.
     """
     own = ["--import-options", "self-sigs-only"] if found else []
-    return [*own, *(UNSIGNED_USER_IDS if bare else ()), "--import"]
+    return [*own, *(UNSIGNED_USER_IDS if placeholders else ()), "--import"]
 
 
 def drop_user_id(fingerprint: str, name_hash: str) -> list[str]:
@@ -275,11 +279,11 @@ def drop_user_id(fingerprint: str, name_hash: str) -> list[str]:
     return ["--no-tty", *UNSIGNED_USER_IDS, *edit]
 
 
-def show_keys(*, bare: bool = False) -> list[str]:
-    """List the keys of a block, without importing it; a ``bare`` one has a stand-in user id."""
+def show_keys(*, placeholders: bool = False) -> list[str]:
+    """List the keys of a block, without importing it; one without user ids has a placeholder."""
     return [
         *COLONS,
-        *(UNSIGNED_USER_IDS if bare else ()),
+        *(UNSIGNED_USER_IDS if placeholders else ()),
         "--import-options",
         "show-only",
         "--dry-run",
@@ -308,7 +312,7 @@ def import_backup() -> list[str]:
 
 
 def export_ownertrust() -> list[str]:
-    """Give the ownertrust of all keys as text."""
+    """Return the ownertrust of all keys as text."""
     return ["--export-ownertrust"]
 
 

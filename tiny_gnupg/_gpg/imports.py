@@ -18,7 +18,7 @@ from itertools import takewhile
 from tiny_gnupg._gpg.outcome import system_failure
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import KEYWORDS
-from tiny_gnupg._openpgp.placeholders import with_stand_ins
+from tiny_gnupg._openpgp.placeholders import with_placeholders
 from tiny_gnupg.errors import ImportFailed
 from tiny_gnupg.results import ImportResult
 
@@ -59,7 +59,7 @@ def imported(*replies: Reply) -> ImportResult:
 
 
 def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]:
-    """Give the flags of the accepted keys, by fingerprint, and the counts: rule 4."""
+    """Return the flags of the accepted keys, by fingerprint, and the counts: rule 4."""
     accepted: dict[str, int] = {}
     counts: dict[str, int] = {}
     for reply in replies:
@@ -73,36 +73,37 @@ def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]
 
 
 def left_out(reply: Reply, block: bytes) -> bytes:
-    """Give the keys that an import of a block left out because they have no user id.
+    """Return the keys that an import of a block left out because they have no user id.
 
     Args:
         reply: what gpg answered.
         block: what was imported.
 
     Returns:
-        The keys with our stand-in, for ``import_keys(bare=True)``; ``b""`` where none was left out.
+        The keys with our placeholder, for ``import_keys(placeholders=True)``; ``b""`` where none
+        was left out.
     """
     # Debian's 2.4 does not count one that stands before a key which it cannot read.
     if reply.returncode == 0 and not import_counts(reply).get("no_user_id"):
         return b""
-    return with_stand_ins(block, _accepted(reply))
+    return with_placeholders(block, _accepted(reply))
 
 
 def gained_user_ids(reply: Reply) -> list[str]:
-    """Give the fingerprints of keys that were there and gained a user id by an import."""
+    """Return the fingerprints of keys that were there and gained a user id by an import."""
     found = _accepted(reply).items()
     return [fingerprint for fingerprint, reasons in found if reasons & _NEW_USER_IDS]
 
 
 def import_counts(reply: Reply) -> dict[str, int]:
-    """Give the fields of ``IMPORT_RES`` under the names that doc/DETAILS gives them."""
+    """Return the fields of ``IMPORT_RES`` under the names that doc/DETAILS gives them."""
     names = [field.name for field in KEYWORDS["IMPORT_RES"]]
     numbers = next((status.args for status in reply.find("IMPORT_RES")), ())
     return {name: _count(value) for name, value in zip(names, numbers, strict=False)}
 
 
 def _accepted(reply: Reply) -> dict[str, int]:
-    """Give the flags of ``IMPORT_OK``, by fingerprint."""
+    """Return the flags of ``IMPORT_OK``, by fingerprint."""
     accepted: dict[str, int] = {}
     for fields in reply.fields("IMPORT_OK"):
         fingerprint = fields.get("fingerprint", "")
@@ -111,7 +112,7 @@ def _accepted(reply: Reply) -> dict[str, int]:
 
 
 def _revoked(reply: Reply, counts: dict[str, int]) -> dict[str, int]:
-    """Give the keys of revocation certificates that came alone: they have no ``IMPORT_OK``."""
+    """Return the keys of revocation certificates that came alone: they have no ``IMPORT_OK``."""
     if reply.returncode != 0 or not counts.get("count") or counts.get("no_user_id"):
         return {}
     # What comes behind the counts is gpg's look at the trust of its user's own keys.

@@ -11,7 +11,7 @@ The rules:
 3. Any other text is looked for inside the user ids.
 4. Case does not matter, for ASCII letters only, as gpg compares.
 5. A user id that the key's owner did not sign is none: anybody can add one to a key. Only our own
-   stand-in is unsigned and found.
+   placeholder is unsigned and found.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tiny_gnupg._openpgp.user_ids import address, lower, same_address
 from tiny_gnupg.results import Key, UserID
 
 
-class Kind(StrEnum):
+class NameForm(StrEnum):
     """What a text that names a key is."""
 
     FINGERPRINT = "fingerprint"
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Term(NamedTuple):
     """What names a key: its kind, and its value in the one form that is compared."""
 
-    kind: Kind
+    kind: NameForm
     value: str
 
 
@@ -50,7 +50,7 @@ _KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})", re.IGNORECASE)
 
 @lru_cache(256)  # each call asks for the same few names, some of them several times
 def classify(uid: str) -> Term:
-    """Tell what a text that names a key is.
+    """Return what a text that names a key is.
 
     Args:
         uid: the text.
@@ -60,20 +60,20 @@ def classify(uid: str) -> Term:
         address without brackets, or the text as it is.
     """
     if match := _FINGERPRINT.fullmatch(uid.replace(" ", "")):
-        return Term(Kind.FINGERPRINT, match[1].upper())
+        return Term(NameForm.FINGERPRINT, match[1].upper())
     if match := _KEY_ID.fullmatch(uid):
-        return Term(Kind.KEY_ID, match[1].upper())
+        return Term(NameForm.KEY_ID, match[1].upper())
     email = address(uid)
     if email and uid in (email, f"<{email}>"):
-        return Term(Kind.EMAIL, email)
-    return Term(Kind.TEXT, uid)
+        return Term(NameForm.EMAIL, email)
+    return Term(NameForm.TEXT, uid)
 
 
 _FORMS = {
-    Kind.FINGERPRINT: "{}",
-    Kind.KEY_ID: "0x{}",
-    Kind.EMAIL: "<{}>",
-    Kind.TEXT: "*{}",
+    NameForm.FINGERPRINT: "{}",
+    NameForm.KEY_ID: "0x{}",
+    NameForm.EMAIL: "<{}>",
+    NameForm.TEXT: "*{}",
 }
 
 
@@ -109,9 +109,9 @@ def matching(keys: Iterable[Key], uid: str, *, revoked: bool = True) -> tuple[Ke
     """
     kind, value = classify(uid)
     keys = tuple(keys)
-    if kind is Kind.FINGERPRINT:
+    if kind is NameForm.FINGERPRINT:
         return tuple(key for key in keys if value in _each(key, "fingerprint"))
-    if kind is Kind.KEY_ID:
+    if kind is NameForm.KEY_ID:
         return tuple(key for key in keys if value in _each(key, "key_id"))
     fits = _fitting(kind, value)
     found = tuple(key for key in keys if any(fits(u) and not u.revoked for u in _own(key)))
@@ -128,8 +128,8 @@ def _each(key: Key, name: str) -> set[str]:
     return {getattr(part, name) for part in (key, *key.subkeys)}
 
 
-def _fitting(kind: Kind, value: str) -> Callable[[UserID], bool]:
-    if kind is Kind.EMAIL:
+def _fitting(kind: NameForm, value: str) -> Callable[[UserID], bool]:
+    if kind is NameForm.EMAIL:
         return lambda user_id: same_address(user_id.email, value)
     wanted = lower(value)
     return lambda user_id: wanted in lower(user_id.text)

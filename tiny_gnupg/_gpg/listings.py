@@ -258,7 +258,7 @@ def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
 
 
 def _is_revoked(record: list[str], key_revoked: bool) -> bool:
-    """Tell whether a user id is revoked by itself (rule 4)."""
+    """Return whether a user id is revoked by itself (rule 4)."""
     return _validity(record) is Validity.REVOKED and not (key_revoked and record[_CREATED])
 
 
@@ -352,7 +352,7 @@ class Addresses:
         self._fingerprint, self._in_primary, self._user_ids = "", False, []
 
     def _email(self, key_revoked: bool) -> str:
-        """Give what would be ``Key.email``."""
+        """Return what would be ``Key.email``."""
         for line in self._user_ids:
             record = _record(line)
             text = unescape_c(record[_USER_ID])
@@ -368,7 +368,7 @@ class Addresses:
 
 
 def _record(line: str) -> list[str]:
-    """Give the fields of a line, as many as are read, whatever was left out at its end."""
+    """Return the fields of a line, as many as are read, whatever was left out at its end."""
     fields = line.split(":")
     if len(fields) < _FIELDS:
         fields += [""] * (_FIELDS - len(fields))

@@ -165,7 +165,7 @@ def unreadable(reply: Reply, doing: str) -> GnuPGError:
 
 
 def require_success(reply: Reply, doing: str, value: str = "") -> Reply:
-    """Give the reply back where gpg ended well.
+    """Return the reply back where gpg ended well.
 
     Raises:
         GnuPGError: as ``failure`` names it.
@@ -176,7 +176,7 @@ def require_success(reply: Reply, doing: str, value: str = "") -> Reply:
 
 
 def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> Reply:
-    """Give the reply back where gpg ended well and said ``keyword``: that it did the thing.
+    """Return the reply back where gpg ended well and said ``keyword``: that it did the thing.
 
     Raises:
         GnuPGError: as ``failure`` names it.
@@ -187,7 +187,7 @@ def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> 
 
 
 def used_aes256(reply: Reply) -> bool:
-    """Tell whether an encryption used AES256, as all do whose recipients do not ask for another."""
+    """Return whether AES256 was used, as it is where no recipient asks for another cipher."""
     ciphers = [fields.get("cipher", "") for fields in reply.fields("BEGIN_ENCRYPTION")]
     return ciphers == [str(int(SymmetricAlgorithm.AES256))]
 
@@ -208,7 +208,7 @@ def require_within(reply: Reply, written: int, max_output: int | None) -> None:
 
 
 def created_key(reply: Reply, doing: str) -> str:
-    """Give the fingerprint of the key or subkey that was made.
+    """Return the fingerprint of the key or subkey that was made.
 
     Raises:
         GnuPGError: none was.

@@ -138,7 +138,7 @@ def describe(data: bytes, text: str) -> tuple[Packet, ...]:
 
 
 def _opened(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Give the packets, and behind each compressed one those inside of it."""
+    """Return the packets, and behind each compressed one those inside of it."""
     room = _OPENED
     waiting = [iter(frames)]
     while waiting:
@@ -162,7 +162,7 @@ def _shifted(content: bytes, base: int) -> Iterator[Frame]:
 
 
 def _facts(found: Frame) -> dict[str, str]:
-    """Tell whose a packet is, under the names of gpg's text."""
+    """Return whose a packet is, under the names of gpg's text."""
     body = found.body
     if found.tag == SIGNATURE:
         name = signature_issuer(body)

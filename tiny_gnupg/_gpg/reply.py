@@ -25,19 +25,19 @@ class Reply:
     obstacle: str = ""
 
     def find(self, *keywords: str) -> Iterator[Status]:
-        """Give the status lines with one of these keywords, in their order."""
+        """Return the status lines with one of these keywords, in their order."""
         return (status for status in self.status if status.keyword in keywords)
 
     def has(self, *keywords: str) -> bool:
-        """Tell whether there is such a line."""
+        """Return whether there is such a line."""
         return any(True for _ in self.find(*keywords))
 
     def fields(self, keyword: str) -> list[dict[str, str]]:
-        """Give the arguments of each line with this keyword, under their names."""
+        """Return the arguments of each line with this keyword, under their names."""
         return [describe(status) for status in self.find(keyword)]
 
     def codes(self) -> set[int]:
-        """Give the error codes of all ``ERROR`` and ``FAILURE`` lines."""
+        """Return the error codes of all ``ERROR`` and ``FAILURE`` lines."""
         return {
             gpg_error_code(status.args[1])
             for status in self.find("ERROR", "FAILURE")
@@ -45,12 +45,12 @@ class Reply:
         }
 
     def last_words(self) -> str:
-        """Give the last line that gpg told people."""
+        """Return the last line that gpg told people."""
         last = next((line for line in reversed(self.stderr.splitlines()) if line), "")
         return last.removeprefix("gpg: ")
 
     def details(self) -> dict[str, Any]:
-        """Give what every error from this reply carries.
+        """Return what every error from this reply carries.
 
         Not its output: that may be a plaintext which nobody found good, or half a secret key.
         """

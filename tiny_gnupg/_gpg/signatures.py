@@ -126,7 +126,7 @@ def _signature(group: list[Status]) -> Signature:
 
 
 def _shown(user_id: str) -> str:
-    """Give a signer's name; our stand-in for one is none."""
+    """Return a signer's name; our placeholder for one is none."""
     return "" if is_placeholder(user_id.removeprefix("[uncertain] ")) else user_id
 
 
@@ -225,7 +225,7 @@ def verification(reply: Reply, data: bytes | None = None) -> Verification:
 
 
 def has_unreadable_signer(reply: Reply) -> bool:
-    """Tell whether gpg has the key of a signature and does not take it: one without user ids."""
+    """Return whether gpg has the key of a signature and does not take it: one without user ids."""
     code = str(int(ErrorCode.BAD_PUBKEY))
     return any(fields.get("reason") == code for fields in reply.fields("ERRSIG"))
 
@@ -282,7 +282,7 @@ def decryption(reply: Reply) -> Decryption:
 
 
 def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
-    """Tell whether the plaintext is whole: rules 1, 3 and 5."""
+    """Return whether the plaintext is whole: rules 1, 3 and 5."""
     if _several_plaintexts(reply) or reply.has(*FATAL - {"ERROR"}) or not _errors_harmless(reply):
         return False
     if encrypted and not reply.has("DECRYPTION_OKAY"):
@@ -291,7 +291,7 @@ def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
 
 
 def _hidden_recipient_tried(reply: Reply) -> bool:
-    """Tell whether the exit code can be that of a key tried on somebody else: rule 3."""
+    """Return whether the exit code can be that of a key tried on somebody else: rule 3."""
     hidden = any(not status.args[0].strip("0") for status in reply.find("ENC_TO") if status.args)
     return hidden and reply.returncode == 2 and reply.has("DECRYPTION_KEY") and reply.has("GOODMDC")
 

@@ -34,7 +34,7 @@ AGENT_GRACE = 3.0
 
 
 def short_path(home: Path) -> Path:
-    """Give the path of a home that gpg is given: its own, or that of a short link to it.
+    """Return the path of a home that gpg is given: its own, or that of a short link to it.
 
     Raises:
         HomeUnusable: there is no place for such a link that nobody else can write to.
@@ -62,7 +62,7 @@ def remove_short_link(home: Path, short: Path) -> None:
 
 
 def _run_directory(home: Path) -> Path | None:
-    """Give the directory of the sockets of ``home``, where gpg does not put them into the home.
+    """Return the directory of the sockets of ``home``, where gpg does not put them into the home.
 
     The rule is GnuPG's (common/homedir.c): below ``/run/user/<uid>``, where that is there, in a
     directory named after the SHA-1 of the homedir's path as gpg was given it.
@@ -76,7 +76,7 @@ def _run_directory(home: Path) -> Path | None:
 
 
 def _links_directory() -> Path:
-    """Give a directory with a short path that nobody else can write to."""
+    """Return a directory with a short path that nobody else can write to."""
     # S108: anybody may write to /tmp; that is why what is found in it is checked below.
     base = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())  # noqa: S108
     path = base / f"tiny_gnupg-{os.getuid()}"

@@ -26,7 +26,7 @@ from typing import ClassVar
 
 from tiny_gnupg._home.agent import connected, end_agent, remove_short_link, short_path
 from tiny_gnupg._home.locks import KeyringLock, close_lock, open_lock, try_lock
-from tiny_gnupg._home.protection import Kind, Protection
+from tiny_gnupg._home.protection import Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
 from tiny_gnupg.errors import HomeUnusable
 
@@ -55,7 +55,7 @@ class Home:
 
     @classmethod
     def at(cls, path: Path) -> Home:
-        """Give the one ``Home`` of this process for a path (symbolic links resolved)."""
+        """Return the one ``Home`` of this process for a path (symbolic links resolved)."""
         real = Path(os.path.realpath(path))
         return cls._known.setdefault(real, cls(real))
 
@@ -87,10 +87,10 @@ class Home:
     # -- using it --------------------------------------------------------------------------
 
     def opened_by(self, user: object) -> bool:
-        """Tell whether ``user`` has opened this home and not left it."""
+        """Return whether ``user`` has opened this home and not left it."""
         return user in self._users
 
-    async def open(self, user: object, *, kind: Kind | None, template: Path) -> None:
+    async def open(self, user: object, *, kind: Scheme | None, template: Path) -> None:
         """Make the home ready, and count a user of it.
 
         Args:
@@ -123,7 +123,7 @@ class Home:
         finally:
             close_lock(fd)
 
-    def prepare(self, kind: Kind | None, template: Path) -> None:
+    def prepare(self, kind: Scheme | None, template: Path) -> None:
         """Make the home, its permissions and its configuration, where they are not there yet."""
         try:
             self._make(kind, template)
@@ -141,7 +141,7 @@ class Home:
             )
         self.short = short_path(self.path)
 
-    def _make(self, kind: Kind | None, template: Path) -> None:
+    def _make(self, kind: Scheme | None, template: Path) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_IMODE(self.path.stat().st_mode) != 0o700:
             self.path.chmod(0o700)
@@ -174,7 +174,7 @@ class Home:
         return aside if aside.exists() else None
 
     def needs_agent(self) -> bool:
-        """Tell whether an agent has to be started with ``agent_options``: none runs yet."""
+        """Return whether an agent has to be started with ``agent_options``: none runs yet."""
         if self.agent_options is None:
             return False
         connection = connected(self.short)
@@ -185,12 +185,12 @@ class Home:
 
     # -- the keyring's state ---------------------------------------------------------------
 
-    def signature(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Give what changes whenever the keyring does: of each file the time, size and inode."""
+    def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Return what changes whenever the keyring does: of each file the time, size and inode."""
         return tuple(map(_stamp, self._watched))
 
     def obstacle(self) -> str:
-        """Tell what keeps this home from being written, in the system's words; ``""``: nothing."""
+        """Return what keeps this home from being written, in the system's words; ``""``: none."""
         try:
             with tempfile.TemporaryFile(dir=self.path, buffering=0) as trial:
                 whole = trial.write(bytes(ROOM)) == ROOM
@@ -205,7 +205,7 @@ class Home:
         return self.state / "agent.lock"
 
     def _join(self) -> bool:
-        """Share the lock of those who use the home; tell whether that worked."""
+        """Share the lock of those who use the home; return whether that worked."""
         if self._joined >= 0:
             return True
         fd = open_lock(self._agent_lock)
@@ -250,7 +250,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 def default_homedir(package_home: Path) -> Path:
-    """Give the homedir of those who name none.
+    """Return the homedir of those who name none.
 
     Args:
         package_home: the package's own ``gpghome``.
@@ -278,7 +278,7 @@ def default_homedir(package_home: Path) -> Path:
 
 
 def _holds_keys(path: Path) -> bool:
-    """Tell whether keys are, or were, kept in a directory."""
+    """Return whether keys are, or were, kept in a directory."""
     return any((path / trace).exists() for trace in TRACES)
 
 

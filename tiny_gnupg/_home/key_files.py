@@ -42,19 +42,19 @@ def sync(directory: Path) -> None:
 
 
 def key_files(home: Path, keygrips: Iterable[str]) -> list[Path]:
-    """Give the files in which the agent keeps these keys, of those that are there."""
+    """Return the files in which the agent keeps these keys, of those that are there."""
     directory = home / KEYS
     return [path for grip in keygrips if (path := directory / f"{grip}.key").exists()]
 
 
 def keygrips(key: Key) -> list[str]:
-    """Give the keygrips of a key and its subkeys."""
+    """Return the keygrips of a key and its subkeys."""
     grips = [key.keygrip, *(subkey.keygrip for subkey in key.subkeys)]
     return [grip for grip in grips if grip]
 
 
 def is_protected(path: Path) -> bool:
-    """Tell whether a key file needs a passphrase (agent/keyformat.txt)."""
+    """Return whether a key file needs a passphrase (agent/keyformat.txt)."""
     # A key that came in without a passphrase is kept as it came, and called protected all the same.
     unfolded = path.read_bytes().replace(b"\n ", b"")
     unguarded = re.search(rb"\((?:10:)?protection ?(?:4:)?none", unfolded)
@@ -62,17 +62,17 @@ def is_protected(path: Path) -> bool:
 
 
 def is_untouched(path: Path) -> bool:
-    """Tell whether a key is still protected the way it came in, by a passphrase not yet seen."""
+    """Return whether a key is still protected the way it came in, by a passphrase not yet seen."""
     return b"openpgp-native" in path.read_bytes()
 
 
 def any_untouched(home: Path) -> bool:
-    """Tell whether a home holds a key that was not taken over."""
+    """Return whether a home holds a key that was not taken over."""
     return any(map(is_untouched, (home / KEYS).glob("*.key")))
 
 
 def copy_keys(files: Iterable[Path], home: Path) -> int:
-    """Copy key files that a home has not yet, each whole or not at all; give the number copied."""
+    """Copy key files that a home has not yet, each whole or not at all; return their number."""
     directory = home / KEYS
     directory.mkdir(mode=0o700, exist_ok=True)
     copied = 0

@@ -41,7 +41,7 @@ class KeyringLock:
         self._lines = weakref.WeakKeyDictionary()
 
     def held(self, *, writing: bool) -> AbstractAsyncContextManager[None]:
-        """Give what holds the lock for a block.
+        """Return what holds the lock for a block.
 
         Args:
             writing: alone, or together with other readers.
@@ -142,7 +142,7 @@ def close_lock(fd: int) -> None:
 
 
 def try_lock(fd: int, mode: int, path: Path) -> bool:
-    """Try to ``flock`` an open file; tell whether that worked.
+    """Try to ``flock`` an open file; return whether that worked.
 
     Raises:
         HomeUnusable: the file system knows no such locks.

@@ -26,10 +26,10 @@ from typing import Literal, Self, get_args
 
 from tiny_gnupg.errors import HomeUnusable
 
-Kind = Literal["scrypt", "gnupg"]
+Scheme = Literal["scrypt", "gnupg"]
 
 
-KINDS: tuple[str, ...] = get_args(Kind)
+SCHEMES: tuple[str, ...] = get_args(Scheme)
 
 
 #: The agent's own count in a scrypt home (gpg-agent(1), --s2k-count): the least it takes.
@@ -40,14 +40,14 @@ LOW_COUNT = 65536
 class Protection:
     """The way of one home: the kind, and scrypt's salt (hex) and costs (RFC 7914)."""
 
-    kind: Kind
+    kind: Scheme
     salt: str = ""
     n: int = 2**17
     r: int = 8
     p: int = 1
 
     @classmethod
-    def new(cls, kind: Kind) -> Self:
+    def new(cls, kind: Scheme) -> Self:
         """Make the protection of a new home, with a salt of its own."""
         return cls(kind, secrets.token_hex(32) if kind == "scrypt" else "")
 
@@ -74,7 +74,7 @@ class Protection:
                 f"cannot read {marker}: {error}",
                 hint="restore this file from a backup: it holds the salt that opens the keys",
             ) from error
-        if found.kind not in KINDS:
+        if found.kind not in SCHEMES:
             raise HomeUnusable(
                 f"{marker} asks for {found.kind!r}", hint="a newer release may know it"
             )
@@ -98,7 +98,7 @@ class Protection:
             draft.unlink(missing_ok=True)
 
     def stretch(self, passphrase: str) -> bytes:
-        """Give the passphrase as the agent of this home expects it.
+        """Return the passphrase as the agent of this home expects it.
 
         It takes a third of a second and 128 MiB in a scrypt home: call it in a thread, and once.
         An empty passphrase stays empty: it means keys without protection.

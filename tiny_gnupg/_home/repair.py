@@ -152,14 +152,14 @@ def _keys_in(keyring: Path) -> int | None:
 
 
 def _is_trustdb(trust: Path) -> bool:
-    """Tell whether a trust database has whole records, and its first one (g10/tdbio.h)."""
+    """Return whether a trust database has whole records, and its first one (g10/tdbio.h)."""
     with open(trust, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         return size >= 40 and size % 40 == 0 and file.read(4) == b"\x01gpg"
 
 
 def _held(lock: Path) -> bool:
-    """Tell whether a lock file is that of a GnuPG program that runs, or of another machine."""
+    """Return whether a lock file is that of a GnuPG program that runs, or of another machine."""
     try:
         made = lock.stat().st_mtime
         number, machine = _owner(lock)
@@ -183,7 +183,7 @@ def _held(lock: Path) -> bool:
 
 
 def _owner(lock: Path) -> tuple[str, str]:
-    """Give the process id and the machine that a lock file tells of, a draft of one by its name."""
+    """Return the process id and the machine that a lock file names, a draft of one by its name."""
     if lock.name.startswith(".#lk"):
         machine, _, number = lock.name.partition(".#lk")[2].partition(".")[2].rpartition(".")
     else:

@@ -30,7 +30,7 @@ SETTLE = 0.25
 
 @asynccontextmanager
 async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> AsyncIterator[int]:
-    """Give the descriptor of a file that gets its name where the block ends well.
+    """Return the descriptor of a file that gets its name where the block ends well.
 
     Args:
         target: its path.
@@ -106,7 +106,7 @@ def _open_draft(target: Path, mode: int) -> tuple[int, Path | None]:
 
 
 def _beside(target: Path) -> Path:
-    """Give a draft's path; not made of the target's name, which may be as long as one can be."""
+    """Return a draft's path; not made of the target's name, which may be as long as one can be."""
     return target.with_name(f".tiny_gnupg.{secrets.token_hex(8)}")
 
 
@@ -136,7 +136,7 @@ def _publish(fd: int, draft: Path | None, target: Path, replace: bool) -> None:
 
 
 def _claim(draft: Path, target: Path) -> None:
-    """Give a draft its name, unless something has it."""
+    """Return a draft its name, unless something has it."""
     try:
         os.link(draft, target)
     except OSError as error:
@@ -150,7 +150,7 @@ def _claim(draft: Path, target: Path) -> None:
 
 
 def _link(fd: int, target: Path) -> None:
-    """Give a file without a name its name (open(2), O_TMPFILE)."""
+    """Return a file without a name its name (open(2), O_TMPFILE)."""
     # Only with a directory's descriptor does Python ask the system to follow the link in /proc;
     # for an absolute path it has no other meaning.
     os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
@@ -167,7 +167,7 @@ def rewind(source: object, target: int | None) -> None:
 
 
 def comes_once(source: object) -> bool:
-    """Tell whether an input cannot be read a second time, because it is a pipe or a terminal."""
+    """Return whether an input cannot be read a second time, because it is a pipe or a terminal."""
     if not isinstance(source, int):
         return False
     try:
@@ -182,7 +182,7 @@ ENDINGS = (".gpg", ".pgp", ".asc")
 
 
 def plain_name(source: Path) -> Path:
-    """Give the name of a file before it was encrypted.
+    """Return the name of a file before it was encrypted.
 
     Raises:
         ValueError: the name does not tell.

@@ -69,7 +69,7 @@ _REPLIES: dict[int, tuple[str, bool, str]] = {
 
 @cache
 def caught() -> tuple[type[Exception], ...]:
-    """Give every class of error that a request over SOCKS can fail with, for an ``except``."""
+    """Return every class of error that a request over SOCKS can fail with, for an ``except``."""
     import aiohttp
     import aiohttp_socks
 
@@ -146,7 +146,7 @@ def _proxy_failure(error: ProxyError, proxy: str) -> Failure:
 
 
 def network_error(error: Exception) -> NetworkError:
-    """Give our error for a failure after the connection was made."""
+    """Return our error for a failure after the connection was made."""
     if isinstance(error, ForeignRedirect):
         return NetworkError(f"{error}, which is not followed", hint="ask there if you trust it")
     if isinstance(error, TimeoutError):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tiny_gnupg._gpg.key_names import Kind, Term, classify, matching
+from tiny_gnupg._gpg.key_names import NameForm, Term, classify, matching
 from tiny_gnupg._openpgp.armor import dearmor, is_armored
 from tiny_gnupg._openpgp.fingerprints import key_fingerprint, key_id_of, signature_issuer
 from tiny_gnupg._openpgp.packets import (
@@ -93,7 +93,7 @@ def query(uid: str) -> Term:
         NotOnKeyserver: for any other text; no server is to learn of it.
     """
     term = classify(uid)
-    if term.kind is Kind.TEXT or (term.kind is Kind.FINGERPRINT and len(term.value) != 40):
+    if term.kind is NameForm.TEXT or (term.kind is NameForm.FINGERPRINT and len(term.value) != 40):
         raise NotOnKeyserver(
             f"no keyserver is asked for {uid!r}",
             value=uid,
@@ -191,7 +191,7 @@ def _key(term: Term, data: bytes, packets: list[Frame]) -> FoundKey:
 def _require(key: FoundKey) -> None:
     """Require that a key is what was looked up (rule 2)."""
     kind, value = key.term
-    if kind is Kind.EMAIL:
+    if kind is NameForm.EMAIL:
         fits = any(same_address(address(user_id), value) for user_id in key.user_ids)
     else:
         fits = any(own.endswith(value) for own in (key.fingerprint, *key.subkeys))

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
-from tiny_gnupg._gpg.key_names import Kind, Term
+from tiny_gnupg._gpg.key_names import NameForm, Term
 from tiny_gnupg._network.found_keys import FoundKey, found_key, found_keys, query
 from tiny_gnupg._openpgp.user_ids import address, same_address
 from tiny_gnupg._openpgp.zbase32 import z_base_32
@@ -61,9 +61,9 @@ class Interface(StrEnum):
 
 
 _VKS_FOLDERS = {
-    Kind.FINGERPRINT: "by-fingerprint",
-    Kind.KEY_ID: "by-keyid",
-    Kind.EMAIL: "by-email",
+    NameForm.FINGERPRINT: "by-fingerprint",
+    NameForm.KEY_ID: "by-keyid",
+    NameForm.EMAIL: "by-email",
 }
 
 
@@ -137,7 +137,7 @@ class Keyserver:
     def look_up_url(self, term: Term) -> str:
         """Where a key is asked for, by what ``lookups.query`` gave."""
         if self.interface is Interface.HKP:
-            by_email = term.kind is Kind.EMAIL
+            by_email = term.kind is NameForm.EMAIL
             form = {"op": "get", "options": "mr"} | ({"exact": "on"} if by_email else {})
             form["search"] = term.value if by_email else f"0x{term.value}"
             return f"{self.url}pks/lookup?{urlencode(form)}"
@@ -145,11 +145,11 @@ class Keyserver:
 
     def key_url(self, fingerprint: str) -> str:
         """Where the key of a fingerprint is."""
-        return self.look_up_url(Term(Kind.FINGERPRINT, fingerprint))
+        return self.look_up_url(Term(NameForm.FINGERPRINT, fingerprint))
 
 
 def wkd_urls(email: str) -> tuple[str, str]:
-    """Give where a Web Key Directory keeps the key of an address.
+    """Return where a Web Key Directory keeps the key of an address.
 
     Args:
         email: the address.
@@ -250,7 +250,7 @@ async def look_up(network: Network, server: Keyserver, text: str) -> FoundKey:
 
 
 async def search(network: Network, server: Keyserver, text: str) -> str:
-    """Give the URL of a key by its fingerprint, or "" where the server has none; see look_up."""
+    """Return the URL of a key by its fingerprint, or "" where the server has none; see look_up."""
     try:
         return server.key_url((await look_up(network, server, text)).fingerprint)
     except NotOnKeyserver:
@@ -258,7 +258,7 @@ async def search(network: Network, server: Keyserver, text: str) -> str:
 
 
 async def raw_search(network: Network, server: Keyserver, text: str) -> str:
-    """Give the text that a keyserver answers to a look-up, whatever it is; see look_up."""
+    """Return the text that a keyserver answers to a look-up, whatever it is; see look_up."""
     return (await _ask(network, "GET", server.look_up_url(query(text)))).text
 
 
@@ -342,7 +342,7 @@ async def wkd_look_up(network: Network, email: str, **options: Any) -> tuple[Fou
         KeyserverError: where the answer is an error, or no key.
         TorUnavailable: where Tor does not reach the domain.
     """
-    term = Term(Kind.EMAIL, email)
+    term = Term(NameForm.EMAIL, email)
     advanced, direct = wkd_urls(email)
     try:
         answer = _good(await _ask(network, "GET", advanced, **options), email)
@@ -374,7 +374,7 @@ def _good(answer: Answer, value: str = "") -> Answer:
 
 
 def _words(text: str) -> str:
-    """Give the server's own explanation where it is short and plain."""
+    """Return the server's own explanation where it is short and plain."""
     try:
         said = _json(text)
     except KeyserverError:

@@ -159,7 +159,7 @@ class Network:
         return connector  # type: ignore[no-any-return]
 
     def isolated(self) -> Network:
-        """Give another ``Network`` with these settings and credentials, so circuits, of its own."""
+        """Return another ``Network`` with these settings and with circuits of its own."""
         return Network(self.settings)
 
     def request(
@@ -196,17 +196,17 @@ class Network:
         return self.request("POST", url, **options)
 
     async def get(self, url: str | URL, **options: Any) -> str:
-        """Give the text of the answer to a GET request, whatever its status; see `request`."""
+        """Return the text of the answer to a GET request, whatever its status; see `request`."""
         async with self._request("GET", url, options, whole=True) as response:
             return await response.text()
 
     async def post(self, url: str | URL, **options: Any) -> str:
-        """Give the text of the answer to a POST request, whatever its status; see `request`."""
+        """Return the text of the answer to a POST request, whatever its status; see `request`."""
         async with self._request("POST", url, options, whole=True) as response:
             return await response.text()
 
     async def fetch(self, method: str, url: str | URL, **options: Any) -> Answer:
-        """Give status, headers and body of the answer to a request; see `request`."""
+        """Return status, headers and body of the answer to a request; see `request`."""
         async with self._request(method, url, options, whole=True) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -309,7 +309,7 @@ class Network:
 
 
 def _lifetime(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    """Give a generator, begun already, whose ``aclose`` closes the session.
+    """Return a generator, begun already, whose ``aclose`` closes the session.
 
     An event loop that ends closes the generators begun in it before it closes itself
     (loop.shutdown_asyncgens): the one hook to close connections in time where nobody called

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp_socks import ProxyConnector
 
 #: Seconds between two requests to a connection attempt to end.
-PATIENCE = 0.1
+CANCEL_INTERVAL = 0.1
 
 
 class Connector(ProxyConnector):
@@ -30,7 +30,7 @@ class Connector(ProxyConnector):
             # The first request ends the attempt, the second one the wait.
             while not attempt.done():
                 attempt.cancel()
-                await asyncio.wait({attempt}, timeout=PATIENCE)
+                await asyncio.wait({attempt}, timeout=CANCEL_INTERVAL)
             if not attempt.cancelled() and attempt.exception() is None:
                 attempt.result()[0].close()
             raise

@@ -65,7 +65,7 @@ _MAY_BEGIN = frozenset({*range(1, 15), 16, 17, 18, 19, 20, 61, 63})
 
 
 def is_binary(data: bytes) -> bool:
-    """Tell whether ``data`` begins as binary OpenPGP data does, going by its first octet."""
+    """Return whether ``data`` begins as binary OpenPGP data does, going by its first octet."""
     if not data or not data[0] & 0x80:
         return False
     tag = data[0] & 0x3F if data[0] & 0x40 else data[0] >> 2 & 0x0F
@@ -73,12 +73,12 @@ def is_binary(data: bytes) -> bool:
 
 
 def is_armored(data: bytes) -> bool:
-    """Tell whether ``data`` holds ASCII armor, a clear-signed text among it."""
+    """Return whether ``data`` holds ASCII armor, a clear-signed text among it."""
     return not is_binary(data) and next(_headers(data), None) is not None
 
 
 def is_clear_signed(data: bytes) -> bool:
-    """Tell whether the first armor in ``data`` is the head of a clear-signed text."""
+    """Return whether the first armor in ``data`` is the head of a clear-signed text."""
     if is_binary(data):
         return False
     label, _ = next(_headers(data), (b"", 0))

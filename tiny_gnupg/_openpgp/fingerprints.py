@@ -100,7 +100,7 @@ def _key_name(version: int, fingerprint: bytes) -> str:
 
 
 def recipient(body: bytes) -> str:
-    """Tell whom a session key is encrypted to (RFC 9580, section 5.1).
+    """Return whom a session key is encrypted to (RFC 9580, section 5.1).
 
     Args:
         body: the body of a public-key encrypted session key packet.
@@ -118,7 +118,7 @@ def recipient(body: bytes) -> str:
 
 
 def one_pass_signer(body: bytes) -> str:
-    """Tell who is said to have signed (RFC 9580, section 5.4).
+    """Return who is said to have signed (RFC 9580, section 5.4).
 
     Args:
         body: the body of a one-pass signature packet.
@@ -135,7 +135,7 @@ def one_pass_signer(body: bytes) -> str:
 
 
 def signature_issuer(body: bytes) -> str:
-    """Tell who is said to have made a signature (RFC 9580, sections 5.2.3.12 and 5.2.3.35).
+    """Return who is said to have made a signature (RFC 9580, sections 5.2.3.12 and 5.2.3.35).
 
     What the signature protects goes before what anybody can change: an unprotected fingerprint
     counts where it agrees with the protected key id, or where nothing is protected.
@@ -161,7 +161,7 @@ def signature_issuer(body: bytes) -> str:
 
 
 def key_id_of(fingerprint: str) -> str:
-    """Give the key id that belongs to a fingerprint (RFC 9580, section 5.5.4)."""
+    """Return the key id that belongs to a fingerprint (RFC 9580, section 5.5.4)."""
     return fingerprint[-16:] if len(fingerprint) == 40 else fingerprint[:16]
 
 

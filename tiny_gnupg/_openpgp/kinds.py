@@ -81,7 +81,7 @@ class MessageKind:
 
 
 def message_kind(data: bytes) -> MessageKind:
-    """Tell what some OpenPGP data is, without a key and without reading more than its beginning.
+    """Return what some OpenPGP data is, without a key and without reading more than its beginning.
 
     Args:
         data: armored or binary data, of any size.
@@ -105,7 +105,7 @@ def message_kind(data: bytes) -> MessageKind:
 
 
 def _inside(data: bytes, limit: int) -> Iterator[Frame]:
-    """Give the first packets; where a compressed one comes, go on inside of it."""
+    """Return the first packets; where a compressed one comes, go on inside of it."""
     for _ in range(DEPTH):
         packed = None
         for found in walk(data):
@@ -120,7 +120,7 @@ def _inside(data: bytes, limit: int) -> Iterator[Frame]:
 
 
 def _judge(frames: Iterable[Frame]) -> tuple[MessageKind | None, bool]:
-    """Tell what the packets are, and whether packets that follow could change that."""
+    """Return what the packets are, and whether packets that follow could change that."""
     recipients: list[str] = []
     symmetric = False
     signatures: list[int] = []
@@ -160,7 +160,7 @@ def signature_type(body: bytes) -> int:
 
 
 def issuer(data: bytes) -> str:
-    """Tell who is behind some OpenPGP data, going by its packets alone.
+    """Return who is behind some OpenPGP data, going by its packets alone.
 
     Args:
         data: armored or binary data, of any size.
@@ -188,7 +188,7 @@ def issuer(data: bytes) -> str:
 
 
 def _issuer(frames: Iterator[Frame]) -> tuple[str, bool]:
-    """Tell who is named, and whether packets that follow could tell more."""
+    """Return who is named, and whether packets that follow could tell more."""
     seen = False
     for found in frames:
         if found.tag in _SMALL and not found.whole:

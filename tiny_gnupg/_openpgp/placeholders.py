@@ -45,14 +45,14 @@ _PLACEHOLDER = re.compile(re.escape(PLACEHOLDER.format(fingerprint="")) + "[0-9A
 
 
 def is_placeholder(text: str, fingerprint: str = "") -> bool:
-    """Tell whether a user id is one of ours, standing in for those that were not published.
+    """Return whether a user id is one of ours, standing in for those that were not published.
 
     Args:
         text: the user id.
         fingerprint: the key it must stand for; default: any.
 
     Returns:
-        True for such a stand-in. Anybody can give a key such a user id; it proves nothing.
+        True for such a placeholder. Anybody can give a key such a user id; it proves nothing.
     """
     if fingerprint:
         return text == PLACEHOLDER.format(fingerprint=fingerprint)
@@ -126,7 +126,7 @@ def normalise(data: bytes, fingerprint: str | None = None) -> NormalisedKey:
 
 
 def insert_placeholder(block: bytes, user_ids: Iterable[str] = ()) -> bytes:
-    """Give a key without user ids some that nobody signed.
+    """Return a key without user ids some that nobody signed.
 
     Args:
         block: the binary form of one public key, as ``normalise`` gives it.
@@ -150,8 +150,8 @@ def insert_placeholder(block: bytes, user_ids: Iterable[str] = ()) -> bytes:
     return block[:place] + written + block[place:]
 
 
-def with_stand_ins(block: bytes, without: Container[str] = ()) -> bytes:
-    """Give those keys of a block that have no user id, with our stand-in for one.
+def with_placeholders(block: bytes, without: Container[str] = ()) -> bytes:
+    """Return those keys of a block that have no user id, with our placeholder for one.
 
     Args:
         block: armored or binary keys.
@@ -166,5 +166,5 @@ def with_stand_ins(block: bytes, without: Container[str] = ()) -> bytes:
             # A secret key, or one of another version, keeps no other from coming in.
             with suppress(NotOpenPGP, KeyserverMismatch):
                 keys.append(normalise(single))
-    bare = (key for key in keys if not key.has_user_id and key.fingerprint not in without)
-    return b"".join(insert_placeholder(key.data) for key in bare)
+    nameless = (key for key in keys if not key.has_user_id and key.fingerprint not in without)
+    return b"".join(insert_placeholder(key.data) for key in nameless)

@@ -43,12 +43,12 @@ def address(user_id: str) -> str:
 
 
 def same_address(one: str, other: str) -> bool:
-    """Tell whether two addresses are one to gpg."""
+    """Return whether two addresses are one to gpg."""
     return lower(one) == lower(other)
 
 
 def lower(text: str) -> bytes:
-    """Give text in the one form in which gpg compares it."""
+    """Return text in the one form in which gpg compares it."""
     # bytes.lower() knows ASCII letters only, and so does gpg.
     return text.encode(errors="surrogatepass").lower()
 

@@ -148,7 +148,7 @@ def _is_backup(path: Path) -> bool:
 
 
 def _asks_for_keyboxd(path: Path) -> bool:
-    """Tell whether a home's configuration has the public keys kept by keyboxd (gpg's manual)."""
+    """Return whether a home's configuration has the public keys kept by keyboxd (gpg's manual)."""
     try:
         lines = (path / "common.conf").read_text(errors="replace").splitlines()
     except FileNotFoundError:
@@ -177,14 +177,16 @@ async def _import(aside: Engine, source: Path) -> None:
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:
     """Import what a backup holds of all public keys, where the home's lock is held."""
     replies = [await engine.run_locked(commands.import_backup(), stdin=block)]
-    bare = await asyncio.to_thread(imports.left_out, replies[0], block)
-    if bare:
-        replies.append(await engine.run_locked(commands.import_keys(bare=True), stdin=bare))
+    placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], block)
+    if placeholder_keys:
+        replies.append(
+            await engine.run_locked(commands.import_keys(placeholders=True), stdin=placeholder_keys)
+        )
     return imports.imported(*replies)
 
 
 async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
-    """Copy a home into a scratch home; give the passphrase as its agent expects it."""
+    """Copy a home into a scratch home; return the passphrase as its agent expects it."""
     await asyncio.to_thread(_copy_holders, path, aside.home.path)
     try:
         protection = Protection.read(path / "tiny_gnupg.d" / "protection.json")
@@ -237,7 +239,7 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
 
 
 def _without(trust: bytes, held: bytes) -> bytes:
-    """Give the lines of an ownertrust listing about keys that another one says nothing of."""
+    """Return the lines of an ownertrust listing about keys that another one says nothing of."""
     known = {line.partition(b":")[0] for line in held.splitlines()}
     lines = trust.splitlines(keepends=True)
     return b"".join(line for line in lines if line.partition(b":")[0] not in known)

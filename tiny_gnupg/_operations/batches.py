@@ -93,7 +93,7 @@ class Job(Generic[M, R]):
 
 
 def binary_of(message: str | bytes) -> bytes | None:
-    """Give a short message without its armor; None where that cannot be, or it is long."""
+    """Return a short message without its armor; None where that cannot be, or it is long."""
     if len(message) > LONGEST:
         return None
     octets = message.encode() if isinstance(message, str) else message
@@ -104,7 +104,7 @@ def binary_of(message: str | bytes) -> bytes | None:
 
 
 def plain_of(message: str | bytes) -> bytes | None:
-    """Give a short message as bytes; None where it is long."""
+    """Return a short message as bytes; None where it is long."""
     if len(message) > LONGEST:
         return None
     return message.encode() if isinstance(message, str) else bytes(message)
@@ -155,7 +155,7 @@ async def do_many(
 async def _in_flight(
     messages: Stream[M], work: Callable[[M], Awaitable[R]], bound: int
 ) -> AsyncGenerator[asyncio.Future[R], None]:
-    """Give the work on each message, begun before it is asked for; at most ``bound`` at a time."""
+    """Yield the work on each message, begun before it is asked for; at most ``bound`` at once."""
     begun: asyncio.Queue[asyncio.Future[R] | None] = asyncio.Queue()
     room = asyncio.Semaphore(bound)
     waiting: set[asyncio.Future[R]] = set()
@@ -256,8 +256,8 @@ class Crew:
         return await asyncio.shield(self._prepared)
 
     async def _member(self, options: Sequence[str], passphrase: bytes | None) -> _Member:
-        """Give an idle gpg that knows the keyring as it is now, or a new one."""
-        keyring = self._engine.home.signature()
+        """Return an idle gpg that knows the keyring as it is now, or a new one."""
+        keyring = self._engine.home.stamp()
         while self._idle:
             member = self._idle.pop()
             if member.keyring == keyring:
@@ -299,7 +299,7 @@ class _Member:
             raise
 
     def _link(self, options: Sequence[str]) -> bytes:
-        """Give the memories names that gpg takes, and give that of its input."""
+        """Return the memories names that gpg takes, and give that of its input."""
         source, target = next(pair for option, pair in ENDINGS.items() if option in options)
         place = Path(self._directory.name, "message")
         place.with_suffix(source).symlink_to(f"/proc/self/fd/{self._input}")
@@ -349,7 +349,7 @@ class _Member:
 
 
 def _short_directory() -> str | None:
-    """Give where gpg's list of names can say a path: None for the usual place."""
+    """Return where gpg's list of names can say a path: None for the usual place."""
     # One name is one line, of at most 2048 characters. Nothing but links lies there, in a directory
     # of its own that tempfile makes for its owner alone (S108).
     usual = tempfile.gettempdir()

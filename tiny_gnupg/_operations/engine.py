@@ -20,7 +20,7 @@ from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home
-from tiny_gnupg._home.protection import Kind
+from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
@@ -46,7 +46,7 @@ class Engine:
         home: Home,
         options: Path,
         *,
-        kind: Kind | None = None,
+        kind: Scheme | None = None,
         torify: str = "",
         timeout: float | None = None,
         limit: int | None = None,
@@ -146,7 +146,7 @@ class Engine:
         """Run gpg once, where the home's lock is held.
 
         Args:
-            options: what to do; the house's options come before.
+            options: what to do; the library's own options come before.
             attended: leave out ``--batch``, so that it asks.
             channels: see ``process.Channels``; the passphrase as the agent of this home expects it.
 
@@ -161,7 +161,7 @@ class Engine:
         return await self.run_command(argv, slot=base.slot, **channels)
 
     def turn(self) -> asyncio.Semaphore:
-        """Give what bounds how many gpgs of this instance work at once, to be entered."""
+        """Return what bounds how many gpgs of this instance work at once, to be entered."""
         loop = asyncio.get_running_loop()
         turns = self._turns.get(loop)
         if turns is None:

@@ -21,14 +21,14 @@ from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
 from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
 
-def is_bare(key: Key) -> bool:
-    """Tell whether a key of the keyring has no user id of its owner's, but our stand-in."""
+def is_placeholder_key(key: Key) -> bool:
+    """Return whether a key of the keyring has no user id of its owner's, but our placeholder."""
     stands_in = any(user_id.placeholder for user_id in key.user_ids)
     return stands_in and not any(user_id.signed for user_id in key.user_ids)
 
 
 def encryption_key(key: Key) -> str:
-    """Give the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
+    """Return the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
 
     With the user ids went the key's own word on which of its parts to take.
 
@@ -52,7 +52,7 @@ class KeyTable:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._found: dict[str, tuple[Key, ...]] = {}
-        self._signature: object = None
+        self._stamp: object = None
         self._asking: weakref.WeakValueDictionary[object, asyncio.Lock]
         self._asking = weakref.WeakValueDictionary()
 
@@ -61,7 +61,7 @@ class KeyTable:
         self._found.clear()
 
     async def find(self, uid: str) -> tuple[Key, ...]:
-        """Give the keys that a uid names, none, one or several.
+        """Return the keys that a uid names, none, one or several.
 
         Args:
             uid: what names them; never empty.
@@ -73,10 +73,10 @@ class KeyTable:
         # Callers at the same time wait for one look-up instead of making one each.
         asked = (asyncio.get_running_loop(), term)
         async with self._asking.setdefault(asked, asyncio.Lock()):
-            signature = self._engine.home.signature()
-            if signature != self._signature:
+            stamp = self._engine.home.stamp()
+            if stamp != self._stamp:
                 self._found.clear()
-                self._signature = signature
+                self._stamp = stamp
             if term not in self._found:
                 found = self._found[term] = matching(await self._list(term), uid)
                 for key in found:
@@ -88,14 +88,14 @@ class KeyTable:
         return await list_keys(self._engine, [term])
 
     def known(self, uid: str) -> Key | None:
-        """Give the one key that a uid names, where that was looked up already."""
+        """Return the one key that a uid names, where that was looked up already."""
         found = self._found.get(search_term(uid), ())
-        if len(found) != 1 or self._engine.home.signature() != self._signature:
+        if len(found) != 1 or self._engine.home.stamp() != self._stamp:
             return None
         return found[0]
 
     async def one(self, uid: str) -> Key:
-        """Give the one key that a uid names.
+        """Return the one key that a uid names.
 
         Raises:
             KeyNotFound: there is none.
@@ -104,7 +104,7 @@ class KeyTable:
         return the_one(await self.find(uid), uid)
 
     async def usable(self, uid: str, capability: Capability) -> Key:
-        """Give the one key that a uid names and that can be used now.
+        """Return the one key that a uid names and that can be used now.
 
         Raises:
             KeyNotFound: there is none.
@@ -129,8 +129,8 @@ async def list_keys(
 ) -> tuple[Key, ...]:
     """List keys of the keyring.
 
-    Of a key that has no user id but our stand-in, gpg says that it is invalid in all its parts, and
-    so not that it is revoked or has expired. Those are listed once more, as what they are.
+    Of a key that has no user id but our placeholder, gpg says that it is invalid in all its parts,
+    and so not that it is revoked or has expired. Those are listed once more, as what they are.
 
     Args:
         engine: whose keyring.
@@ -141,10 +141,10 @@ async def list_keys(
         GnuPGError: gpg cannot list keys.
     """
     found = await keys_of(await engine.run(commands.list_keys(terms, secret=secret)))
-    bare = [key.fingerprint for key in found if is_bare(key)]
-    if not bare:
+    placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
+    if not placeholder_keys:
         return found
-    reply = await engine.run(commands.list_keys(bare, secret=secret, bare=True))
+    reply = await engine.run(commands.list_keys(placeholder_keys, secret=secret, placeholders=True))
     known = {key.fingerprint: key for key in await keys_of(reply)}
     return tuple(known.get(key.fingerprint, key) for key in found)
 
@@ -177,7 +177,7 @@ def require_listing(reply: Reply) -> None:
 
 
 def the_one(keys: Iterable[Key], uid: str) -> Key:
-    """Give the only one of some keys.
+    """Return the only one of some keys.
 
     Raises:
         KeyNotFound: there is none.
@@ -195,7 +195,7 @@ def the_one(keys: Iterable[Key], uid: str) -> Key:
 
 
 def the_user_id(key: Key, which: str) -> UserID:
-    """Give the user id of a key that a text names.
+    """Return the user id of a key that a text names.
 
     Args:
         key: the key.

@@ -30,7 +30,7 @@ from tiny_gnupg._home.key_files import (
     keygrips,
     swap_keys,
 )
-from tiny_gnupg._home.protection import Kind
+from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._operations.engine import Engine
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import BadPassphrase, GnuPGError
@@ -42,7 +42,7 @@ TRIES, PAUSE = 40, 0.05
 
 
 @asynccontextmanager
-async def scratch(engine: Engine, kind: Kind) -> AsyncIterator[Engine]:
+async def scratch(engine: Engine, kind: Scheme) -> AsyncIterator[Engine]:
     """Make a home for the block, inside the home of ``engine``; nothing of it is left after.
 
     Args:
@@ -157,7 +157,7 @@ async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer
 
 
 def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
-    """Give what was exported, where that is all that was asked for.
+    """Return what was exported, where that is all that was asked for.
 
     Raises:
         GnuPGError: something is missing.
@@ -201,13 +201,13 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         for key in found:
             await _take_over_there(aside, key, inner, outer)
         public = await aside.run(commands.export([key.fingerprint for key in found]))
-        bare = await asyncio.to_thread(imports.left_out, reply, block)
+        placeholder_keys = await asyncio.to_thread(imports.left_out, reply, block)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
             merged = [await engine.run_locked(commands.import_keys(), stdin=public.stdout)]
-            if bare:
-                options = commands.import_keys(bare=True)
-                merged.append(await engine.run_locked(options, stdin=bare))
+            if placeholder_keys:
+                options = commands.import_keys(placeholders=True)
+                merged.append(await engine.run_locked(options, stdin=placeholder_keys))
             copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
     new = result.secret_imported if copied else 0
     brought = with_secret(imports.imported(*merged), result.counts.get("sec_read", 0), new)
@@ -217,7 +217,7 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
 
 
 def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:
-    """Give the result of an import whose secret keys were brought in beside it."""
+    """Return the result of an import whose secret keys were brought in beside it."""
     counts = dict(result.counts) | {"sec_read": read, "sec_imported": new, "sec_dups": read - new}
     return replace(result, secret_imported=new, counts=counts)
 

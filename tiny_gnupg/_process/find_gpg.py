@@ -38,7 +38,7 @@ OLDEST = (2, 2, 0)
 
 
 #: Seconds that a program has to tell its version, and bytes that this may take.
-PATIENCE, ENOUGH = 30.0, 2**20
+ANSWER_TIMEOUT, ENOUGH = 30.0, 2**20
 
 
 _VERSION = re.compile(r"gpg2? \([^()\n]*GnuPG[^()\n]*\) (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
@@ -103,7 +103,7 @@ def find_executable(explicit: str | Path | None = None) -> Path:
 
 
 def package_home() -> Path:
-    """Give the package's own ``gpghome`` folder.
+    """Return the package's own ``gpghome`` folder.
 
     Returns:
         The folder beside these modules, or ``gpghome`` of the checkout that they lie in. The
@@ -117,7 +117,7 @@ def package_home() -> Path:
 
 
 def agent_program(executable: str | Path) -> Path | None:
-    """Give the gpg-agent that belongs to a bundled gpg.
+    """Return the gpg-agent that belongs to a bundled gpg.
 
     A gpg that was moved starts the agent of the place that it was built for, which may be another
     version or missing (measured on 2.2.40), unless ``--agent-program`` names one.
@@ -208,7 +208,7 @@ async def _ask(path: Path) -> Features:
 
 async def _run(path: Path, option: str) -> Completed:
     try:
-        return await run_program([str(path), option], timeout=PATIENCE, max_output=ENOUGH)
+        return await run_program([str(path), option], timeout=ANSWER_TIMEOUT, max_output=ENOUGH)
     except BinaryNotFound as error:
         raise _unusable(path, f"does not run: {error.message}") from error
     except (GnuPGTimeout, OutputTooLarge) as error:
@@ -248,7 +248,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _fits_this_machine(bundled: Path) -> bool:
-    """Tell whether a bundled gpg is of our architecture, and of a C library that we have."""
+    """Return whether a bundled gpg is of our architecture, and of a C library that we have."""
     if _architecture(bundled) != _architecture(Path(sys.executable)):
         return False
     try:

@@ -64,7 +64,7 @@ class _Feed:
         self._rest = next(self._pieces, memoryview(b""))
 
     def write_to(self, fd: int) -> bool:
-        """Write what fits now; tell whether that was all."""
+        """Write what fits now; return whether that was all."""
         try:
             self._rest = self._rest[os.write(fd, self._rest) :]
         except BlockingIOError:
@@ -224,7 +224,7 @@ class Traffic:
                     os.write(self._commands, reply)
 
     def _on_readable(self, fd: int, sink: Hear) -> bool:
-        """Take what has come; tell whether there may be more."""
+        """Take what has come; return whether there may be more."""
         try:
             piece = os.read(fd, CHUNK)
         except BlockingIOError:

@@ -349,7 +349,7 @@ async def _end(child: subprocess.Popen[bytes]) -> None:
 def _exit_of(
     child: subprocess.Popen[bytes], tell: Callable[[], object] = lambda: None
 ) -> asyncio.Future[Any]:
-    """Give what comes when a child has exited and is reaped; to cancel it is to watch no more.
+    """Return what comes when a child has exited and is reaped; to cancel it is to watch no more.
 
     ``tell`` is called at once then, where callbacks of the result wait for a turn of the loop.
     """

@@ -160,7 +160,7 @@ async def verify(arguments: argparse.Namespace) -> Report:
 
 
 async def _signer(gpg: GnuPG, uid: str) -> str:
-    """Give the fingerprint of the key that signs: the one that is named, or the only one."""
+    """Return the fingerprint of the key that signs: the one that is named, or the only one."""
     own = [key for key in await gpg.keys(uid, secret=True) if key.usable_for(Capability.SIGN)]
     if not own:
         raise KeyNotFound(

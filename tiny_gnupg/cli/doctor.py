@@ -23,7 +23,7 @@ ROOM = 50 * 2**20
 
 
 #: Seconds for the keyserver's answer; a cold Tor needs half a minute to find an onion service.
-PATIENCE = 90.0
+NETWORK_TIMEOUT = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def _agent(gpg: GnuPG) -> Finding:
 async def _network(arguments: argparse.Namespace) -> list[Finding]:
     """Ask the keyserver for its page: that needs Tor, and tells the two apart where it fails."""
     keyserver = Keyserver.of(arguments.keyserver or DEFAULT_KEYSERVER)
-    settings = NetworkSettings(tor_port=arguments.tor_port, total_timeout=PATIENCE, tries=2)
+    settings = NetworkSettings(tor_port=arguments.tor_port, total_timeout=NETWORK_TIMEOUT, tries=2)
     tor = Finding("Tor", f"SOCKS port {settings.proxy} works")
     try:
         async with Network(settings) as network:

@@ -25,7 +25,7 @@ from typing import Any
 from tiny_gnupg.errors import GnuPGError, printable
 
 #: Seconds that pass before progress is shown: what is quicker needs none.
-PATIENCE = 0.5
+FIRST_PROGRESS = 0.5
 
 
 #: The longest passphrase that is read from a file descriptor, in bytes.
@@ -101,7 +101,7 @@ def _from_person(*, new: bool) -> str:
 
 
 def progress(doing: str) -> Callable[[int, int], None] | None:
-    """Give what draws a bar of progress on standard error; None where that is no terminal."""
+    """Return what draws a bar of progress on standard error; None where that is no terminal."""
     if not sys.stderr.isatty():
         return None
     begun = time.monotonic()
@@ -110,7 +110,7 @@ def progress(doing: str) -> Callable[[int, int], None] | None:
     def draw(done: int, total: int) -> None:
         nonlocal shown
         took = time.monotonic() - begun
-        if took < PATIENCE or not total:
+        if took < FIRST_PROGRESS or not total:
             return
         if done < total:
             bar = "#" * (20 * done // total)
@@ -143,7 +143,7 @@ def show(report: Report, *, as_json: bool) -> None:
 
 
 def show_error(error: Exception, *, as_json: bool) -> None:
-    """Tell what went wrong: a sentence on standard error, or an object on standard output."""
+    """Return what went wrong: a sentence on standard error, or an object on standard output."""
     said = _sentence(error)
     if not as_json:
         print(f"tiny-gnupg: {printable(said)}", file=sys.stderr)
@@ -173,7 +173,7 @@ def _as_fact(data: str | bytes) -> dict[str, str]:
 
 
 def _plain(value: object) -> Any:
-    """Give a value as JSON can hold it; enums by their names, times as ISO 8601."""
+    """Return a value as JSON can hold it; enums by their names, times as ISO 8601."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Enum):

@@ -1,4 +1,4 @@
-"""``GnuPG``: the one public door."""
+"""``GnuPG``: the one public class, made of its parts."""
 
 from __future__ import annotations
 

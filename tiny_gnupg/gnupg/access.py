@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import check_uid
-from tiny_gnupg._gpg.key_names import Kind as TermKind
-from tiny_gnupg._gpg.key_names import classify
+from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched
 from tiny_gnupg._home.whole_files import comes_once, rewind
@@ -38,7 +37,7 @@ class Access(Identity):
         self.fingerprint = (await self._table.one(uid)).fingerprint
 
     async def unlock(self) -> str:
-        """Give the passphrase as gpg-agent expects it in this home.
+        """Return the passphrase as gpg-agent expects it in this home.
 
         It is the first input of a command made ``with_passphrase``. In a home with gpg's own
         protection it is the user's own text.
@@ -132,7 +131,7 @@ class Access(Identity):
         await self._with_key(commands.try_passphrase(fingerprint), judge)
 
     async def _take_over(self) -> bool:
-        """Take over keys that came in under this instance's passphrase; tell whether any did."""
+        """Take over keys that came in under this instance's passphrase; return whether any did."""
         if not self.passphrase or not await self._stretches():
             return False
         if not await asyncio.to_thread(any_untouched, self._engine.home.path):
@@ -146,7 +145,7 @@ class Access(Identity):
         return self._engine.home.protection.kind == "scrypt"
 
     async def _secret(self, passphrase: str | None = None) -> bytes:
-        """Give a passphrase, by default this instance's, as the agent of the home expects it."""
+        """Return a passphrase, by default this instance's, as the agent of the home expects it."""
         await self._engine.open()
         text = self.passphrase if passphrase is None else passphrase
         protection = self._engine.home.protection
@@ -164,7 +163,7 @@ class Access(Identity):
         return await asyncio.shield(asyncio.wrap_future(stretched))
 
     async def _own(self) -> str:
-        """Give the fingerprint of this instance's own key."""
+        """Return the fingerprint of this instance's own key."""
         if not self.fingerprint:
             if not self.email:
                 raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
@@ -178,11 +177,11 @@ class Access(Identity):
         return self.fingerprint
 
     async def _named(self, uid: str) -> str:
-        """Give the fingerprint that a uid names; a fingerprint costs no look-up."""
+        """Return the fingerprint that a uid names; a fingerprint costs no look-up."""
         if not check_uid(uid):
             return await self._own()
         kind, value = classify(uid)
-        if kind is TermKind.FINGERPRINT:
+        if kind is NameForm.FINGERPRINT:
             return value
         return (await self._table.one(uid)).fingerprint
 
@@ -190,7 +189,7 @@ class Access(Identity):
         return await self._table.one(uid or await self._own())
 
     async def _secret_key(self, uid: str) -> Key:
-        """Give the one key that a uid names, where its secret part is here."""
+        """Return the one key that a uid names, where its secret part is here."""
         key = await self._key(uid)
         if not key.secret and not any(subkey.secret for subkey in key.subkeys):
             raise KeyNotFound(f"no secret key for {uid or key.fingerprint}", value=key.fingerprint)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
 from tiny_gnupg._home.home import Home, default_homedir
-from tiny_gnupg._home.protection import KINDS, Kind
+from tiny_gnupg._home.protection import SCHEMES, Scheme
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._operations.engine import Engine
@@ -31,7 +31,7 @@ log = logging.getLogger("tiny_gnupg")
 class _Bounds(NamedTuple):
     """What an instance asks of each home that it uses."""
 
-    protection: Kind | None
+    protection: Scheme | None
     timeout: float | None
     limit: int | None
 
@@ -49,7 +49,7 @@ class Identity:
         homedir: str | os.PathLike[str] | None = None,
         executable: str | os.PathLike[str] | None = None,
         options: str | os.PathLike[str] | None = None,
-        protection: Kind | None = None,
+        protection: Scheme | None = None,
         tor_host: str = "127.0.0.1",
         tor_port: int = 9050,
         isolate: bool = True,
@@ -63,8 +63,8 @@ class Identity:
         self.passphrase = passphrase
         self.fingerprint = ""
         self.max_output = max_output
-        if protection is not None and protection not in KINDS:
-            raise ValueError(f"protection is one of {', '.join(KINDS)}, not {protection!r}")
+        if protection is not None and protection not in SCHEMES:
+            raise ValueError(f"protection is one of {', '.join(SCHEMES)}, not {protection!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
         self._bounds = _Bounds(protection, timeout, limit)
@@ -136,7 +136,7 @@ class Identity:
         self._table = KeyTable(self._engine)
 
     def format_homedir(self, path: str | os.PathLike[str]) -> str:
-        """Give a homedir as an absolute path, ``~`` resolved."""
+        """Return a homedir as an absolute path, ``~`` resolved."""
         return os.path.abspath(os.path.expanduser(os.fspath(path)))
 
     def set_home_permissions(self, home: str | os.PathLike[str]) -> None:
@@ -174,17 +174,17 @@ class Identity:
             manual: let gpg ask questions.
 
         Returns:
-            The argument list: the executable, the house's options, then yours.
+            The argument list: the executable, the library's own options, then yours.
         """
         asking = ["--passphrase-fd", "0", *commands.LOOPBACK] if with_passphrase else []
         return self._engine.base.command([*asking, *options], attended=manual)
 
     def shell_command(self, command: Sequence[str]) -> str:
-        """Give a command as one shlex-quoted line, to paste into a shell, log or show."""
+        """Return a command as one shlex-quoted line, to paste into a shell, log or show."""
         return shlex.join(command)
 
     def encode_inputs(self, *inputs: str) -> bytes:
-        """Give the inputs as UTF-8, each on a line of its own."""
+        """Return the inputs as UTF-8, each on a line of its own."""
         return ("\n".join(map(str, inputs)) + "\n").encode()
 
     async def read_output(self, command: Sequence[str], inputs: bytes | str = b"") -> str:

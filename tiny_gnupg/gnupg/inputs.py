@@ -10,7 +10,7 @@ from tiny_gnupg.errors import NotOpenPGP
 
 
 def _each(uid: str | Iterable[str]) -> list[str]:
-    """Give the recipients, each once."""
+    """Return the recipients, each once."""
     uids = [uid] if isinstance(uid, str) else list(dict.fromkeys(uid))
     if not uids:
         raise ValueError("there is no recipient")
@@ -22,7 +22,7 @@ _HEAD, _LONG = 2**20, 2**16
 
 
 async def _kind_of(data: str | bytes) -> MessageKind:
-    """Tell what some data is; where we cannot, gpg will say that it is none."""
+    """Return what some data is; where we cannot, gpg will say that it is none."""
     octets = _octets(data[:_HEAD]) if isinstance(data, str) else data
     try:
         if len(octets) < _LONG:

@@ -162,7 +162,7 @@ class Keys(Access):
         outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
 
     async def key_trust(self, uid: str = "") -> str:
-        """Give the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
+        """Return the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
 
         Raises:
             KeyNotFound: there is none.
@@ -292,7 +292,7 @@ class Keys(Access):
         return listed.found
 
     async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
-        """Give gpg's own listing, as it prints it.
+        """Return gpg's own listing, as it prints it.
 
         Args:
             uid: which; the empty text is all of them.
@@ -309,7 +309,7 @@ class Keys(Access):
         return format_list_keys(text, secret)
 
     async def key_fingerprint(self, uid: str = "") -> str:
-        """Give the fingerprint of the one key that ``uid`` names.
+        """Return the fingerprint of the one key that ``uid`` names.
 
         Raises:
             KeyNotFound: there is none.
@@ -318,7 +318,7 @@ class Keys(Access):
         return (await self._key(uid)).fingerprint
 
     async def key_email(self, uid: str = "") -> str:
-        """Give the address of the one key that ``uid`` names.
+        """Return the address of the one key that ``uid`` names.
 
         Raises:
             KeyNotFound: there is none.

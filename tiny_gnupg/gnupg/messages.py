@@ -9,13 +9,12 @@ from typing import Any, AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
-from tiny_gnupg._gpg.key_names import Kind as TermKind
-from tiny_gnupg._gpg.key_names import classify
+from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.packet_dump import describe, list_packet_lines
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import comes_once
 from tiny_gnupg._openpgp.kinds import MessageKind, issuer
-from tiny_gnupg._operations.keyring import encryption_key, is_bare, why_unusable
+from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key, why_unusable
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg.errors import (
     BadPassphrase,
@@ -152,7 +151,7 @@ class Messages(Access):
         return await once()
 
     async def _explain(self, error: GnuPGError, uids: Sequence[str]) -> bool:
-        """Look closer at recipients that gpg refused; tell whether it is worth another try.
+        """Look closer at recipients that gpg refused; return whether it is worth another try.
 
         gpg says the same of a key that is not there and of one that cannot be used, and a key
         without user ids has to be named in another way than it was.
@@ -165,10 +164,10 @@ class Messages(Access):
         return another_try
 
     async def _look_up(self, uids: Iterable[str]) -> bool:
-        """Look up the recipients that were not yet; tell whether one of those has no user ids."""
+        """Look up the recipients that were not yet; return whether one of those has no user ids."""
         unknown = [uid for uid in uids if uid and self._table.known(uid) is None]
         found = [key for uid in unknown for key in await self._table.find(uid)]
-        return any(map(is_bare, found))
+        return any(map(is_placeholder_key, found))
 
     @overload
     async def encrypt_symmetric(
@@ -314,7 +313,7 @@ class Messages(Access):
     async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
         # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
         key = await self._key(target)  # type: ignore[arg-type]
-        if is_bare(key):
+        if is_placeholder_key(key):
             raise UnusableKey(
                 f"{key.fingerprint} has no user id that could be certified",
                 hint="import it with its user ids first",
@@ -368,7 +367,7 @@ class Messages(Access):
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
 
     async def raw_packets(self, target: str | bytes) -> str:
-        """Give gpg's ``--list-packets`` text; no secret key is ever used for it.
+        """Return gpg's ``--list-packets`` text; no secret key is ever used for it.
 
         Raises:
             NotOpenPGP: the data is none.
@@ -379,15 +378,15 @@ class Messages(Access):
         return reply.stdout.decode(errors="replace")
 
     async def list_packets(self, target: str | bytes) -> list[list[str]]:
-        """Give gpg's ``--list-packets`` text as a list with one list of lines a packet."""
+        """Return gpg's ``--list-packets`` text as a list with one list of lines a packet."""
         return list_packet_lines(await self.raw_packets(target))
 
     async def packets(self, target: str | bytes) -> tuple[Packet, ...]:
-        """Give the packets of OpenPGP data: where they stand, and what gpg reads in them."""
+        """Return the packets of OpenPGP data: where they stand, and what gpg reads in them."""
         return describe(_octets(target), await self.raw_packets(target))
 
     async def packet_fingerprint(self, target: str | bytes) -> str:
-        """Give whose key some OpenPGP data belongs to.
+        """Return whose key some OpenPGP data belongs to.
 
         Args:
             target: a key, a signature, a signed or an encrypted message.
@@ -405,16 +404,16 @@ class Messages(Access):
         return found
 
     async def _recipient(self, uid: str) -> str:
-        """Give what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
+        """Return what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
         if not check_uid(uid):
             return await self._own()
         kind, value = classify(uid)
-        if kind is TermKind.FINGERPRINT:
+        if kind is NameForm.FINGERPRINT:
             key = self._table.known(uid)
         else:
             key = await self._table.usable(uid, Capability.ENCRYPT)
             value = key.fingerprint
-        if key is None or not is_bare(key):
+        if key is None or not is_placeholder_key(key):
             return value
         subkey = encryption_key(key)
         if not subkey:

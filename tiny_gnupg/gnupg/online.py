@@ -123,11 +123,11 @@ class Online(Messages, Transfer):
         return self._network.network_post(url, **options)
 
     async def get(self, url: str, **options: Any) -> str:
-        """Give the text of the answer to a GET request; see ``network_get``."""
+        """Return the text of the answer to a GET request; see ``network_get``."""
         return await self._network.get(url, **options)
 
     async def post(self, url: str, **options: Any) -> str:
-        """Give the text of the answer to a POST request; see ``network_get``."""
+        """Return the text of the answer to a POST request; see ``network_get``."""
         return await self._network.post(url, **options)
 
     async def search(self, query: str) -> str:
@@ -147,7 +147,7 @@ class Online(Messages, Transfer):
         return await keyserver.search(self._network, self._keyserver, query)
 
     async def raw_search(self, query: str) -> str:
-        """Give the keyserver's whole answer to a look-up, whatever it is."""
+        """Return the keyserver's whole answer to a look-up, whatever it is."""
         return await keyserver.raw_search(self._network, self._keyserver, query)
 
     async def network_import(self, uid: str) -> ImportResult:

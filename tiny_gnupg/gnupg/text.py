@@ -40,7 +40,7 @@ async def as_text(data: bytes) -> str:
 
 
 async def like(message: AnyStr, data: bytes) -> AnyStr:
-    """Give data in the type that a message has.
+    """Return data in the type that a message has.
 
     Raises:
         NotText: the message is text, and the data is not UTF-8.

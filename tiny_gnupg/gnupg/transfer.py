@@ -14,9 +14,9 @@ import aiofiles
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.arguments import checked_secret
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
-from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_stand_ins
+from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
-from tiny_gnupg._operations.keyring import is_bare, keys_of, list_keys
+from tiny_gnupg._operations.keyring import is_placeholder_key, keys_of, list_keys
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.gnupg.access import Access
@@ -47,31 +47,33 @@ class Transfer(Access):
                 self._engine, _octets(key), await self._secret(), self.passphrase.encode()
             )
             self._table.forget()
-            await self._drop_stand_ins(result.fingerprints if result.updated else ())
+            await self._drop_placeholders(result.fingerprints if result.updated else ())
             return result
         return await self._import(key)
 
     async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
         """Import public keys, those without user ids among them."""
         replies = [await self._write(commands.import_keys(found=found), stdin=key)]
-        bare = await asyncio.to_thread(imports.left_out, replies[0], _octets(key))
-        if bare:
-            options = commands.import_keys(found=found, bare=True)
-            replies.append(await self._write(options, stdin=bare))
+        placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], _octets(key))
+        if placeholder_keys:
+            options = commands.import_keys(found=found, placeholders=True)
+            replies.append(await self._write(options, stdin=placeholder_keys))
         result = imports.imported(*replies)
-        await self._drop_stand_ins([key for one in replies for key in imports.gained_user_ids(one)])
+        await self._drop_placeholders(
+            [key for one in replies for key in imports.gained_user_ids(one)]
+        )
         return result
 
-    async def _drop_stand_ins(self, fingerprints: Sequence[str]) -> None:
-        """Drop the stand-in user id of each of these keys that has a real one."""
+    async def _drop_placeholders(self, fingerprints: Sequence[str]) -> None:
+        """Drop the placeholder user id of each of these keys that has a real one."""
         if not fingerprints:
             return
         keys = await list_keys(self._engine, fingerprints)
-        for key in (one for one in keys if not is_bare(one)):
+        for key in (one for one in keys if not is_placeholder_key(one)):
             for user_id in (one for one in key.user_ids if one.placeholder):
                 options = commands.drop_user_id(key.fingerprint, user_id.hash)
                 reply = await self._write(options, answer=_yes, attended=True)
-                outcome.require_success(reply, "drop the stand-in of", key.fingerprint)
+                outcome.require_success(reply, "drop the placeholder of", key.fingerprint)
 
     async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
         """Import keys from a file.
@@ -144,11 +146,11 @@ class Transfer(Access):
         return target
 
     async def scan(self, key: str | bytes) -> tuple[Key, ...]:
-        """Give the keys in a key block, without importing it.
+        """Return the keys in a key block, without importing it.
 
         What is not signed as it must be (a subkey, a user id) is not shown. A key that has no user
-        id is shown with the stand-in that it would get; one whose user ids are all forged has none,
-        and is invalid.
+        id is shown with the placeholder that it would get; one whose user ids are all forged has
+        none, and is invalid.
 
         Raises:
             NotOpenPGP: there is no key in it.
@@ -165,10 +167,12 @@ class Transfer(Access):
             raise NotOpenPGP("there is no key in this", **reply.details())
         if all(one.user_ids for one in found):
             return found
-        bare = await asyncio.to_thread(with_stand_ins, _octets(key))
-        if not bare:
+        placeholder_keys = await asyncio.to_thread(with_placeholders, _octets(key))
+        if not placeholder_keys:
             return found
-        reply = await self._engine.run(commands.show_keys(bare=True), stdin=bare)
+        reply = await self._engine.run(
+            commands.show_keys(placeholders=True), stdin=placeholder_keys
+        )
         shown = {one.fingerprint: one for one in await keys_of(reply)}
         return tuple(shown.get(one.fingerprint, one) for one in found)
 
@@ -215,15 +219,15 @@ class Transfer(Access):
             )
         finally:
             self._table.forget()
-        await self._drop_stand_ins(result.fingerprints if result.updated else ())
+        await self._drop_placeholders(result.fingerprints if result.updated else ())
         return result
 
     async def _import_found(self, *found: FoundKey) -> ImportResult:
         """Import what a server sent, where gpg too holds each key to be what was looked up."""
         for one in found:
-            bare = not one.user_ids
-            block = insert_placeholder(one.data) if bare else one.data
-            reply = await self._engine.run(commands.show_keys(bare=bare), stdin=block)
+            nameless = not one.user_ids
+            block = insert_placeholder(one.data) if nameless else one.data
+            reply = await self._engine.run(commands.show_keys(placeholders=nameless), stdin=block)
             one.confirm(await keys_of(reply))
         return await self._import(b"".join(one.data for one in found), found=True)
 

@@ -62,7 +62,7 @@ class Window:
         self.end = end or datetime.now(UTC)
 
     def holds(self, when: datetime) -> bool:
-        """Tell whether a time is one of them."""
+        """Return whether a time is one of them."""
         return (self.start is None or self.start <= when) and when <= self.end
 
 
@@ -84,7 +84,7 @@ def checked(work: Callable[[], T]) -> T:
 
 @asynccontextmanager
 async def _home(*passwords: str) -> AsyncIterator[list[GnuPG]]:
-    """Give a throw-away home: an instance without a passphrase, and one for each password."""
+    """Return a throw-away home: an instance without a passphrase, and one for each password."""
     path = Path(tempfile.mkdtemp(prefix="tgsop"))
     try:
         async with AsyncExitStack() as stack:
@@ -99,7 +99,7 @@ async def _home(*passwords: str) -> AsyncIterator[list[GnuPG]]:
 
 
 async def _import(gpg: GnuPG, blocks: Iterable[bytes]) -> list[str]:
-    """Import keys or certificates; give their fingerprints."""
+    """Import keys or certificates; return their fingerprints."""
     results = [await gpg.text_import(block) for block in blocks]
     return [fingerprint for result in results for fingerprint in result.fingerprints]
 
@@ -122,7 +122,7 @@ def require_text(data: bytes) -> None:
 
 
 def label_of(data: bytes) -> str:
-    """Give the armor's label for binary data."""
+    """Return the armor's label for binary data."""
     return _LABEL_OF_TAG.get(frame(data)[0].tag, "MESSAGE")
 
 
@@ -151,7 +151,7 @@ def _parts(user_id: str) -> tuple[str, str]:
 
 
 async def extract(key: bytes, armor: bool) -> bytes:
-    """Give the certificates of secret keys."""
+    """Return the certificates of secret keys."""
     async with _home() as (gpg,):
         certificates = [
             dearmor((await gpg.text_export(fingerprint)).encode())
@@ -188,7 +188,7 @@ def micalg_of(signature: bytes) -> str:
 async def verify(
     data: bytes, signatures: bytes, signers: Blocks, window: Window
 ) -> list[sop.SOPSigResult]:
-    """Give the acceptable signatures among detached ones."""
+    """Return the acceptable signatures among detached ones."""
     octets = dearmor(signatures)
     results: list[sop.SOPSigResult] = []
     async with _home() as (gpg,):
@@ -207,7 +207,7 @@ async def verify(
 async def inline_verify(
     data: bytes, signers: Blocks, window: Window
 ) -> tuple[bytes, list[sop.SOPSigResult]]:
-    """Give what a signed message says, and its acceptable signatures."""
+    """Return what a signed message says, and its acceptable signatures."""
     async with _home() as (gpg,):
         accepted = await _import(gpg, signers.values())
         found = await gpg.decrypt_verify(data)

@@ -69,7 +69,7 @@ class TinySop(sop.StatelessOpenPGP):
         return calls.run(calls.generate(uids, password, armor))
 
     def extract_cert(self, key: bytes, armor: bool = True, **kwargs: Any) -> bytes:
-        """Give the certificates of secret keys."""
+        """Return the certificates of secret keys."""
         self.raise_on_unknown_options(**kwargs)
         return calls.run(calls.extract(key, armor))
 
