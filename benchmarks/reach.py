@@ -279,7 +279,34 @@ async def concurrency_rows(scene: Scene, count: int) -> list[Row]:
             unit="ms",
             note=f"{idle.longest * 1000:.1f} ms in an idle second before",
         ),
+        *[await large_row(scene, kind) for kind in ("bytes", "text")],
     ]
+
+
+async def large_row(scene: Scene, kind: str) -> Row:
+    """Watch the event loop while 64 MiB go there and back beside small calls and a new key."""
+    gpg, small = scene.ours, scene.messages[scene.ours]
+    line = "a line of ünïcode, 𝄞 \r\n"
+    text = line * (2**26 // len(line.encode()))
+    message: Any = os.urandom(2**20) * 64 if kind == "bytes" else text
+    newcomer = GnuPG("New", "new@example.org", "a new one", homedir=gpg.home)
+    async with newcomer, Pauses() as pauses:
+        sealed, *_ = await asyncio.gather(
+            asyncio.ensure_future(gpg.encrypt(message, gpg.fingerprint, sign=False)),
+            asyncio.ensure_future(newcomer.gen_key()),
+            *(asyncio.ensure_future(gpg.decrypt(small["encrypted"])) for _ in range(20)),
+        )
+        found = await gpg.decrypt(sealed)
+    await newcomer.delete()
+    assert found == message
+    note = "best of one; a key is made and 20 small messages are read beside it"
+    return Row(
+        f"the loop's longest pause, 64 MiB of {kind} there and back",
+        pauses.longest * 1000,
+        20,
+        unit="ms",
+        note=note,
+    )
 
 
 async def many_rows(scene: Scene, count: int, rounds: int) -> list[Row]:

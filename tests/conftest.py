@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import functools
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -29,19 +27,15 @@ _FIGURE = "figure"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests that look at the clock, and let children be interrupted."""
-    config.addinivalue_line("markers", "timed: holds times to a bound; runs first, and alone")
+    """Let children be interrupted."""
     # A shell gives its background jobs a SIGINT that is ignored, and they hand that on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what is timed first: a process that has run 2,000 tests is not one that a user has.
-
-    Next is what takes longest in one piece, so that no process is left alone with it at the end.
-    """
-    items.sort(key=lambda item: (not _is_timed(item), not item.path.is_relative_to(_HERE / "tor")))
+    """Put first what takes longest in one piece: no process is left alone with it at the end."""
+    items.sort(key=lambda item: not item.path.is_relative_to(_HERE / "tor"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,22 +51,6 @@ class _ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
         return "tests/tor" if file.startswith("tests/tor/") else file
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Let what is timed run while no other process of the run has a test under way."""
-    turn = os.open(_HERE, os.O_RDONLY)
-    try:
-        fcntl.flock(turn, fcntl.LOCK_EX if _is_timed(item) else fcntl.LOCK_SH)
-        return (yield)
-    finally:
-        fcntl.flock(turn, fcntl.LOCK_UN)  # a child that was forked meanwhile may hold it open
-        os.close(turn)
-
-
-def _is_timed(item: pytest.Item) -> bool:
-    return item.get_closest_marker("timed") is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

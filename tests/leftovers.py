@@ -23,7 +23,7 @@ from tiny_gnupg._home.home import Home
 LINKS = Path("/tmp", f"tiny_gnupg-{os.getuid()}")
 SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
 #: Seconds in which a process that was told to end may still be seen.
-PATIENCE = 3.0
+PATIENCE = 30.0
 
 
 @contextlib.contextmanager

@@ -6,17 +6,14 @@ import asyncio
 import base64
 import os
 import re
-import statistics
 import threading
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.instances import MakeGnuPG, alice_at, bob_at
+from tests.instances import MakeGnuPG, alice_at
 from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, HomeUnusable
 from tiny_gnupg._home.protection import LOW_COUNT, Protection
 
@@ -120,38 +117,3 @@ async def test_scrypt_is_computed_once_for_a_crowd(
     await asyncio.gather(*(gpg.unlock() for _ in range(50)))
     assert len(computed) == 1
     assert computed[0] is not threading.main_thread()
-
-
-@pytest.mark.timed
-async def test_a_passphrase_costs_a_tenth_of_gpgs_own_protection(
-    home: Path, other_home: Path, make_gnupg: MakeGnuPG, figures: Callable[[str], None]
-) -> None:
-    # The real thing on both sides: a new home of each kind, with all its defaults.
-    stretched = make_gnupg(alice_at, home)
-    calibrated = make_gnupg(bob_at, other_home, protection="gnupg")
-    await stretched.gen_key()
-    await calibrated.gen_key()
-    assert counts_of(home) == {LOW_COUNT}
-    assert all(count > 10 * LOW_COUNT for count in counts_of(other_home))
-
-    async def took(work: Awaitable[object]) -> float:
-        began = time.perf_counter()
-        await work
-        return time.perf_counter() - began
-
-    for name, act in {
-        "sign": lambda gpg, _: gpg.sign("x"),
-        "decrypt": lambda gpg, message: gpg.decrypt(message),
-    }.items():
-        times: dict[GnuPG, list[float]] = {stretched: [], calibrated: []}
-        messages = {gpg: await gpg.encrypt("x", sign=False) for gpg in times}
-        for _ in range(RUNS):
-            for gpg, taken in times.items():
-                taken.append(await took(act(gpg, messages[gpg])))
-        ours, theirs = (statistics.median(taken) for taken in times.values())
-        figures(
-            f"{name} with a passphrase: {ours * 1000:.1f} ms here, {theirs * 1000:.1f} ms with "
-            f"gpg's calibrated protection: {theirs / ours:.1f} times faster "
-            f"(interleaved, median of {RUNS})"
-        )
-        assert ours < theirs / 10, name

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,10 +157,9 @@ async def test_an_exit_code_is_told_and_not_judged() -> None:
 
 
 async def test_a_timeout_ends_even_who_does_not_listen() -> None:
-    began = time.monotonic()
     with pytest.raises(GnuPGTimeout, match=r"0\.1 s"):
         await run_program([SH, "-c", "trap '' TERM; while :; do sleep 0.05; done"], timeout=0.1)
-    assert time.monotonic() - began < 5
+    assert children() == set()
 
 
 async def test_a_cancellation_ends_the_child_first() -> None:
@@ -184,17 +182,16 @@ async def test_a_flood_is_stopped_at_its_bound() -> None:
 
 
 async def test_a_flood_on_the_other_pipes_is_stopped_too() -> None:
-    began = time.monotonic()
     with pytest.raises(OutputTooLarge):
         await run_program([SH, "-c", "exec cat /dev/zero >&2"], max_output=1000, timeout=20)
-    assert time.monotonic() - began < 20
+    assert children() == set()
 
 
 async def test_a_descendant_that_keeps_the_pipe_does_not_keep_us() -> None:
-    began = time.monotonic()
-    done = await run_program([SH, "-c", "sleep 6 & echo started"])
-    assert (done.stdout, done.returncode) == (b"started\n", 0)
-    assert time.monotonic() - began < 1
+    done = await run_program([SH, "-c", "sleep 1000 & echo started $!"])
+    started, descendant = done.stdout.split()
+    assert (started, done.returncode) == (b"started", 0)
+    os.kill(int(descendant), signal.SIGKILL)  # it is there still: nobody waited for it
 
 
 async def test_output_is_heard_as_it_comes() -> None:

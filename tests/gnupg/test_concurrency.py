@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,130 +16,6 @@ from tests.proc import children
 from tiny_gnupg import GnuPG, GnuPGTimeout
 
 CHECKOUT = Path(__file__).parents[2]
-#: The longest pause of the event loop that is allowed (seconds).
-PAUSE = 0.020
-
-
-class Ticker:
-    """Tells how long the event loop was not free, in all (``wall``), and by our doing (``own``).
-
-    Whether other processes have the processor is not our doing. So what does not count as ours is
-    the time that the scheduler let this thread wait though it was ready, and, while a program was
-    started, the time that its start waited. What we computed or waited for ourselves counts.
-    """
-
-    def __init__(self) -> None:
-        self.wall: list[float] = []
-        self.own: list[float] = []
-        self.starting = 0.0
-
-    async def watch(self, work: Coroutine[Any, Any, Any]) -> float:
-        """Run ``work``, and give the longest pause meanwhile that was our doing (seconds)."""
-        # Coverage's tracing takes CPython's way to let a string grow in its place.
-        tracing = sys.gettrace()
-        sys.settrace(None)
-        ticking = asyncio.ensure_future(self._tick())
-        await asyncio.sleep(0)
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(subprocess, "Popen", self._timed(subprocess.Popen))
-                await work
-            await asyncio.sleep(0.005)
-        finally:
-            ticking.cancel()
-            sys.settrace(tracing)
-        assert len(self.own) > 5, "the ticker did not run beside the work"
-        return max(self.own)
-
-    async def _tick(self) -> None:
-        while True:
-            began, others = time.perf_counter(), waited_for_processor() + self.starting
-            await asyncio.sleep(0.001)
-            late = time.perf_counter() - began - 0.001
-            self.wall.append(late)
-            self.own.append(late - (waited_for_processor() + self.starting - others))
-
-    def _timed(self, popen: Any) -> Any:
-        def start(*arguments: Any, **options: Any) -> Any:
-            began, others = time.perf_counter(), time.thread_time() + waited_for_processor()
-            try:
-                return popen(*arguments, **options)
-            finally:
-                ours = time.thread_time() + waited_for_processor() - others
-                self.starting += max(0.0, time.perf_counter() - began - ours)
-
-        return start
-
-
-def waited_for_processor() -> float:
-    """Return the seconds that this thread was ready to run and did not (proc(5), schedstat)."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except FileNotFoundError:  # a kernel without these figures
-        return 0.0
-
-
-@pytest.mark.timed
-async def test_the_ticker_sees_what_blocks() -> None:
-    async def compute() -> None:
-        await asyncio.sleep(0.05)
-        end = time.thread_time() + 0.04
-        while time.thread_time() < end:
-            pass
-
-    async def wait() -> None:
-        await asyncio.sleep(0.05)
-        time.sleep(0.04)
-
-    assert await Ticker().watch(compute()) > PAUSE
-    assert await Ticker().watch(wait()) > PAUSE
-    assert min([await Ticker().watch(asyncio.sleep(0.05)) for _ in range(3)]) < PAUSE
-
-
-@pytest.mark.timed
-@pytest.mark.parametrize("kind", ["bytes", "text"])
-async def test_the_loop_is_free_while_a_great_deal_is_done(
-    alice: GnuPG, bob: GnuPG, kind: str, figures: Callable[[str], None]
-) -> None:
-    line = "a line of ünïcode, 𝄞 \r\n"
-    text = line * (64 * 2**20 // len(line.encode()))
-    message = os.urandom(2**20) * 64 if kind == "bytes" else text
-    signed = await alice.sign("small")
-    sealed = await alice.encrypt("small")
-    large: list[bytes | str] = []
-
-    async def everything() -> None:
-        newcomer = GnuPG("New", "new@example.org", "a new one", homedir=alice.home)
-        async with newcomer:
-            large[:], *_ = await asyncio.gather(
-                asyncio.gather(alice.encrypt(message, BOB, compress=False)),
-                newcomer.gen_key(),
-                *(alice.encrypt("small", BOB) for _ in range(20)),
-                *(bob.verify(signed) for _ in range(15)),
-                *(alice.decrypt(sealed) for _ in range(10)),
-                *(alice.list_keys() for _ in range(5)),
-            )
-            await newcomer.delete()
-        large[:] = [await bob.decrypt(large[0])]
-
-    gc.collect()
-    gc.freeze()  # what other tests left in memory is none of this one's doing
-    best, wall = 1.0, 1.0
-    for _ in range(6):  # the best of some: a busy machine adds pauses that are not ours
-        large.clear()  # to give back so much memory takes some milliseconds
-        ticker = Ticker()
-        best = min(best, await ticker.watch(everything()))
-        wall = min(wall, max(ticker.wall))
-        if best < PAUSE:
-            break
-    gc.unfreeze()
-    figures(
-        f"longest pause of the event loop, while 64 MiB of {kind} are encrypted and decrypted, "
-        f"a key is made and 50 small calls run: {best * 1000:.1f} ms "
-        f"({wall * 1000:.1f} ms with what other processes took)"
-    )
-    # Not in the measured part: to compare so much takes longer than a pause may be.
-    assert (large[0] == message, best < PAUSE) == (True, True)
 
 
 async def test_a_hundred_at_once_on_one_instance(alice: GnuPG) -> None:
