@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny_gnupg
 from tiny_gnupg._process import find_gpg
 from tiny_gnupg._process.find_gpg import (
     Version,
@@ -26,7 +27,7 @@ from tiny_gnupg._process.find_gpg import (
 )
 from tiny_gnupg.errors import BinaryNotFound
 
-PACKAGE = Path(find_gpg.__file__).parent
+PACKAGE = Path(tiny_gnupg.__file__).parent
 ELF_MACHINE = slice(18, 20)
 ANOTHER_MACHINE = b"\xf7\x00"  # eBPF: a machine that no gpg is built for
 

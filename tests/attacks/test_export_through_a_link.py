@@ -50,7 +50,9 @@ async def test_a_link_that_comes_in_between(
     victim.write_text("untouched")
     link = tmp_path / f"{alice.fingerprint}.asc"
     monkeypatch.setattr("tiny_gnupg._home.whole_files.refuse", lambda *_, **__: None)
-    monkeypatch.setattr("tiny_gnupg.gnupg.refuse", lambda *_, **__: link.symlink_to(victim))
+    monkeypatch.setattr(
+        "tiny_gnupg.gnupg.transfer.refuse", lambda *_, **__: link.symlink_to(victim)
+    )
     await alice.file_export(tmp_path)
     assert victim.read_text() == "untouched"
     assert not link.is_symlink()

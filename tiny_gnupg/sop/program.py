@@ -24,14 +24,6 @@ from tiny_gnupg.sop import calls
 from tiny_gnupg.sop.calls import Blocks
 from tiny_gnupg.version import __version__
 
-try:
-    import sop
-except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        "tiny-gnupg-sop needs its framework: pip install 'tiny_gnupg[sop]'", name="sop"
-    ) from None
-
-
 _LABELS = {
     sop.SOPArmorLabel.sig: "SIGNATURE",
     sop.SOPArmorLabel.cert: "PUBLIC KEY BLOCK",
