@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_gnupg.errors
+from tests.replies import reply
 from tiny_gnupg.errors import (
     AmbiguousKey,
     BadPassphrase,
@@ -94,6 +95,16 @@ def test_every_error_tells_what_happened_and_survives_the_way_home(kind: type[Gn
         )
     with pytest.raises(kind, match="it broke"):
         raise error
+
+
+@pytest.mark.parametrize("kind", every_error())
+def test_an_error_keeps_what_a_reply_told_but_not_its_output(kind: type[GnuPGError]) -> None:
+    answer = reply("NODATA 1", "FAILURE gpg 2", code=2, out=b"a plaintext")
+    error = kind("it broke", reply=answer)
+    assert error.status == ("NODATA 1", "FAILURE gpg 2")
+    assert (error.returncode, error.command) == (2, "gpg")
+    assert error.stderr == "gpg: what it tells people"
+    assert b"a plaintext" not in pickle.dumps(error)
 
 
 @pytest.mark.parametrize("kind", every_error())

@@ -35,7 +35,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 #: What may be no printable character.
 _UNSURE = re.compile(r"[^\n -~]")
@@ -75,12 +75,33 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
+class Answer(Protocol):
+    """What an error keeps of a gpg's answer."""
+
+    @property
+    def lines(self) -> Iterable[str]:
+        """Its status lines, without their prefix."""
+
+    @property
+    def returncode(self) -> int:
+        """Its exit code."""
+
+    @property
+    def stderr(self) -> str:
+        """What it told people."""
+
+    @property
+    def command(self) -> str:
+        """The command, shlex-quoted."""
+
+
 class GnuPGError(Exception):
     """The root of all errors of this library.
 
     Args:
         message: what happened, in one sentence for people.
         hint: what to do about it; the class has one of its own where it is always the same.
+        reply: the gpg's answer from which the four below are taken.
         status: gpg's status lines, without their prefix.
         returncode: gpg's exit code, or None where no gpg ran.
         stderr: what gpg told people, control characters escaped.
@@ -94,11 +115,15 @@ class GnuPGError(Exception):
         message: str = "",
         *,
         hint: str = "",
+        reply: Answer | None = None,
         status: Iterable[str] = (),
         returncode: int | None = None,
         stderr: str = "",
         command: str = "",
     ) -> None:
+        if reply is not None:
+            status, returncode = reply.lines, reply.returncode
+            stderr, command = reply.stderr, reply.command
         self.message = one_line(message) or type(self).__name__
         self.hint = one_line(hint) or self.default_hint
         self.status: tuple[str, ...] = tuple(status)

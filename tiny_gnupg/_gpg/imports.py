@@ -45,7 +45,7 @@ def imported(*replies: Reply) -> ImportResult:
             if system is not None:
                 raise system
     if not accepted:
-        raise ImportFailed(_why_nothing(replies[-1], counts), **replies[-1].details())
+        raise ImportFailed(_why_nothing(replies[-1], counts), reply=replies[-1])
     flags = accepted.values()
     return ImportResult(
         fingerprints=tuple(accepted),

@@ -93,7 +93,7 @@ def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
         return CommandFailed(
             f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
             hint="was it killed, or stopped by a limit of the system (ulimit -a)?",
-            **reply.details(),
+            reply=reply,
         )
     reasons = [SYSTEM_CODES[ErrorCode(code)] for code in reply.codes() & set(SYSTEM_CODES)]
     reason = next(iter(reasons), reply.obstacle)
@@ -101,20 +101,20 @@ def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
         return HomeUnusable(
             f"cannot {doing}: {reason}",
             hint="make room, or make the homedir writable; nothing was changed",
-            **reply.details(),
+            reply=reply,
         )
     if ErrorCode.NO_AGENT in reply.codes():
         return HomeUnusable(
             f"cannot {doing}: gpg-agent does not start",
             hint="is gpg-agent installed, and the homedir writable?",
-            **reply.details(),
+            reply=reply,
         )
     return None
 
 
 def _passphrase_failure(reply: Reply, doing: str) -> GnuPGError | None:
     if reply.codes() & PASSPHRASE_CODES or reply.has("BAD_PASSPHRASE", "MISSING_PASSPHRASE"):
-        return BadPassphrase(f"cannot {doing}: the passphrase does not fit", **reply.details())
+        return BadPassphrase(f"cannot {doing}: the passphrase does not fit", reply=reply)
     return None
 
 
@@ -124,12 +124,12 @@ def _key_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
         named = unescape_percent(who) or value
         if reason in UNUSABLE_REASONS:
             why = UNUSABLE_REASONS[reason]
-            return UnusableKey(f"cannot {doing} with {named}: {why}", **reply.details())
+            return UnusableKey(f"cannot {doing} with {named}: {why}", reply=reply)
         if reason in MISSING_REASONS:
             return _missing(reply, status.keyword == "INV_SGNR", doing, named)
     codes = reply.codes()
     if codes & {ErrorCode.UNUSABLE_PUBKEY, ErrorCode.UNUSABLE_SECKEY, ErrorCode.WRONG_KEY_USAGE}:
-        return UnusableKey(f"cannot {doing}: the key cannot be used for it", **reply.details())
+        return UnusableKey(f"cannot {doing}: the key cannot be used for it", reply=reply)
     if codes & {ErrorCode.NO_SECKEY}:
         return _missing(reply, True, doing, value)
     if codes & {ErrorCode.NO_PUBKEY, ErrorCode.NOT_FOUND} or reply.has("DELETE_PROBLEM"):
@@ -140,19 +140,19 @@ def _key_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
 def _missing(reply: Reply, secret: bool, doing: str, value: str) -> GnuPGError:
     what = "secret key" if secret else "key"
     message = f"cannot {doing}: there is no usable {what} {value}".rstrip()
-    return KeyNotFound(message, value=value, **reply.details())
+    return KeyNotFound(message, value=value, reply=reply)
 
 
 def _data_failure(reply: Reply, doing: str) -> GnuPGError | None:
     if reply.has("NODATA", "BADARMOR"):
-        return NotOpenPGP(f"cannot {doing}: this is no OpenPGP data", **reply.details())
+        return NotOpenPGP(f"cannot {doing}: this is no OpenPGP data", reply=reply)
     return None
 
 
 def _unexplained(reply: Reply, doing: str) -> GnuPGError:
     said = reply.last_words()
     message = f"gpg cannot {doing}: {said}" if said else f"gpg cannot {doing}"
-    return CommandFailed(message, **reply.details())
+    return CommandFailed(message, reply=reply)
 
 
 def unreadable(reply: Reply, doing: str) -> GnuPGError:
@@ -160,7 +160,7 @@ def unreadable(reply: Reply, doing: str) -> GnuPGError:
     error = failure(reply, doing)
     if type(error) is CommandFailed:
         message = f"cannot {doing}: this is no OpenPGP data that this gpg can read"
-        return NotOpenPGP(message, **reply.details())
+        return NotOpenPGP(message, reply=reply)
     return error
 
 
@@ -204,7 +204,7 @@ def require_within(reply: Reply, written: int, max_output: int | None) -> None:
         OutputTooLarge: gpg stopped at it, which it does before the block that would pass it.
     """
     if max_output is not None and reply.returncode and written > max_output - _BLOCK:
-        raise OutputTooLarge(f"more than {max_output} bytes of output", **reply.details())
+        raise OutputTooLarge(f"more than {max_output} bytes of output", reply=reply)
 
 
 def created_key(reply: Reply, doing: str) -> str:

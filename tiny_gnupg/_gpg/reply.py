@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tiny_gnupg._gpg.status import Status, describe, gpg_error_code
 
@@ -12,6 +11,9 @@ from tiny_gnupg._gpg.status import Status, describe, gpg_error_code
 @dataclass(frozen=True, slots=True)
 class Reply:
     """All that one gpg answered.
+
+    An error that it is passed to (``reply=``) keeps what it told, and not its output: that may be
+    a plaintext which nobody found good, or half a secret key.
 
     ``obstacle`` is what keeps the home from being written, in the system's words, where a gpg
     failed and something does: gpg has no status line for that in most of its commands.
@@ -49,14 +51,7 @@ class Reply:
         last = next((line for line in reversed(self.stderr.splitlines()) if line), "")
         return last.removeprefix("gpg: ")
 
-    def details(self) -> dict[str, Any]:
-        """Return what every error from this reply carries.
-
-        Not its output: that may be a plaintext which nobody found good, or half a secret key.
-        """
-        return {
-            "status": [status.line for status in self.status],
-            "returncode": self.returncode,
-            "stderr": self.stderr,
-            "command": self.command,
-        }
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The status lines as gpg wrote them, without their prefix."""
+        return tuple(status.line for status in self.status)

@@ -180,17 +180,16 @@ def signature_error(reply: Reply, found: tuple[Signature, ...]) -> GnuPGError | 
     Returns:
         The error of the worst one, or None where all are good.
     """
-    details = reply.details()
     for state, error, message in _WORST:
         who = next((one for one in found if one.status is state), None)
         if who is not None:
             named = f"{message}: {who.fingerprint or who.key_id}"
-            return error(named, signatures=found, **details)
+            return error(named, signatures=found, reply=reply)
     missing = next((one for one in found if one.status is SignatureStatus.NO_PUBKEY), None)
     if missing is not None:
         value = missing.fingerprint or missing.key_id
         return KeyNotFound(
-            f"the key that made a signature is not here: {value}", value=value, **details
+            f"the key that made a signature is not here: {value}", value=value, reply=reply
         )
     return None
 
@@ -219,7 +218,7 @@ def verification(reply: Reply, data: bytes | None = None) -> Verification:
         raise _not_signed(reply)
     if reply.returncode != 0 or reply.has(*FATAL) or _several_plaintexts(reply):
         raise BadSignature(
-            "there is more than what the signature covers", signatures=found, **reply.details()
+            "there is more than what the signature covers", signatures=found, reply=reply
         )
     return Verification(reply.stdout if data is None else data, found)
 
@@ -234,10 +233,10 @@ def _not_signed(reply: Reply) -> GnuPGError:
     if reply.returncode < 0:
         return failure(reply, "verify")
     if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT"):
-        return NotOpenPGP("this is no OpenPGP data", **reply.details())
+        return NotOpenPGP("this is no OpenPGP data", reply=reply)
     if reply.returncode == 0 or reply.has("UNEXPECTED", "PLAINTEXT", "BEGIN_DECRYPTION"):
-        return NotSigned("there is no signature", **reply.details())
-    return NotOpenPGP("there is no signature that gpg can read", **reply.details())
+        return NotSigned("there is no signature", reply=reply)
+    return NotOpenPGP("there is no signature that gpg can read", reply=reply)
 
 
 def _several_plaintexts(reply: Reply) -> bool:
@@ -304,7 +303,6 @@ def _errors_harmless(reply: Reply) -> bool:
 
 
 def _decryption_error(reply: Reply, encrypted: bool) -> GnuPGError:
-    details = reply.details()
     opened = reply.has("DECRYPTION_OKAY")
     if reply.returncode < 0:
         return failure(reply, "decrypt")
@@ -312,17 +310,17 @@ def _decryption_error(reply: Reply, encrypted: bool) -> GnuPGError:
         return _not_signed(reply)
     if not encrypted:
         found = read_signatures(reply.status)
-        return BadSignature("the signed message is damaged", signatures=found, **details)
+        return BadSignature("the signed message is damaged", signatures=found, reply=reply)
     if not opened and reply.codes() & PASSPHRASE_CODES:
-        return BadPassphrase("the passphrase does not open the message", **details)
+        return BadPassphrase("the passphrase does not open the message", reply=reply)
     if not opened and reply.has("NO_SECKEY") and not reply.has("DECRYPTION_INFO"):
         wanted = ", ".join(status.rest for status in reply.find("NO_SECKEY"))
-        return NoSecretKey(f"none of the message's keys is here: {wanted}", **details)
+        return NoSecretKey(f"none of the message's keys is here: {wanted}", reply=reply)
     system = system_failure(reply, "decrypt")
     if system is not None:
         return system
     return DecryptionFailed(
         "the message is damaged, has no integrity protection, or the passphrase is wrong; "
         "nothing of it was given out",
-        **details,
+        reply=reply,
     )

@@ -48,7 +48,7 @@ class Access(Identity):
         if not secret:
             reply = await self._engine.run(commands.export([fingerprint]))
             if not reply.stdout:
-                raise KeyNotFound(value=fingerprint, **reply.details())
+                raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
         inner, outer = await self._secret(), self.passphrase.encode()
         if inner != outer:

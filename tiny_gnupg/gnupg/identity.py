@@ -210,7 +210,7 @@ class Identity:
                 command, slot=base.slot if ours else None, stdin=inputs, max_output=self.max_output
             )
         if reply.returncode != 0:
-            raise CommandFailed("the command failed", output=reply.stdout, **reply.details())
+            raise CommandFailed("the command failed", output=reply.stdout, reply=reply)
         return await as_text(reply.stdout)
 
 

@@ -164,7 +164,7 @@ class Transfer(Access):
             for one in await keys_of(reply)
         )
         if not found:
-            raise NotOpenPGP("there is no key in this", **reply.details())
+            raise NotOpenPGP("there is no key in this", reply=reply)
         if all(one.user_ids for one in found):
             return found
         placeholder_keys = await asyncio.to_thread(with_placeholders, _octets(key))
