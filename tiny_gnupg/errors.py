@@ -75,7 +75,7 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
-class Answer(Protocol):
+class _Answer(Protocol):
     """What an error keeps of a gpg's answer."""
 
     @property
@@ -115,7 +115,7 @@ class GnuPGError(Exception):
         message: str = "",
         *,
         hint: str = "",
-        reply: Answer | None = None,
+        reply: _Answer | None = None,
         status: Iterable[str] = (),
         returncode: int | None = None,
         stderr: str = "",
