@@ -13,7 +13,7 @@ from tests.instances import ALICE, BOB, cheap, copied
 from tests.leftovers import forget
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._home.home import Home
-from tiny_gnupg._operations.engine import Engine, reply_of
+from tiny_gnupg._operations.engine import Call, Engine, reply_of
 from tiny_gnupg._operations.keyring import KeyTable, the_one
 from tiny_gnupg._process.find_gpg import find_executable, package_home
 from tiny_gnupg._process.program import Completed
@@ -39,7 +39,7 @@ def engine_at(home: Path, **more: object) -> Iterator[Engine]:
 def test_one_engine_serves_one_loop_after_another(keys: Path, home: Path) -> None:
     with engine_at(copied(keys / "alice", home)) as engine:
         for _ in range(3):
-            found = asyncio.run(engine.run(LISTING))
+            found = asyncio.run(engine.run(Call(LISTING)))
             assert (found.returncode, found.stdout.count(b"\npub:")) == (0, 2)
 
 
@@ -54,7 +54,7 @@ def test_a_crowd_opens_a_home_once(home: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Home, "prepare", counted)
 
     async def crowd() -> None:
-        await asyncio.gather(*(engine.run(LISTING) for _ in range(30)))
+        await asyncio.gather(*(engine.run(Call(LISTING)) for _ in range(30)))
 
     with engine_at(cheap(home)) as engine:
         asyncio.run(crowd())
@@ -64,7 +64,7 @@ def test_a_crowd_opens_a_home_once(home: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_who_has_left_can_come_back(keys: Path, home: Path) -> None:
     async def come_and_go() -> None:
         for _ in range(3):
-            assert (await engine.run(LISTING)).returncode == 0
+            assert (await engine.run(Call(LISTING))).returncode == 0
             await engine.close()
             await engine.close()
 
@@ -77,13 +77,13 @@ def test_several_runs_under_one_lock(keys: Path, home: Path) -> None:
         seen = []
 
         async def look() -> None:
-            seen.append((await engine.run(LISTING)).stdout.count(b"\npub:"))
+            seen.append((await engine.run(Call(LISTING))).stdout.count(b"\npub:"))
 
         async with engine.locked(writing=True):
             waiting = asyncio.ensure_future(look())
-            listed = await engine.run_locked(commands.list_keys([f"<{BOB}>"]))
+            listed = await engine.run_locked(Call(commands.list_keys([f"<{BOB}>"])))
             found = next(line for line in listed.stdout.split(b"\n") if line.startswith(b"fpr"))
-            await engine.run_locked(commands.delete(found.split(b":")[9].decode()))
+            await engine.run_locked(Call(commands.delete(found.split(b":")[9].decode())))
             assert seen == [], "readers wait for all of it"
         await waiting
         return seen
@@ -107,7 +107,7 @@ def test_the_table_of_keys_drops_what_changed(keys: Path, home: Path) -> None:
         await table.one(ALICE)  # the first listing of all may write the trust database
         first = await table.one(ALICE)
         assert await table.one(ALICE) is first
-        await engine.run(commands.delete((await table.one(BOB)).fingerprint), writing=True)
+        await engine.run(Call(commands.delete((await table.one(BOB)).fingerprint), writing=True))
         assert await table.find(BOB) == ()
         assert await table.one(ALICE) is not first
         with pytest.raises(LookupError):

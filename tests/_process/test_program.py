@@ -14,7 +14,7 @@ import pytest
 
 from tests.proc import children
 from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
-from tiny_gnupg._process.program import OUTPUT, SECOND, run_program
+from tiny_gnupg._process.program import OUTPUT, SECOND, Channels, run_program
 from tiny_gnupg._process.tasks import uninterrupted
 
 SH = "/bin/sh"
@@ -42,18 +42,18 @@ def python(program: str) -> list[str]:
     "data", [None, b"", "", b"x", "é𝄞", bytes(range(256)), bytearray(b"ab"), memoryview(b"ab")]
 )
 async def test_what_goes_in_comes_out(data: str | bytes | None) -> None:
-    done = await run_program(["cat"], stdin=data)
+    done = await run_program(["cat"], Channels(stdin=data))
     expected = data.encode() if isinstance(data, str) else bytes(data or b"")
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
 
 
 async def test_much_goes_in_while_much_comes_out() -> None:
     data = os.urandom(MIB) * 16
-    assert (await run_program(["cat"], stdin=data)).stdout == data
+    assert (await run_program(["cat"], Channels(stdin=data))).stdout == data
 
 
 async def test_a_child_that_reads_nothing_does_not_stop_us() -> None:
-    done = await run_program(["true"], stdin=b"x" * MIB)
+    done = await run_program(["true"], Channels(stdin=b"x" * MIB))
     assert done.returncode == 0
 
 
@@ -68,13 +68,13 @@ async def test_files_are_handed_over_as_they_are(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"from a file")
     with source.open("rb") as reading, target.open("wb") as writing:
-        done = await run_program(["cat"], stdin=reading.fileno(), stdout=writing.fileno())
+        done = await run_program(["cat"], Channels(stdin=reading.fileno(), stdout=writing.fileno()))
     assert (done.stdout, target.read_bytes()) == (b"", b"from a file")
 
 
 async def test_a_second_input_has_a_name_of_its_own() -> None:
     program = [SH, "-c", 'cat "/dev/fd/${1#-&}"; cat', "sh", SECOND]
-    done = await run_program(program, stdin=b" the first", second=b"the second,")
+    done = await run_program(program, Channels(stdin=b" the first", second=b"the second,"))
     assert done.stdout == b"the second, the first"
 
 
@@ -93,7 +93,7 @@ async def test_passphrase_and_status_have_pipes_of_their_own() -> None:
         "sys.stdout.write(sys.stdin.read())\n"
     )
     words = b"words\xff with anything"
-    done = await run_program(program, slot=len(program), stdin=b"data", passphrase=words)
+    done = await run_program(program, Channels(stdin=b"data", passphrase=words), slot=len(program))
     assert (done.stdout, done.status) == (b"data", b"[GNUPG:] " + words + b"\n")
     assert b"words" not in " ".join(done.argv).encode()
 
@@ -113,7 +113,7 @@ async def test_a_dialogue_is_answered_line_by_line() -> None:
         heard.append(line)
         return b"answer %d\n" % (len(heard) - 1)
 
-    done = await run_program(program, slot=len(program), answer=answer)
+    done = await run_program(program, Channels(answer=answer), slot=len(program))
     assert (done.returncode, done.stderr) == (0, b"")
     assert heard == [f"GET_LINE {number}" for number in range(100)]
 
@@ -164,7 +164,7 @@ async def test_a_timeout_ends_even_who_does_not_listen() -> None:
 
 async def test_a_cancellation_ends_the_child_first() -> None:
     for program in ("cat /dev/zero", "sleep 100", "cat; sleep 100"):
-        task = asyncio.ensure_future(run_program([SH, "-c", program], stdin=b"x" * MIB))
+        task = asyncio.ensure_future(run_program([SH, "-c", program], Channels(stdin=b"x" * MIB)))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -174,16 +174,22 @@ async def test_a_cancellation_ends_the_child_first() -> None:
 
 async def test_a_flood_is_stopped_at_its_bound() -> None:
     with pytest.raises(OutputTooLarge, match="1000 bytes"):
-        await run_program(["cat", "/dev/zero"], max_output=1000)
+        await run_program(["cat", "/dev/zero"], Channels(max_output=1000))
     assert (
-        len((await run_program(["head", "-c", "1000", "/dev/zero"], max_output=1000)).stdout)
+        len(
+            (
+                await run_program(["head", "-c", "1000", "/dev/zero"], Channels(max_output=1000))
+            ).stdout
+        )
         == 1000
     )
 
 
 async def test_a_flood_on_the_other_pipes_is_stopped_too() -> None:
     with pytest.raises(OutputTooLarge):
-        await run_program([SH, "-c", "exec cat /dev/zero >&2"], max_output=1000, timeout=20)
+        await run_program(
+            [SH, "-c", "exec cat /dev/zero >&2"], Channels(max_output=1000), timeout=20
+        )
     assert children() == set()
 
 
@@ -205,7 +211,7 @@ async def test_output_is_heard_as_it_comes() -> None:
         os.write(writer, b"\n")
 
     try:
-        done = await run_program([SH, "-c", script], stdin=reader, hear=hear, timeout=20)
+        done = await run_program([SH, "-c", script], Channels(stdin=reader, hear=hear), timeout=20)
     finally:
         os.close(reader)
         os.close(writer)
@@ -215,7 +221,7 @@ async def test_output_is_heard_as_it_comes() -> None:
 
 async def test_text_without_utf8_is_refused() -> None:
     with pytest.raises(UnicodeEncodeError):
-        await run_program(["cat"], stdin="x" * 1_000_000 + "\ud800")
+        await run_program(["cat"], Channels(stdin="x" * 1_000_000 + "\ud800"))
 
 
 async def test_no_room_for_one_more_program_is_said() -> None:

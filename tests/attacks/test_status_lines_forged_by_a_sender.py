@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG
+from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
 
 FINGERPRINT = "0123456789ABCDEF0123456789ABCDEF01234567"
@@ -70,7 +71,7 @@ async def test_what_gpg_tells_people_is_no_signature(
 
 async def test_gpg_is_never_verbose(alice: GnuPG, tmp_path: Path) -> None:
     """Then a sender's text is not even there to be taken for something else."""
-    quiet = await alice._engine.run(["--list-keys"])
+    quiet = await alice._engine.run(Call(["--list-keys"]))
     async with alice_at(Path(alice.home), options=verbose_options(tmp_path)) as listening:
-        told = await listening._engine.run(["--list-keys"])
+        told = await listening._engine.run(Call(["--list-keys"]))
     assert told.stderr == quiet.stderr

@@ -6,6 +6,7 @@ The executable is a small program that writes a line to a log and then becomes t
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.instances import BOB, MakeGnuPG, PlainGpg, alice_at
+from tests.openpgp import without_user_ids
 from tiny_gnupg import GnuPG
+from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
 
@@ -190,18 +193,10 @@ OTHERS: list[tuple[str, int, str, Try]] = [
 ]
 
 
-@pytest.fixture
-async def bench(
-    alice: GnuPG,
-    bob: GnuPG,
-    tmp_path: Path,
-    make_gnupg: MakeGnuPG,
-    plain_gpg: Callable[..., PlainGpg],
-) -> tuple[Workbench, Callable[[], int]]:
-    """A workbench whose gpg is logged, and what counts the lines since it was asked last."""
-    log = tmp_path / "log"
+def _logging_gpg(folder: Path) -> tuple[Path, Callable[[], list[str]]]:
+    """Return a gpg that logs its arguments, and what takes the lines from the log."""
+    log, wrapper = folder / "log", folder / "counted-gpg"
     log.touch()
-    wrapper = tmp_path / "counted-gpg"
     gpg = find_executable()
     agent = agent_program(gpg)
     chosen = f" --agent-program {shlex.quote(str(agent))}" if agent else ""
@@ -211,6 +206,25 @@ async def bench(
         f'exec {shlex.quote(str(gpg))}{chosen} "$@"\n'
     )
     wrapper.chmod(0o755)
+
+    def lines() -> list[str]:
+        found = log.read_text().splitlines()
+        log.write_text("")
+        return found
+
+    return wrapper, lines
+
+
+@pytest.fixture
+async def bench(
+    alice: GnuPG,
+    bob: GnuPG,
+    tmp_path: Path,
+    make_gnupg: MakeGnuPG,
+    plain_gpg: Callable[..., PlainGpg],
+) -> tuple[Workbench, Callable[[], int]]:
+    """A workbench whose gpg is logged, and what counts the lines since it was asked last."""
+    wrapper, lines = _logging_gpg(tmp_path)
     counted = make_gnupg(alice_at, executable=wrapper)
     await counted.set_fingerprint(alice.fingerprint)
     # Without a passphrase: gpg's calibrated protection would take seconds.
@@ -235,12 +249,7 @@ async def bench(
         symmetric=await alice.encrypt_symmetric("x"),
     )
 
-    def count() -> int:
-        lines = log.read_text().splitlines()
-        log.write_text("")
-        return len(lines)
-
-    return workbench, count
+    return workbench, lambda: len(lines())
 
 
 async def test_each_method_starts_as_many_processes_as_the_table_says(
@@ -288,3 +297,113 @@ async def test_what_another_program_changed_is_looked_up_again(
     await alice.sign(BOB, key=True)
     assert await workbench.gpg.key_trust(BOB) == "full"
     assert count() == 1
+
+
+@dataclass
+class Ailing:
+    """Alice with all that a call can stumble on, and what counts the runs of one command."""
+
+    gpg: GnuPG
+    bob: str
+    untouched: str
+    sealed: str
+    passphrase: str
+    signed: str
+    folder: Path
+    runs: Callable[[str], int]
+
+
+@pytest.fixture
+async def ailing(
+    alice: GnuPG,
+    bob: GnuPG,
+    tmp_path: Path,
+    make_gnupg: MakeGnuPG,
+    plain_gpg: Callable[..., PlainGpg],
+) -> Ailing:
+    """Bob has no user ids here; a key came in before its passphrase was known; one has another."""
+    ours, theirs = "of the old laptop", "of nobody here"
+    blocks, keys = [], []
+    for passphrase in (ours, theirs):
+        elsewhere = plain_gpg(passphrase, quick=True)
+        keys.append(elsewhere.new_key("Old <old@x.org>", algorithm="ed25519", usage="sign,cert"))
+        elsewhere.run("--quick-add-key", keys[-1], "cv25519", "encr")
+        blocks.append(elsewhere.run("--export-secret-keys", keys[-1]).stdout)
+    await alice.delete(bob.fingerprint)
+    await alice.text_import(without_user_ids(dearmor((await bob.text_export()).encode())))
+    for block in blocks:
+        await alice.text_import(block)
+        await bob.text_import(block)
+    # By a plain gpg, as no method of ours writes to a key and to a passphrase; that is Bob's here.
+    plain = plain_gpg(await bob.unlock(), Path(bob.home))
+    how = ("--trust-model", "always", "--armor", "--symmetric", "--encrypt", "--recipient", keys[1])
+    sealed = plain.run(*how, "--sign", "--local-user", bob.fingerprint, stdin="in all ways").stdout
+    wrapper, lines = _logging_gpg(tmp_path)
+    gpg = make_gnupg(alice_at, passphrase=ours, executable=wrapper)
+    await gpg.keys()
+    lines()
+
+    def runs(command: str) -> int:
+        return sum(f" {command}" in line and "/scratch." not in line for line in lines())
+
+    return Ailing(
+        gpg=gpg,
+        bob=bob.fingerprint,
+        untouched=keys[0],
+        sealed=sealed.decode(),
+        passphrase=plain.passphrase,
+        signed=await bob.sign("by Bob"),
+        folder=tmp_path,
+        runs=runs,
+    )
+
+
+async def test_a_key_is_taken_over_and_the_call_runs_twice(ailing: Ailing) -> None:
+    assert "MESSAGE" in await ailing.gpg.sign("x", ailing.untouched)
+    assert ailing.runs("--sign") == 2
+    assert "MESSAGE" in await ailing.gpg.sign("x", ailing.untouched)
+    assert ailing.runs("--sign") == 1
+
+
+async def test_a_signer_without_user_ids_is_allowed_and_the_call_runs_twice(ailing: Ailing) -> None:
+    assert (await ailing.gpg.verify(ailing.signed)).data == b"by Bob"
+    assert ailing.runs("--verify") == 2
+    assert await ailing.gpg.decrypt(ailing.signed) == "by Bob"
+    assert ailing.runs("--decrypt") == 2
+
+
+async def test_a_recipient_without_user_ids_is_named_and_the_call_runs_twice(
+    ailing: Ailing, bob: GnuPG
+) -> None:
+    message = await ailing.gpg.encrypt("for Bob", ailing.bob, sign=False)
+    assert ailing.runs("--encrypt") == 2
+    assert await bob.decrypt(message) == "for Bob"
+    message = await ailing.gpg.encrypt("for Bob", ailing.bob, sign=False)
+    assert ailing.runs("--encrypt") == 1
+    assert await bob.decrypt(message) == "for Bob"
+
+
+async def test_two_remedies_are_three_runs(ailing: Ailing, bob: GnuPG) -> None:
+    message = await ailing.gpg.encrypt("for Bob", ailing.bob, local_user=ailing.untouched)
+    assert ailing.runs("--encrypt") == 3
+    assert await bob.decrypt(message) == "for Bob"
+
+
+async def test_all_remedies_together_are_four_runs(ailing: Ailing) -> None:
+    found = await ailing.gpg.decrypt_verify(ailing.sealed, passphrase=ailing.passphrase)
+    assert found.require_good().data == b"in all ways"
+    assert ailing.runs("--decrypt") == 4
+
+
+@pytest.mark.parametrize("also", [False, True])
+async def test_what_comes_once_runs_once_with_all_that_a_remedy_would_do(
+    ailing: Ailing, bob: GnuPG, also: bool
+) -> None:
+    pipe, target = ailing.folder / "pipe", ailing.folder / "out.gpg"
+    os.mkfifo(pipe)
+    writing = asyncio.to_thread(pipe.write_bytes, b"for Bob")
+    signer = ailing.untouched if also else ""
+    sealing = ailing.gpg.encrypt_file(pipe, ailing.bob, target, sign=also, local_user=signer)
+    await asyncio.gather(writing, sealing)
+    assert ailing.runs("--encrypt") == 1
+    assert await bob.decrypt(target.read_bytes()) == b"for Bob"

@@ -186,6 +186,17 @@ def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> 
     return reply
 
 
+def listed_packets(reply: Reply) -> Reply:
+    """Return a reply back where gpg could list some packets of the data; it may not know all.
+
+    Raises:
+        NotOpenPGP: it could list none.
+    """
+    if not reply.stdout:
+        raise unreadable(reply, "list packets")
+    return reply
+
+
 def used_aes256(reply: Reply) -> bool:
     """Return whether AES256 was used, as it is where no recipient asks for another cipher."""
     ciphers = [fields.get("cipher", "") for fields in reply.fields("BEGIN_ENCRYPTION")]

@@ -20,7 +20,7 @@ from tiny_gnupg._home.key_files import copy_keys, private
 from tiny_gnupg._home.protection import Protection
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._operations import secret_keys
-from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
@@ -55,12 +55,12 @@ async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None
         BadPassphrase: the passphrase does not open each secret key; nothing is written.
     """
     _require_new(path)
-    public = await engine.run(commands.export_backup())
+    public = await engine.run(Call(commands.export_backup()))
     outcome.require_success(public, "export all keys")
-    trust = await engine.run(commands.export_ownertrust())
+    trust = await engine.run(Call(commands.export_ownertrust()))
     outcome.require_success(trust, "export the ownertrust")
     files = {PUBLIC: public.stdout, TRUST: trust.stdout}
-    owned = await keys_of(await engine.run(commands.list_keys(secret=True)))
+    owned = await keys_of(await engine.run(Call(commands.list_keys(secret=True))))
     if owned:
         files[SECRET] = await _secret_keys(engine, owned, inner, outer)
     await asyncio.to_thread(_write, path, files, engine.home.path / REVOCATIONS)
@@ -77,7 +77,7 @@ async def _secret_keys(engine: Engine, owned: tuple[Key, ...], inner: bytes, out
     if inner != outer:
         return await secret_keys.export_secret(engine, owned, inner, outer)
     fingerprints = [key.fingerprint for key in owned]
-    reply = await engine.run(commands.export_secret(fingerprints), passphrase=inner)
+    reply = await engine.run(Call(commands.export_secret(fingerprints), passphrase=inner))
     return secret_keys.exported(reply, fingerprints)
 
 
@@ -165,22 +165,24 @@ async def _load(aside: Engine, path: Path) -> None:
         await _import(aside, path / SECRET)
     if TRUST in os.listdir(path):
         trust = await asyncio.to_thread((path / TRUST).read_bytes)
-        await aside.run(commands.import_ownertrust(), stdin=trust, writing=True)
+        await aside.run(Call(commands.import_ownertrust(), stdin=trust, writing=True))
     await asyncio.to_thread(_copy_revocations, path, aside.home.path)
 
 
 async def _import(aside: Engine, source: Path) -> None:
     block = await asyncio.to_thread(source.read_bytes)
-    imports.imported(await aside.run(commands.import_keys(), stdin=block, writing=True))
+    imports.imported(await aside.run(Call(commands.import_keys(), stdin=block, writing=True)))
 
 
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:
     """Import what a backup holds of all public keys, where the home's lock is held."""
-    replies = [await engine.run_locked(commands.import_backup(), stdin=block)]
+    replies = [await engine.run_locked(Call(commands.import_backup(), stdin=block))]
     placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], block)
     if placeholder_keys:
         replies.append(
-            await engine.run_locked(commands.import_keys(placeholders=True), stdin=placeholder_keys)
+            await engine.run_locked(
+                Call(commands.import_keys(placeholders=True), stdin=placeholder_keys)
+            )
         )
     return imports.imported(*replies)
 
@@ -217,7 +219,7 @@ def _copy_revocations(source: Path, target: Path) -> None:
 
 async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> ImportResult:
     """Bring all keys of a scratch home into the home of ``engine``, under its passphrase."""
-    owned = await keys_of(await aside.run(commands.list_keys(secret=True)))
+    owned = await keys_of(await aside.run(Call(commands.list_keys(secret=True))))
     for key in owned:
         try:
             unopened = await secret_keys.change_passphrase(aside, key, old, new)
@@ -225,15 +227,15 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
             raise BadPassphrase(f"the passphrase does not open {key.fingerprint}") from error
         if unopened:
             raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
-    public = await aside.run(commands.export_backup())
-    trust = await aside.run(commands.export_ownertrust())
+    public = await aside.run(Call(commands.export_backup()))
+    trust = await aside.run(Call(commands.export_ownertrust()))
     files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
     async with engine.locked(writing=True):
-        held = await engine.run_locked(commands.export_ownertrust())
+        held = await engine.run_locked(Call(commands.export_ownertrust()))
         result = await _import_public(engine, public.stdout)
         copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
         new_trust = _without(trust.stdout, held.stdout)
-        await engine.run_locked(commands.import_ownertrust(), stdin=new_trust)
+        await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))
         await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)
     return secret_keys.with_secret(result, len(owned), len(owned) if copied else 0)
 

@@ -12,9 +12,8 @@ import shutil
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Unpack
 
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
 from tiny_gnupg._gpg.reply import Reply
@@ -25,6 +24,23 @@ from tiny_gnupg._home.repair import heal
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg.errors import printable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Channels):
+    """One gpg to be run: what it is told, what it reads, and what becomes of what it writes.
+
+    Args:
+        options: what to do; the library's own options come before.
+        writing: it may change the keyring, so the home's lock is held alone.
+        attended: ``--batch`` is left out, so that gpg asks.
+        stdin, second, stdout, hear, passphrase, answer, max_output: see ``Channels``; the
+            passphrase as the agent of the home expects it.
+    """
+
+    options: Sequence[str] = field(default=(), kw_only=False)
+    writing: bool = False
+    attended: bool = False
 
 
 class Engine:
@@ -124,41 +140,23 @@ class Engine:
                 # Before anybody else's gpg meets what one that was killed left behind.
                 heal(self.home.path)
 
-    async def run(
-        self,
-        options: Sequence[str],
-        *,
-        writing: bool = False,
-        attended: bool = False,
-        **channels: Unpack[Channels],
-    ) -> Reply:
+    async def run(self, call: Call) -> Reply:
         """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
-        async with self.locked(writing=writing):
-            return await self.run_locked(options, attended=attended, **channels)
+        async with self.locked(writing=call.writing):
+            return await self.run_locked(call)
 
-    async def run_locked(
-        self,
-        options: Sequence[str],
-        *,
-        attended: bool = False,
-        **channels: Unpack[Channels],
-    ) -> Reply:
+    async def run_locked(self, call: Call) -> Reply:
         """Run gpg once, where the home's lock is held.
-
-        Args:
-            options: what to do; the library's own options come before.
-            attended: leave out ``--batch``, so that it asks.
-            channels: see ``process.Channels``; the passphrase as the agent of this home expects it.
 
         Returns:
             All that it answered.
 
         Raises:
-            GnuPGError: as ``process.run_program`` does; the exit code is not judged.
+            GnuPGError: as ``program.run_program`` does; the exit code is not judged.
         """
         base = self.base
-        argv = base.command(options, attended=attended)
-        return await self.run_command(argv, slot=base.slot, **channels)
+        argv = base.command(call.options, attended=call.attended)
+        return await self.run_command(argv, call, slot=base.slot)
 
     def turn(self) -> asyncio.Semaphore:
         """Return what bounds how many gpgs of this instance work at once, to be entered."""
@@ -169,11 +167,11 @@ class Engine:
         return turns
 
     async def run_command(
-        self, argv: Sequence[str], *, slot: int | None, **channels: Unpack[Channels]
+        self, argv: Sequence[str], channels: Channels, *, slot: int | None
     ) -> Reply:
         """Run a whole command line in its turn."""
         async with self.turn():
-            done = await run_program(argv, slot=slot, timeout=self.timeout, **channels)
+            done = await run_program(argv, channels, slot=slot, timeout=self.timeout)
         reply = reply_of(done)
         if reply.returncode == 0:
             return reply

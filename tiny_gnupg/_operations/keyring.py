@@ -16,7 +16,8 @@ from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import matching, search_term
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
+from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
 from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
@@ -40,6 +41,10 @@ def encryption_key(key: Key) -> str:
     able = [part for part in parts if Capability.ENCRYPT in part.capabilities]
     newest = max(able, key=lambda part: (part.created is not None, part.created), default=None)
     return newest.fingerprint if newest else ""
+
+
+#: What finds the keys of the keyring that have our placeholder.
+PLACEHOLDERS = search_term(PLACEHOLDER.format(fingerprint=""))
 
 
 #: Bytes of a listing that are read in a thread.
@@ -140,11 +145,13 @@ async def list_keys(
     Raises:
         GnuPGError: gpg cannot list keys.
     """
-    found = await keys_of(await engine.run(commands.list_keys(terms, secret=secret)))
+    found = await keys_of(await engine.run(Call(commands.list_keys(terms, secret=secret))))
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found
-    reply = await engine.run(commands.list_keys(placeholder_keys, secret=secret, placeholders=True))
+    reply = await engine.run(
+        Call(commands.list_keys(placeholder_keys, secret=secret, placeholders=True))
+    )
     known = {key.fingerprint: key for key in await keys_of(reply)}
     return tuple(known.get(key.fingerprint, key) for key in found)
 

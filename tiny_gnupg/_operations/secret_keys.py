@@ -31,7 +31,7 @@ from tiny_gnupg._home.key_files import (
     swap_keys,
 )
 from tiny_gnupg._home.protection import Scheme
-from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import BadPassphrase, GnuPGError
 from tiny_gnupg.results import ImportResult, Key
@@ -101,7 +101,7 @@ async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) ->
         return b"y\n" if line.startswith("GET_BOOL") else None
 
     reply = await engine.run_locked(
-        commands.change_passphrase(key.fingerprint), answer=answer, attended=True
+        Call(commands.change_passphrase(key.fingerprint), answer=answer, attended=True)
     )
     # Not the exit code: for gpg 2.4 it is a failure that the primary's secret part is not there.
     if reply.has("ERROR") or not reply.has("SUCCESS"):
@@ -152,7 +152,7 @@ async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer
                 # One that came in with a passphrase of its own and was not taken over; where
                 # that is the user's, the export below opens it, and else says what is wrong.
                 continue
-        reply = await aside.run_locked(commands.export_secret(fingerprints), passphrase=outer)
+        reply = await aside.run_locked(Call(commands.export_secret(fingerprints), passphrase=outer))
     return exported(reply, fingerprints)
 
 
@@ -171,10 +171,10 @@ def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
 async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
     """Copy keys into a scratch home: the files of the secret parts, and the public parts."""
     found = list(keys)
-    public = await engine.run_locked(commands.export([key.fingerprint for key in found]))
+    public = await engine.run_locked(Call(commands.export([key.fingerprint for key in found])))
     files = [path for key in found for path in key_files(engine.home.path, keygrips(key))]
     copy_keys(files, aside.home.path)
-    await aside.run(commands.import_keys(), stdin=public.stdout, writing=True)
+    await aside.run(Call(commands.import_keys(), stdin=public.stdout, writing=True))
 
 
 async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes) -> ImportResult:
@@ -195,19 +195,19 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         ImportFailed: nothing was.
     """
     async with scratch(engine, "scrypt") as aside:
-        reply = await aside.run(commands.import_keys(), stdin=block, writing=True)
+        reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
         result = imports.imported(reply)
-        found = parse_colons((await aside.run(commands.list_keys())).stdout)
+        found = parse_colons((await aside.run(Call(commands.list_keys()))).stdout)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
-        public = await aside.run(commands.export([key.fingerprint for key in found]))
+        public = await aside.run(Call(commands.export([key.fingerprint for key in found])))
         placeholder_keys = await asyncio.to_thread(imports.left_out, reply, block)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
-            merged = [await engine.run_locked(commands.import_keys(), stdin=public.stdout)]
+            merged = [await engine.run_locked(Call(commands.import_keys(), stdin=public.stdout))]
             if placeholder_keys:
                 options = commands.import_keys(placeholders=True)
-                merged.append(await engine.run_locked(options, stdin=placeholder_keys))
+                merged.append(await engine.run_locked(Call(options, stdin=placeholder_keys)))
             copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
     new = result.secret_imported if copied else 0
     brought = with_secret(imports.imported(*merged), result.counts.get("sec_read", 0), new)

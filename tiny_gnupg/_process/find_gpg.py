@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tiny_gnupg._process.program import Completed, run_program
+from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge
 
 #: Names a gpg where the caller names none.
@@ -208,7 +208,8 @@ async def _ask(path: Path) -> Features:
 
 async def _run(path: Path, option: str) -> Completed:
     try:
-        return await run_program([str(path), option], timeout=ANSWER_TIMEOUT, max_output=ENOUGH)
+        enough = Channels(max_output=ENOUGH)
+        return await run_program([str(path), option], enough, timeout=ANSWER_TIMEOUT)
     except BinaryNotFound as error:
         raise _unusable(path, f"does not run: {error.message}") from error
     except (GnuPGTimeout, OutputTooLarge) as error:

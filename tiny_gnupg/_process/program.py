@@ -24,9 +24,9 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar
 
 from tiny_gnupg._process.pipes import Answer, Data, Hear, Traffic, exhausted
 from tiny_gnupg._process.tasks import uninterrupted
@@ -82,8 +82,9 @@ def _shown(argv: tuple[str, ...]) -> str:
     return shlex.join(argv)
 
 
-class Channels(TypedDict, total=False):
-    """What goes into a program, and what becomes of its output. None is as if it were left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """What goes into a program, and what becomes of its output.
 
     Args:
         stdin: the data, or a file descriptor, or None.
@@ -97,21 +98,25 @@ class Channels(TypedDict, total=False):
         max_output: bytes of collected output; None is without bound.
     """
 
-    stdin: Data | int | None
-    second: Data | int | None
-    stdout: int | None
-    hear: Hear | None
-    passphrase: bytes | None
-    answer: Answer | None
-    max_output: int | None
+    stdin: Data | int | None = field(default=None, repr=False)
+    second: Data | int | None = field(default=None, repr=False)
+    stdout: int | None = None
+    hear: Hear | None = None
+    passphrase: bytes | None = field(default=None, repr=False)
+    answer: Answer | None = field(default=None, repr=False)
+    max_output: int | None = None
+
+
+#: No input, and the output kept, however long it is.
+NOTHING_SAID = Channels()
 
 
 async def run_program(
     argv: Sequence[str],
+    channels: Channels = NOTHING_SAID,
     *,
     slot: int | None = None,
     timeout: float | None = None,
-    **channels: Unpack[Channels],
 ) -> Completed:
     """Run one program to its end, with all its pipes served at once.
 
@@ -129,10 +134,10 @@ async def run_program(
 
     Args:
         argv: the program and its arguments, taken literally.
+        channels: what goes in, and what becomes of the output.
         slot: the index in ``argv`` where ``--status-fd``, ``--passphrase-fd`` and
             ``--command-fd`` go; None for a program that knows none of them.
         timeout: seconds; None waits for ever.
-        channels: see ``Channels``.
 
     Returns:
         The exit code and everything that was written.
@@ -145,7 +150,7 @@ async def run_program(
         UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
     loop = asyncio.get_running_loop()
-    traffic = Traffic(loop, channels.get("max_output"), channels.get("hear"))
+    traffic = Traffic(loop, channels.max_output, channels.hear)
     try:
         full, standard = _connected(traffic, argv, slot, channels)
         if log.isEnabledFor(logging.DEBUG):
@@ -261,7 +266,7 @@ def _connected(
     traffic: Traffic, argv: Sequence[str], slot: int | None, channels: Channels
 ) -> tuple[list[str], tuple[int, int, int]]:
     """Open the channels of a run, and give its arguments and its three standard descriptors."""
-    stdin, second, stdout = channels.get("stdin"), channels.get("second"), channels.get("stdout")
+    stdin, second, stdout = channels.stdin, channels.second, channels.stdout
     given = subprocess.DEVNULL if stdin is None else stdin
     source = given if isinstance(given, int) else traffic.input(given)
     named = stdout is None and OUTPUT in argv
@@ -276,8 +281,7 @@ def _connected(
         fd = traffic.hand_over(second)
         full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
     if slot is not None:
-        asked = channels.get("passphrase"), channels.get("answer")
-        full[slot:slot] = _gpg_channels(traffic, *asked)
+        full[slot:slot] = _gpg_channels(traffic, channels.passphrase, channels.answer)
     return full, (source, sink, errors)
 
 

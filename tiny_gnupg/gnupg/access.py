@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import check_uid
@@ -15,13 +16,23 @@ from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations import secret_keys
-from tiny_gnupg._operations.keyring import list_keys, the_one
-from tiny_gnupg._process.pipes import Data
-from tiny_gnupg.errors import BadPassphrase, KeyNotFound
+from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._operations.keyring import PLACEHOLDERS, is_placeholder_key, list_keys, the_one
+from tiny_gnupg.errors import BadPassphrase, GnuPGError, KeyNotFound
 from tiny_gnupg.gnupg.identity import Identity
 from tiny_gnupg.results import Key
 
 T = TypeVar("T")
+
+
+#: Reads an answer, and gives what was asked for or raises the error that says why not.
+Judge = Callable[[Reply], T]
+
+
+#: What may help where an answer is not good: it gets the call, gpg's answer and its error (None
+#: where the judge found none), and gives the call to be made instead, or None. An answer of None
+#: asks for what can be done before there is one.
+Remedy = Callable[[Call, Reply | None, GnuPGError | None], Awaitable[Call | None]]
 
 
 class Access(Identity):
@@ -46,7 +57,7 @@ class Access(Identity):
 
     async def _export(self, fingerprint: str, secret: bool) -> bytes:
         if not secret:
-            reply = await self._engine.run(commands.export([fingerprint]))
+            reply = await self._engine.run(Call(commands.export([fingerprint])))
             if not reply.stdout:
                 raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
@@ -54,72 +65,75 @@ class Access(Identity):
         if inner != outer:
             key = await self._secret_key(fingerprint)
             return await secret_keys.export_secret(self._engine, [key], inner, outer)
-        reply = await self._engine.run(commands.export_secret([fingerprint]), passphrase=inner)
+        call = Call(commands.export_secret([fingerprint]), passphrase=inner)
+        reply = await self._engine.run(call)
         if reply.returncode == 0 and not reply.stdout:
             raise KeyNotFound(f"no secret key for {fingerprint}", value=fingerprint)
         return secret_keys.exported(reply, [fingerprint])
 
-    async def _write(self, options: Sequence[str], **channels: Any) -> Reply:
-        """Run a command that may change the keyring."""
+    async def _reply(self, call: Call) -> Reply:
+        """Run gpg once; what was looked up before it wrote counts no more."""
         try:
-            return await self._engine.run(options, writing=True, **channels)
+            return await self._engine.run(call)
         finally:
-            self._table.forget()
-
-    async def _gpg(
-        self,
-        options: Sequence[str],
-        *,
-        stdin: Data | int | None = None,
-        stdout: int | None = None,
-        **channels: Any,
-    ) -> Reply:
-        """Run a command on a message, and once more where a signer's key has no user ids."""
-
-        async def once(options: Sequence[str]) -> Reply:
-            rewind(stdin, stdout)
-            return await self._engine.run(
-                options, stdin=stdin, stdout=stdout, max_output=self.max_output, **channels
-            )
-
-        reply = await once(options)
-        if signatures.has_unreadable_signer(reply) and not comes_once(stdin):
-            return await once([*commands.UNSIGNED_USER_IDS, *options])
-        return reply
-
-    async def _with_key(
-        self,
-        options: Sequence[str],
-        judge: Callable[[Reply], T],
-        *,
-        writing: bool = False,
-        asking: bool = True,
-        **channels: Any,
-    ) -> T:
-        """Run a command that may use secret keys, and judge its answer.
-
-        Where the passphrase does not fit, it may be that of a key which came in under it and was
-        not taken over yet; that is done then, and the command is run once more.
-        """
-
-        async def once() -> T:
-            passphrase = await self._secret() if asking else None
-            return judge(
-                await self._gpg(options, writing=writing, passphrase=passphrase, **channels)
-            )
-
-        only_try = comes_once(channels.get("stdin"))
-        if only_try and asking:
-            await self._take_over()
-        try:
-            return await once()
-        except BadPassphrase:
-            if only_try or not await self._take_over():
-                raise
-        finally:
-            if writing:
+            if call.writing:
                 self._table.forget()
-        return await once()
+
+    async def _run(self, call: Call, judge: Judge[T], *remedies: Remedy) -> T:
+        """Run a call and judge its answer; where that is not good, mend the call and run it again.
+
+        The remedies are asked in their order after each run, and each may change the call once, so
+        that gpg runs at most once more than there are remedies. An input that comes once can be
+        run once: what each remedy would do is done before.
+
+        Args:
+            call: what to run; what it gives in memory is bounded by this instance's bound.
+            judge: reads the answer.
+            remedies: what may help; see ``Remedy``.
+
+        Raises:
+            GnuPGError: as the judge names it, or a remedy that knows better.
+        """
+        call = replace(call, max_output=self.max_output)
+        left = list(remedies)
+        if comes_once(call.stdin):
+            for remedy in left:
+                call = await remedy(call, None, None) or call
+            left.clear()
+        while True:
+            reply = await self._reply(call)
+            try:
+                result = judge(reply)
+            except GnuPGError as error:
+                mended = await _mended(left, call, reply, error)
+                if mended is None:
+                    raise
+            else:
+                mended = await _mended(left, call, reply, None)
+                if mended is None:
+                    return result
+            call = mended
+            rewind(call.stdin, call.stdout)
+
+    async def _take_over_keys(
+        self, call: Call, reply: Reply | None, error: GnuPGError | None
+    ) -> Call | None:
+        """Remedy: take over keys that came in under this instance's passphrase and were not yet."""
+        if reply is not None and not isinstance(error, BadPassphrase):
+            return None
+        return call if await self._take_over() else None
+
+    async def _allow_placeholders(
+        self, call: Call, reply: Reply | None, _: GnuPGError | None
+    ) -> Call | None:
+        """Remedy: have gpg take the key of a signer that has no user ids."""
+        if reply is None:
+            needed = any(map(is_placeholder_key, await list_keys(self._engine, [PLACEHOLDERS])))
+        else:
+            needed = signatures.has_unreadable_signer(reply)
+        if not needed:
+            return None
+        return replace(call, options=[*commands.UNSIGNED_USER_IDS, *call.options])
 
     async def _try_passphrase(self, fingerprint: str) -> None:
         """See that the passphrase opens a key, before a command that has no status line for that.
@@ -127,8 +141,13 @@ class Access(Identity):
         Raises:
             BadPassphrase: it does not.
         """
-        judge = _wants("SUCCESS", "use the key", fingerprint)
-        await self._with_key(commands.try_passphrase(fingerprint), judge)
+        call = Call(commands.try_passphrase(fingerprint), passphrase=await self._secret())
+        await self._run(call, _wants("SUCCESS", "use the key", fingerprint), self._take_over_keys)
+
+    async def _edit(self, options: Sequence[str], doing: str, fingerprint: str) -> None:
+        """Run a command that changes a key by means of its secret part, or another's."""
+        call = Call(options, passphrase=await self._secret(), writing=True)
+        await self._run(call, _succeeds(doing, fingerprint), self._take_over_keys)
 
     async def _take_over(self) -> bool:
         """Take over keys that came in under this instance's passphrase; return whether any did."""
@@ -201,10 +220,26 @@ class Access(Identity):
     async def _signer(self, local_user: str) -> str:
         return await self._named(local_user) if local_user else await self._own()
 
+    async def _signing(self, local_user: str) -> tuple[str, bytes]:
+        """Return who signs, and the passphrase of this instance's keys."""
+        return await self._signer(local_user), await self._secret()
 
-def _wants(keyword: str, doing: str, value: str) -> Callable[[Reply], Reply]:
+
+async def _mended(
+    remedies: list[Remedy], call: Call, reply: Reply, error: GnuPGError | None
+) -> Call | None:
+    """Return the call as the first remedy that knows how has mended it; that one is used up."""
+    for remedy in remedies:
+        mended = await remedy(call, reply, error)
+        if mended is not None:
+            remedies.remove(remedy)
+            return mended
+    return None
+
+
+def _wants(keyword: str, doing: str, value: str = "") -> Judge[Reply]:
     return lambda reply: outcome.require_keyword(reply, keyword, doing, value)
 
 
-def _succeeds(doing: str, value: str) -> Callable[[Reply], Reply]:
+def _succeeds(doing: str, value: str) -> Judge[Reply]:
     return lambda reply: outcome.require_success(reply, doing, value)

@@ -6,18 +6,18 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiofiles
 
 from tiny_gnupg._gpg import commands, outcome, signatures
-from tiny_gnupg._gpg.arguments import checked_passphrase
+from tiny_gnupg._gpg.arguments import checked_passphrase, checked_trust
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_file
+from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.program import OUTPUT, SECOND
-from tiny_gnupg.gnupg.access import _wants
-from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
+from tiny_gnupg.gnupg.inputs import _HEAD, _each, _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.results import Decryption, Verification
 
@@ -62,11 +62,20 @@ class Files(Messages):
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError: as ``encrypt``.
         """
-        form = {"armor": armor, "hidden": hidden, "compress": compress}
+        uids, model = _each(uid), checked_trust(trust)
+        signer, passphrase = await self._signing(local_user) if sign else ("", None)
+        command = partial(
+            commands.encrypt,
+            local_user=signer,
+            armor=armor,
+            hidden=hidden,
+            trust=model,
+            compress=compress,
+        )
         ending = ".asc" if armor else ".gpg"
         target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
-        async with _between(source, target, overwrite, progress) as pipes:
-            await self._encrypt(uid, local_user if sign else None, trust=trust, form=form, **pipes)
+        async with _between(source, target, overwrite, progress) as call:
+            await self._encrypt(replace(call, passphrase=passphrase), command, uids)
         return target
 
     async def decrypt_file(
@@ -147,17 +156,19 @@ class Files(Messages):
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         target = Path(output) if output else plain_name(Path(source))
-        options = commands.decrypt(OUTPUT, max_output)
-
-        async with _between(source, target, overwrite, progress, mode=0o600) as pipes:
+        async with (
+            reading(Path(source), progress) as stdin,
+            whole_file(target, mode=0o600, replace=overwrite) as stdout,
+        ):
 
             def judge(reply: Reply) -> Decryption:
-                outcome.require_within(reply, os.fstat(pipes["stdout"]).st_size, max_output)
+                outcome.require_within(reply, os.fstat(stdout).st_size, max_output)
                 found = signatures.decryption(reply)
                 return found.require_good() if require_good else found
 
-            kind = await _kind_of(os.pread(pipes["stdin"], _HEAD, 0))
-            found = await self._open(options, judge, kind, raw, **pipes)
+            kind = await _kind_of(os.pread(stdin, _HEAD, 0))
+            call = Call(commands.decrypt(OUTPUT, max_output), stdin=stdin, stdout=stdout)
+            found = await self._open(call, judge, kind, raw)
         return replace(found, symmetric=found.symmetric or kind.symmetric, path=target)
 
     async def sign_file(
@@ -197,8 +208,8 @@ class Files(Messages):
         options = commands.sign(signer, detach=detach, clear=clear, armor=armor)
         ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
         target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
-        async with _between(source, target, overwrite, progress) as pipes:
-            await self._with_key(options, _wants("SIG_CREATED", "sign", signer), **pipes)
+        async with _between(source, target, overwrite, progress) as call:
+            await self._sign(replace(call, options=options), signer)
         return target
 
     async def verify_file(
@@ -224,14 +235,12 @@ class Files(Messages):
         async with reading(Path(source), progress) as data:
             if signature is None:
                 self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
-                reply = await self._gpg(commands.verify_only(), stdin=data)
-                return signatures.verification(reply, b"")
+                return await self._verify(Call(commands.verify_only(), stdin=data), b"")
             async with aiofiles.open(signature, "rb") as file:
                 detached = await file.read(_HEAD)
             self._require_detached(await _kind_of(detached))
-            options = commands.verify_detached(SECOND)
-            reply = await self._gpg(options, stdin=data, second=detached)
-            return signatures.verification(reply, b"")
+            call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
+            return await self._verify(call, b"")
 
 
 @asynccontextmanager
@@ -240,12 +249,10 @@ async def _between(
     target: Path,
     overwrite: bool,
     progress: Progress | None,
-    *,
-    mode: int = 0o666,
-) -> AsyncIterator[dict[str, Any]]:
-    """Open the files of a run: what gpg reads, and what it writes."""
+) -> AsyncIterator[Call]:
+    """Open the files of a call: what gpg reads, and what it writes."""
     async with (
         reading(Path(source), progress) as stdin,
-        whole_file(target, mode=mode, replace=overwrite) as stdout,
+        whole_file(target, replace=overwrite) as stdout,
     ):
-        yield {"stdin": stdin, "stdout": stdout}
+        yield Call(stdin=stdin, stdout=stdout)

@@ -22,6 +22,7 @@ from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._operations.engine import Engine
 from tiny_gnupg._operations.keyring import KeyTable
 from tiny_gnupg._process import find_gpg
+from tiny_gnupg._process.program import Channels
 from tiny_gnupg.errors import CommandFailed
 from tiny_gnupg.gnupg.text import as_text
 
@@ -207,7 +208,9 @@ class Identity:
             command = [*command[: base.slot], "--no-tty", *command[base.slot :]]
         async with self._engine.locked(writing=not _reads_only(command)):
             reply = await self._engine.run_command(
-                command, slot=base.slot if ours else None, stdin=inputs, max_output=self.max_output
+                command,
+                Channels(stdin=inputs, max_output=self.max_output),
+                slot=base.slot if ours else None,
             )
         if reply.returncode != 0:
             raise CommandFailed("the command failed", output=reply.stdout, reply=reply)

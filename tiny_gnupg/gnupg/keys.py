@@ -17,10 +17,11 @@ from tiny_gnupg._gpg.arguments import (
 from tiny_gnupg._gpg.key_names import matching, search_term
 from tiny_gnupg._gpg.listings import Addresses, format_list_keys
 from tiny_gnupg._operations import secret_keys
+from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound, printable
-from tiny_gnupg.gnupg.access import Access, _succeeds
+from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.results import Key
 
 
@@ -48,8 +49,8 @@ class Keys(Access):
         made: list[str] = []
 
         async def make() -> None:
-            options = commands.generate(user_id, expires)
-            reply = await self._engine.run_locked(options, passphrase=passphrase)
+            call = Call(commands.generate(user_id, expires), passphrase=passphrase)
+            reply = await self._engine.run_locked(call)
             made.append(outcome.created_key(reply, "make a key"))
             await self._add_trio(made[0], expires, passphrase)
 
@@ -67,13 +68,12 @@ class Keys(Access):
         return made[0]
 
     async def _remove(self, fingerprint: str) -> None:
-        await self._engine.run_locked(commands.delete(fingerprint))
+        await self._engine.run_locked(Call(commands.delete(fingerprint)))
 
     async def _add_trio(self, fingerprint: str, expires: str, passphrase: bytes) -> None:
         for algorithm, usage in commands.SUBKEYS:
-            reply = await self._engine.run_locked(
-                commands.add_subkey(fingerprint, algorithm, usage, expires), passphrase=passphrase
-            )
+            options = commands.add_subkey(fingerprint, algorithm, usage, expires)
+            reply = await self._engine.run_locked(Call(options, passphrase=passphrase))
             outcome.created_key(reply, f"add a subkey to {fingerprint}")
 
     async def add_subkeys(self, uid: str = "", *, expires: str = "3y") -> None:
@@ -105,7 +105,7 @@ class Keys(Access):
             AmbiguousKey: there are several.
         """
         fingerprint = (await self._key(uid)).fingerprint
-        reply = await self._write(commands.delete(fingerprint))
+        reply = await self._reply(Call(commands.delete(fingerprint), writing=True))
         outcome.require_success(reply, "delete", fingerprint)
         if fingerprint == self.fingerprint:
             self.fingerprint = ""
@@ -128,16 +128,19 @@ class Keys(Access):
         checked_reason(reason, text)
         fingerprint = await self._own_secret(uid)
         await self._try_passphrase(fingerprint)
-        made = await self._write(
-            commands.generate_revocation(fingerprint),
-            passphrase=await self._secret(),
-            answer=revocation_answers(reason, text),
-            attended=True,
+        made = await self._reply(
+            Call(
+                commands.generate_revocation(fingerprint),
+                passphrase=await self._secret(),
+                answer=revocation_answers(reason, text),
+                attended=True,
+            )
         )
         outcome.require_success(made, "revoke", fingerprint)
         if not made.stdout:
             raise outcome.failure(made, "revoke", fingerprint)
-        imported = await self._write(commands.import_keys(), stdin=made.stdout)
+        certificate = Call(commands.import_keys(), stdin=made.stdout, writing=True)
+        imported = await self._reply(certificate)
         outcome.require_success(imported, "revoke", fingerprint)
         if not (await self._table.one(fingerprint)).revoked:
             raise outcome.failure(imported, "revoke", fingerprint)
@@ -159,7 +162,8 @@ class Keys(Access):
         # Looked up, because gpg takes an ownertrust for a key that is not there, too.
         fingerprint = (await self._key(uid)).fingerprint
         options, stdin = commands.ownertrust(fingerprint, level)
-        outcome.require_success(await self._write(options, stdin=stdin), "set the trust")
+        reply = await self._reply(Call(options, stdin=stdin, writing=True))
+        outcome.require_success(reply, "set the trust")
 
     async def key_trust(self, uid: str = "") -> str:
         """Return the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
@@ -187,10 +191,9 @@ class Keys(Access):
         key = await self._secret_key(uid)
         # By name, because gpg's "*" leaves those out that have expired.
         alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
-        judge = _succeeds("set the expiry", key.fingerprint)
         for which in ([], alive) if subkeys and alive else ([],):
             options = commands.set_expire(key.fingerprint, expires, which)
-            await self._with_key(options, judge, writing=True)
+            await self._edit(options, "set the expiry", key.fingerprint)
 
     async def change_passphrase(self, uid: str, new: str) -> None:
         """Change the passphrase of a secret key and its subkeys.
@@ -238,7 +241,7 @@ class Keys(Access):
         user_id = user_id_of(checked_name("name", name), checked_name("email", email))
         fingerprint = await self._own_secret(uid)
         options = commands.add_user_id(fingerprint, user_id)
-        await self._with_key(options, _succeeds("add a user id", fingerprint), writing=True)
+        await self._edit(options, "add a user id", fingerprint)
 
     async def revoke_uid(self, uid: str, which: str) -> None:
         """Revoke one user id of a key.
@@ -256,7 +259,7 @@ class Keys(Access):
         fingerprint = await self._own_secret(uid)
         key = await self._table.one(fingerprint)
         options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
-        await self._with_key(options, _succeeds("revoke a user id", fingerprint), writing=True)
+        await self._edit(options, "revoke a user id", fingerprint)
 
     async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
         """List keys, typed.
@@ -286,8 +289,8 @@ class Keys(Access):
         if uid:
             return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
         listed = Addresses(secret)
-        options = commands.list_addresses(secret=secret)
-        require_listing(await self._engine.run(options, hear=listed.feed))
+        call = Call(commands.list_addresses(secret=secret), hear=listed.feed)
+        require_listing(await self._engine.run(call))
         listed.end()
         return listed.found
 
@@ -299,7 +302,8 @@ class Keys(Access):
             secret: only those whose secret part is there.
         """
         terms = [search_term(check_uid(uid))] if uid else []
-        reply = await self._engine.run(commands.list_keys(terms, secret=secret, colons=False))
+        options = commands.list_keys(terms, secret=secret, colons=False)
+        reply = await self._engine.run(Call(options))
         require_listing(reply)
         # gpg itself escapes ASCII's control characters, and no others.
         return printable(reply.stdout.decode(errors="replace"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, AnyStr, Literal, overload
+from functools import partial
+from typing import AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.packet_dump import describe, list_packet_lines
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._home.whole_files import comes_once
 from tiny_gnupg._openpgp.kinds import MessageKind, issuer
+from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key, why_unusable
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg.errors import (
@@ -25,7 +26,7 @@ from tiny_gnupg.errors import (
     NotSigned,
     UnusableKey,
 )
-from tiny_gnupg.gnupg.access import Access, T, _succeeds, _wants
+from tiny_gnupg.gnupg.access import Access, Judge, Remedy, T, _wants
 from tiny_gnupg.gnupg.inputs import _each, _kind_of, _octets
 from tiny_gnupg.gnupg.text import like
 from tiny_gnupg.results import Capability, Decryption, Key, Packet, Verification
@@ -111,57 +112,67 @@ class Messages(Access):
             BadPassphrase: the passphrase does not open the signing key.
             ValueError: there is no recipient, or ``trust`` is another word.
         """
-        form = {"armor": armor, "hidden": hidden, "compress": compress}
-        reply = await self._encrypt(
-            uid, local_user if sign else None, trust=trust, form=form, stdin=message
+        uids, model = _each(uid), checked_trust(trust)
+        signer, passphrase = await self._signing(local_user) if sign else ("", None)
+        command = partial(
+            commands.encrypt,
+            local_user=signer,
+            armor=armor,
+            hidden=hidden,
+            trust=model,
+            compress=compress,
         )
+        call = Call(stdin=message, passphrase=passphrase)
+        reply = await self._encrypt(call, command, uids)
         return await like(message, reply.stdout) if armor else reply.stdout
 
     async def _encrypt(
-        self,
-        uid: str | Iterable[str],
-        local_user: str | None,
-        *,
-        trust: str | None,
-        form: dict[str, bool],
-        **channels: Any,
+        self, call: Call, command: Callable[[Sequence[str]], list[str]], uids: Sequence[str]
     ) -> Reply:
-        """Encrypt to recipients, and sign unless ``local_user`` is None."""
-        uids = _each(uid)
-        model = checked_trust(trust)
-        signer = "" if local_user is None else await self._signer(local_user)
-        if comes_once(channels.get("stdin")):
-            await self._look_up(uids)  # so that the first try is the right one
+        """Encrypt to recipients.
 
-        async def once() -> Reply:
-            recipients = [await self._recipient(one) for one in uids]
-            options = commands.encrypt(recipients, local_user=signer, trust=model, **form)
-            judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
-            return await self._with_key(options, judge, asking=bool(signer), **channels)
-
-        try:
-            reply = await once()
-        except (KeyNotFound, UnusableKey) as error:
-            if not await self._explain(error, uids):
-                raise
-        else:
-            # gpg 2.4 as Debian builds it takes a key without user ids as it is, with AES128 for it.
-            if outcome.used_aes256(reply) or not await self._look_up(uids):
-                return reply
-        return await once()
-
-    async def _explain(self, error: GnuPGError, uids: Sequence[str]) -> bool:
-        """Look closer at recipients that gpg refused; return whether it is worth another try.
-
-        gpg says the same of a key that is not there and of one that cannot be used, and a key
-        without user ids has to be named in another way than it was.
+        Args:
+            call: what goes in and out; with a passphrase where the message is signed too.
+            command: returns gpg's options for recipients.
+            uids: who they are.
         """
-        another_try = await self._look_up(uids)
+        recipients = [await self._recipient(one) for one in uids]
+        call = replace(call, options=command(recipients))
+        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+        naming = partial(self._name_placeholder_recipients, uids, command)
+        signing = [] if call.passphrase is None else [self._take_over_keys]
+        return await self._run(call, judge, *signing, naming)
+
+    async def _name_placeholder_recipients(
+        self,
+        uids: Sequence[str],
+        command: Callable[[Sequence[str]], list[str]],
+        call: Call,
+        reply: Reply | None,
+        error: GnuPGError | None,
+    ) -> Call | None:
+        """Remedy: name recipients without user ids by their subkeys.
+
+        gpg 2.2 refuses a key without user ids, in the words that it has for one that is not there
+        or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it.
+        """
+        if isinstance(error, KeyNotFound | UnusableKey):
+            another_try = await self._look_up(uids)
+            await self._require_usable(uids, error)
+        elif error is None and (reply is None or not outcome.used_aes256(reply)):
+            another_try = await self._look_up(uids)
+        else:
+            another_try = False
+        if not another_try:
+            return None
+        return replace(call, options=command([await self._recipient(one) for one in uids]))
+
+    async def _require_usable(self, uids: Iterable[str], error: GnuPGError) -> None:
+        """Say what is wrong with a recipient's key that gpg refused, where something is."""
         for uid in filter(None, uids):
             for key in await self._table.find(uid):
                 if not key.usable_for(Capability.ENCRYPT):
                     raise _unusable(key, error)
-        return another_try
 
     async def _look_up(self, uids: Iterable[str]) -> bool:
         """Look up the recipients that were not yet; return whether one of those has no user ids."""
@@ -201,8 +212,8 @@ class Messages(Access):
         if not secret:
             raise ValueError("a message cannot be encrypted to an empty passphrase")
         options = commands.encrypt_symmetric(armor=armor)
-        reply = await self._gpg(options, stdin=message, passphrase=secret.encode())
-        outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
+        call = Call(options, stdin=message, passphrase=secret.encode())
+        reply = await self._run(call, _wants("END_ENCRYPTION", "encrypt"))
         return await like(message, reply.stdout) if armor else reply.stdout
 
     async def decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
@@ -246,27 +257,21 @@ class Messages(Access):
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
-        options = commands.decrypt(OUTPUT)
-        found = await self._open(options, signatures.decryption, kind, raw, stdin=message)
+        call = Call(commands.decrypt(OUTPUT), stdin=message)
+        found = await self._open(call, signatures.decryption, kind, raw)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
-    async def _open(
-        self,
-        options: Sequence[str],
-        judge: Callable[[Reply], T],
-        kind: MessageKind,
-        raw: bytes,
-        **channels: Any,
-    ) -> T:
+    async def _open(self, call: Call, judge: Judge[T], kind: MessageKind, raw: bytes) -> T:
         """Decrypt with the passphrase that a message takes: that of the keys, or its own."""
-        if kind.recipients or not kind.symmetric:
-            try:
-                return await self._with_key(options, judge, **channels)
-            except (BadPassphrase, NoSecretKey):
-                if not kind.symmetric:
-                    raise
-        return judge(await self._gpg(options, passphrase=raw, **channels))
+        if kind.symmetric and not kind.recipients:
+            call = replace(call, passphrase=raw)
+            return await self._run(call, judge, self._allow_placeholders)
+        call = replace(call, passphrase=await self._secret())
+        remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
+        if kind.symmetric:
+            remedies.insert(1, partial(_try_passphrase_of_message, raw))
+        return await self._run(call, judge, *remedies)
 
     async def sign(
         self,
@@ -305,10 +310,13 @@ class Messages(Access):
         if (detach and clear) or local:
             raise ValueError("detach and clear exclude each other; local needs key=True")
         signer = await self._signer(local_user)
-        options = commands.sign(signer, detach=detach, clear=clear)
+        call = Call(commands.sign(signer, detach=detach, clear=clear), stdin=target)
+        return await like(target, (await self._sign(call, signer)).stdout)
+
+    async def _sign(self, call: Call, signer: str) -> Reply:
+        call = replace(call, passphrase=await self._secret())
         judge = _wants("SIG_CREATED", "sign", signer)
-        reply = await self._with_key(options, judge, stdin=target)
-        return await like(target, reply.stdout)
+        return await self._run(call, judge, self._take_over_keys)
 
     async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
         # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
@@ -321,8 +329,7 @@ class Messages(Access):
         fingerprint = key.fingerprint
         signer = await self._signer(local_user)
         options = commands.certify(fingerprint, signer, local=local)
-        judge = _succeeds("certify", fingerprint)
-        await self._with_key(options, judge, writing=True)
+        await self._edit(options, "certify", fingerprint)
         return await like(target, await self._export(fingerprint, secret=False))
 
     async def verify(
@@ -345,11 +352,14 @@ class Messages(Access):
         """
         if signature is not None:
             self._require_detached(await _kind_of(signature))
-            options = commands.verify_detached(SECOND)
-            reply = await self._gpg(options, stdin=message, second=signature)
-            return signatures.verification(reply, _octets(message))
+            call = Call(commands.verify_detached(SECOND), stdin=message, second=signature)
+            return await self._verify(call, _octets(message))
         self._require_visible(await _kind_of(message))
-        return signatures.verification(await self._gpg(commands.verify(), stdin=message))
+        return await self._verify(Call(commands.verify(), stdin=message))
+
+    async def _verify(self, call: Call, data: bytes | None = None) -> Verification:
+        judge = partial(signatures.verification, data=data)
+        return await self._run(call, judge, self._allow_placeholders)
 
     @staticmethod
     def _require_visible(kind: MessageKind) -> None:
@@ -372,9 +382,7 @@ class Messages(Access):
         Raises:
             NotOpenPGP: the data is none.
         """
-        reply = await self._gpg(commands.list_packets(), stdin=target)
-        if not reply.stdout:
-            raise outcome.unreadable(reply, "list packets")
+        reply = await self._run(Call(commands.list_packets(), stdin=target), outcome.listed_packets)
         return reply.stdout.decode(errors="replace")
 
     async def list_packets(self, target: str | bytes) -> list[list[str]]:
@@ -419,6 +427,15 @@ class Messages(Access):
         if not subkey:
             raise _unusable(key)
         return f"{subkey}!"
+
+
+async def _try_passphrase_of_message(
+    raw: bytes, call: Call, _: Reply | None, error: GnuPGError | None
+) -> Call | None:
+    """Remedy: open a message by its own passphrase where no key does."""
+    if isinstance(error, BadPassphrase | NoSecretKey):
+        return replace(call, passphrase=raw)
+    return None
 
 
 def _unusable(key: Key, error: GnuPGError | None = None) -> UnusableKey:

@@ -16,6 +16,7 @@ from tiny_gnupg._gpg.arguments import checked_secret
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
+from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import is_placeholder_key, keys_of, list_keys
 from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import NotOpenPGP
@@ -53,11 +54,13 @@ class Transfer(Access):
 
     async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
         """Import public keys, those without user ids among them."""
-        replies = [await self._write(commands.import_keys(found=found), stdin=key)]
+        call = Call(commands.import_keys(found=found), stdin=key, writing=True)
+        replies = [await self._reply(call)]
         placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], _octets(key))
         if placeholder_keys:
             options = commands.import_keys(found=found, placeholders=True)
-            replies.append(await self._write(options, stdin=placeholder_keys))
+            call = Call(options, stdin=placeholder_keys, writing=True)
+            replies.append(await self._reply(call))
         result = imports.imported(*replies)
         await self._drop_placeholders(
             [key for one in replies for key in imports.gained_user_ids(one)]
@@ -72,7 +75,8 @@ class Transfer(Access):
         for key in (one for one in keys if not is_placeholder_key(one)):
             for user_id in (one for one in key.user_ids if one.placeholder):
                 options = commands.drop_user_id(key.fingerprint, user_id.hash)
-                reply = await self._write(options, answer=_yes, attended=True)
+                call = Call(options, answer=_yes, writing=True, attended=True)
+                reply = await self._reply(call)
                 outcome.require_success(reply, "drop the placeholder of", key.fingerprint)
 
     async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
@@ -155,7 +159,7 @@ class Transfer(Access):
         Raises:
             NotOpenPGP: there is no key in it.
         """
-        reply = await self._engine.run(commands.show_keys(), stdin=key)
+        reply = await self._engine.run(Call(commands.show_keys(), stdin=key))
         if not reply.stdout:
             raise outcome.unreadable(reply, "read keys")
         # Builds of GnuPG 2.4 list user ids that nobody signed.
@@ -170,9 +174,8 @@ class Transfer(Access):
         placeholder_keys = await asyncio.to_thread(with_placeholders, _octets(key))
         if not placeholder_keys:
             return found
-        reply = await self._engine.run(
-            commands.show_keys(placeholders=True), stdin=placeholder_keys
-        )
+        call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)
+        reply = await self._engine.run(call)
         shown = {one.fingerprint: one for one in await keys_of(reply)}
         return tuple(shown.get(one.fingerprint, one) for one in found)
 
@@ -227,7 +230,8 @@ class Transfer(Access):
         for one in found:
             nameless = not one.user_ids
             block = insert_placeholder(one.data) if nameless else one.data
-            reply = await self._engine.run(commands.show_keys(placeholders=nameless), stdin=block)
+            call = Call(commands.show_keys(placeholders=nameless), stdin=block)
+            reply = await self._engine.run(call)
             one.confirm(await keys_of(reply))
         return await self._import(b"".join(one.data for one in found), found=True)
 
