@@ -202,27 +202,50 @@ class Sq(Program):
     name, install = "sq", "apt-get install sq"
     lacks = frozenset({PASSPHRASE, KEY_PASSPHRASE})
 
+    #: What a call is told by, of the first release with another command line and of those before.
+    words: ClassVar[dict[str, tuple[list[str], list[str]]]] = {
+        "make": (
+            ["--own-key", "--without-password", "--output", "key", "--rev-cert", "revocation"],
+            ["--export", "key"],
+        ),
+        "public": (["key", "delete", "--output", "-", "--cert-file"], ["key", "extract-cert"]),
+        "recipient": (["--for-file"], ["--recipient-cert"]),
+        "decryptor": (["--recipient-file"], ["--recipient-key"]),
+        "signer": (["--signer-file"], ["--signer-key"]),
+        "nobody": (["--without-signature"], []),
+        "certificate": (["--signer-file"], ["--signer-cert"]),
+        DETACHED: (["--signature-file", "-"], ["--detached"]),
+        INLINE: (["--message"], []),
+        CLEAR: (["--cleartext"], ["--cleartext-signature"]),
+        "verify detached": (["--signature-file"], ["--detached"]),
+        "verify inline": (["--message"], []),
+        "verify clear": (["--cleartext"], []),
+    }
+
+    def _say(self, what: str) -> list[str]:
+        new = b"--own-key" in self._run("key", "generate", "--help")
+        return self.words[what][0 if new else 1]
+
     def new_key(self, user_id: str) -> KeyPair:
         with self._folder() as folder:
-            self._run("key", "generate", "--userid", user_id, "--export", "key", folder=folder)
-            secret = (folder / "key").read_bytes()
-            return KeyPair(secret, self._run("key", "extract-cert", "key", folder=folder))
+            making = self._say("make")
+            self._run("key", "generate", "--userid", user_id, *making, folder=folder)
+            public = self._run(*self._say("public"), "key", folder=folder)
+            return KeyPair((folder / "key").read_bytes(), public)
 
     def encrypt(self, data: bytes, public: bytes, signer: bytes | None = None) -> bytes:
         with self._folder(public=public, signer=signer or b"") as folder:
-            signing = ["--signer-key", "signer"] if signer else []
-            return self._run(
-                "encrypt", "--recipient-cert", "public", *signing, stdin=data, folder=folder
-            )
+            signing = [*self._say("signer"), "signer"] if signer else self._say("nobody")
+            recipient = [*self._say("recipient"), "public"]
+            return self._run("encrypt", *recipient, *signing, stdin=data, folder=folder)
 
     def decrypt(
         self, message: bytes, secret: bytes, signer: bytes | None = None, passphrase: str = ""
     ) -> bytes:
         with self._folder(secret=secret, signer=signer or b"") as folder:
-            verifying = ["--signer-cert", "signer", "--signatures", "1"] if signer else []
-            return self._run(
-                "decrypt", "--recipient-key", "secret", *verifying, stdin=message, folder=folder
-            )
+            verifying = [*self._say("certificate"), "signer", "--signatures", "1"] if signer else []
+            opening = [*self._say("decryptor"), "secret"]
+            return self._run("decrypt", *opening, *verifying, stdin=message, folder=folder)
 
     def lock(self, data: bytes, passphrase: str) -> bytes:
         raise NotImplementedError
@@ -231,15 +254,15 @@ class Sq(Program):
         raise NotImplementedError
 
     def sign(self, data: bytes, secret: bytes, form: str) -> bytes:
-        how = {DETACHED: ["--detached"], INLINE: [], CLEAR: ["--cleartext-signature"]}[form]
+        signing = [*self._say(form), *self._say("signer"), "secret"]
         with self._folder(secret=secret) as folder:
-            return self._run("sign", *how, "--signer-key", "secret", stdin=data, folder=folder)
+            return self._run("sign", *signing, stdin=data, folder=folder)
 
     def verify(self, message: bytes, public: bytes, form: str, data: bytes) -> bytes:
+        signer = ["verify", *self._say("certificate"), "public", *self._say(f"verify {form}")]
         with self._folder(public=public, message=message, data=data) as folder:
-            signer = ("verify", "--signer-cert", "public")
             if form == DETACHED:
-                self._run(*signer, "--detached", "message", "data", folder=folder)
+                self._run(*signer, "message", "data", folder=folder)
                 return data
             return self._run(*signer, "message", folder=folder)
 
