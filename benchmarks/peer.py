@@ -80,14 +80,15 @@ def sequoia(at: Setting) -> tuple[str, Calls]:
     import pysequoia
 
     cert = pysequoia.Cert.from_bytes(at.public_key)
-    secrets = pysequoia.Cert.from_bytes(at.secret_key).secrets
+    secrets: Any = pysequoia.Cert.from_bytes(at.secret_key).secrets
 
     def signer() -> Any:
         return secrets.signer(at.passphrase)
 
     def opened() -> bytes:
         decryptor = secrets.decryptor(at.passphrase)
-        return bytes(pysequoia.decrypt(at.encrypted, decryptor=decryptor).bytes)
+        found: Any = pysequoia.decrypt(at.encrypted, decryptor=decryptor)
+        return bytes(found.bytes)
 
     return version("pysequoia"), {
         "encrypt": lambda: pysequoia.encrypt(at.message, [cert]),

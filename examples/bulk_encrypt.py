@@ -88,11 +88,13 @@ def _over_dask(address: str, workers: int) -> Iterator[Submit]:
 
     with ExitStack() as stack:
         if address == "local":
-            cluster = LocalCluster(
+            cluster = LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
             )
             address = stack.enter_context(cluster).scheduler_address
-        client = stack.enter_context(Client(address, set_as_default=False))
+        client = stack.enter_context(
+            Client(address, set_as_default=False)  # type: ignore[no-untyped-call]
+        )
         # The same batch encrypts anew: two encryptions of one file are never the same.
         yield partial(client.submit, pure=False)
 

@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 
@@ -29,7 +30,7 @@ def run_here(
         environ: more for its environment.
     """
     channels = {name: io.BytesIO() for name in ("stdout", "stderr")}
-    wrapped = {
+    wrapped: dict[str, Any] = {
         name: io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
         for name, raw in channels.items()
     }

@@ -46,7 +46,8 @@ def test_the_demonstration_shows_the_whole_life_of_two_keys(
 
 
 def test_what_should_be_refused_and_is_not_fails() -> None:
-    steps = Steps([].append)
+    lines: list[str] = []
+    steps = Steps(lines.append)
 
     with pytest.raises(DemoFailed, match="should have been refused"), steps.refused("a forgery"):
         pass

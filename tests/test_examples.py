@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.leftovers import clean_home
-from tiny_gnupg import BadSignature, GnuPG
+from tiny_gnupg import BadSignature, GnuPG, HashAlgorithm
 
 CHECKOUT = Path(__file__).parents[1]
 EXAMPLES = CHECKOUT / "examples"
@@ -65,7 +65,7 @@ async def person(home: Path) -> AsyncIterator[GnuPG]:
 @contextmanager
 def service(home: Path, store: Path) -> Iterator[str]:
     """Run the web service; gives its URL."""
-    command = [sys.executable, EXAMPLES / "upload_service.py", "--port", "0"]
+    command: list[str | Path] = [sys.executable, EXAMPLES / "upload_service.py", "--port", "0"]
     process = subprocess.Popen(
         [*command, "--home", home, "--store", store],
         stdout=subprocess.PIPE,
@@ -176,7 +176,8 @@ async def test_a_signed_mail_verifies_as_rfc_3156_says(person: GnuPG) -> None:
     signed = mail.split(boundary)[1].removesuffix(b"\r\n")
     assert not re.search(rb"[ \t]\r\n|^From ", signed, re.MULTILINE)
     (found,) = (await person.verify(signed, signature.get_content())).signatures
-    assert (found.primary_fingerprint, found.hash.name) == (person.fingerprint, "SHA512")
+    assert found.primary_fingerprint == person.fingerprint
+    assert found.hash is HashAlgorithm.SHA512
 
 
 async def test_a_mail_that_was_changed_on_its_way_is_refused(person: GnuPG) -> None:

@@ -80,10 +80,10 @@ def test_the_address_of_a_key() -> None:
     ids = (user_id("old@x.org", revoked=True), user_id(""), user_id("a@x.org"), user_id("b@x.org"))
     assert key("c", user_ids=ids).email == "a@x.org"
     assert key("c", user_ids=ids[:2]).email == ""
-    ids = (user_id("forged@x.org", created=None), user_id("a@x.org"))
-    assert [one.signed for one in ids] == [False, True]
-    assert key("c", user_ids=ids).email == "a@x.org"
-    assert key("c", user_ids=ids[:1]).email == ""
+    two = (user_id("forged@x.org", created=None), user_id("a@x.org"))
+    assert [one.signed for one in two] == [False, True]
+    assert key("c", user_ids=two).email == "a@x.org"
+    assert key("c", user_ids=two[:1]).email == ""
     assert user_id("old@x.org", revoked=True, created=None).signed
 
 

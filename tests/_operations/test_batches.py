@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tiny_gnupg import (
     NotSigned,
     NotText,
     OutputTooLarge,
+    Verification,
 )
 from tiny_gnupg._openpgp.armor import dearmor
 
@@ -365,7 +367,7 @@ async def test_a_result_does_not_wait_for_the_next_message(alice: GnuPG) -> None
         for number in range(3):
             assert len(got) == number
             yield f"message {number}"
-            await until(lambda count=number: len(got) > count)
+            await until(partial(lambda count: len(got) > count, number))
 
     await collect(alice.encrypt_many(conversation()), got)
     assert len(got) == 3
@@ -415,6 +417,7 @@ async def test_who_reads_the_results_may_write_the_keyring(
             await alice.text_import(key)
             imported = True
     assert isinstance(found[0], KeyNotFound)
+    assert isinstance(found[1], Verification)
     assert found[1].data == b"from Late"
 
 
@@ -437,7 +440,7 @@ async def test_stopping_early_leaves_nothing(alice: GnuPG, private_tmp: Path) ->
         await anext(results)
         assert children()
     assert children() == set()
-    assert memories() == list(private_tmp.iterdir()) == []
+    assert (memories(), list(private_tmp.iterdir())) == ([], [])
 
 
 async def test_cancelling_at_any_moment_leaves_nothing(alice: GnuPG, private_tmp: Path) -> None:
@@ -448,7 +451,7 @@ async def test_cancelling_at_any_moment_leaves_nothing(alice: GnuPG, private_tmp
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         # The iterator itself is closed by its finalizer, a turn or two later.
-        await until(lambda: not (children() or memories() or list(private_tmp.iterdir())))
+        await until(lambda: not (children() or memories() or any(private_tmp.iterdir())))
     assert await all_of(alice.decrypt_many(encrypted)) == texts()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -113,13 +113,14 @@ async def test_what_comes_in_under_other_words_is_taken_over_at_their_first_use(
         await alice.sign("x", fingerprint)
     assert untouched(home)
     owner = make_gnupg(passphrase="of its own")
-    await {
+    uses: dict[str, Callable[[], Awaitable[object]]] = {
         "sign": lambda: owner.sign("x", fingerprint),
         "add_uid": lambda: owner.add_uid(fingerprint, "New", "new@example.org"),
         "set_expire": lambda: owner.set_expire(fingerprint, "1y"),
         "text_export": lambda: owner.text_export(fingerprint, secret=True),
         "change": lambda: owner.change_passphrase(fingerprint, "of its own"),
-    }[use]()
+    }
+    await uses[use]()
     assert "MESSAGE" in await owner.sign("x", fingerprint)
     assert not untouched(home)
     assert "MESSAGE" in await alice.sign("x")
@@ -132,11 +133,12 @@ async def test_a_key_under_other_words_can_be_used_for_anything_first(
     fingerprint, block = sealed("of its own", plain_gpg)
     await alice.text_import(block)
     owner = make_gnupg(passphrase="of its own")
-    await {
+    uses: dict[str, Callable[[], Awaitable[object]]] = {
         "revoke": lambda: owner.revoke(fingerprint),
         "add_subkeys": lambda: owner.add_subkeys(fingerprint),
         "certify": lambda: owner.sign(ALICE, fingerprint, key=True),
-    }[use]()
+    }
+    await uses[use]()
     assert await owner.key_trust(fingerprint) == ("revoked" if use == "revoke" else "unknown")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.instances import PlainGpg
 from tests.signed import DATA, ERRORS, STATES, Signatures
-from tiny_gnupg import BadSignature, ExpiredKeySignature, GnuPG, RevokedKeySignature
+from tiny_gnupg import BadSignature, ExpiredKeySignature, GnuPG, RevokedKeySignature, SignatureError
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -32,6 +32,7 @@ async def test_one_beside_a_good_one(
     with pytest.raises(ERRORS[kind]) as caught:
         await alice.verify(DATA, both)
     if kind != "missing key":
+        assert isinstance(caught.value, SignatureError)
         found = [signature.status for signature in caught.value.signatures]
         assert found == [STATES[name] for name in order]
 

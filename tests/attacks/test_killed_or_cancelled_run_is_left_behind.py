@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ async def begun(before: set[int]) -> int:
     return min(children() - before)
 
 
-async def cancelled(task: asyncio.Future[object]) -> None:
+async def cancelled(task: asyncio.Future[Any]) -> None:
     """Cancel a call, and wait for its end."""
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,12 +49,13 @@ async def live(gpg: GnuPG, folder: Path) -> list[GnuPGError]:
     await gpg.revoke()
     errors = []
     changed = sealed.replace("\n\n", "\n\nAAAA", 1)
-    for call in (
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
         lambda: gpg.decrypt(sealed, passphrase=OTHER + "!"),
         lambda: gpg.decrypt(changed, passphrase=OTHER),
         lambda: gpg.sign(PLAINTEXT),
         lambda: gpg.decrypt(PLAINTEXT),
-    ):
+    )
+    for call in calls:
         with pytest.raises(GnuPGError) as caught:
             await call()
         errors.append(caught.value)

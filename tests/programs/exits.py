@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from tests.instances import ALICE, alice_at
 from tiny_gnupg import run
@@ -16,7 +17,7 @@ async def use(gpg: object) -> None:
 
 
 def main(homedir: str, way: str) -> None:
-    gpg = alice_at(homedir)
+    gpg = alice_at(Path(homedir))
     if way == "run":
         run(use(gpg))
     else:

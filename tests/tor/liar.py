@@ -15,6 +15,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.tor.socks import Handler
+
 from .socks import listening
 
 HUGE = 50_000_000
@@ -100,7 +102,7 @@ def body_for(method: str, name: str, folder: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def handler(folder: Path) -> Callable[..., Awaitable[None]]:
+def handler(folder: Path) -> Handler:
     """Make what answers one connection."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

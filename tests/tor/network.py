@@ -222,7 +222,7 @@ class PrivateNetwork:
 
         def lists_all() -> bool:
             with contextlib.suppress(OSError), opener.open(url, timeout=2) as answer:
-                return sum(line.startswith(b"r ") for line in answer) == RELAYS + 1
+                return bool(sum(line.startswith(b"r ") for line in answer) == RELAYS + 1)
             return False
 
         self._wait("consensus", lists_all)

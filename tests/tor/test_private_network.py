@@ -19,8 +19,14 @@ from tests.tor.liar import POSTS, STREAMS
 from tests.tor.material import MISMATCHES, MadeKey, lies, make_key
 from tests.tor.network import PrivateNetwork
 from tests.tor.processes import KeyserverProcess, find
-from tiny_gnupg._network import keyserver
-from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
+from tiny_gnupg._network.keyserver import (
+    DEFAULT_KEYSERVER,
+    Keyserver,
+    look_up,
+    publish,
+    upload,
+    wkd_look_up,
+)
 from tiny_gnupg._network.tor import Network
 from tiny_gnupg.errors import (
     GnuPGError,
@@ -159,15 +165,15 @@ async def test_a_key_is_published_confirmed_and_found_under_the_real_servers_nam
 ) -> None:
     key, _ = made_keys
     network, server = new_network(), Keyserver.of()
-    answer = await keyserver.publish(network, server, key.armored, key.fingerprint)
+    answer = await publish(network, server, key.armored, key.fingerprint)
     assert answer["status"] == {key.email: "pending"}
-    assert (await keyserver.look_up(network, server, key.fingerprint)).data == key.bare
+    assert (await look_up(network, server, key.fingerprint)).data == key.bare
     with pytest.raises(NotOnKeyserver):
-        await keyserver.look_up(network, server, key.email)
+        await look_up(network, server, key.email)
     assert keyserver.confirm_all() == [key.email]
-    assert (await keyserver.look_up(network, server, key.email)).data == key.public
+    assert (await look_up(network, server, key.email)).data == key.public
     async with network.isolated() as other:
-        found = await keyserver.look_up(other, server, key.subkey_fingerprints[0])
+        found = await look_up(other, server, key.subkey_fingerprints[0])
     assert found.data == key.public
 
 
@@ -181,12 +187,12 @@ async def test_two_hundred_look_ups_at_once_leave_nothing_behind(
     key, _ = made_keys
     keyserver.lever("settings", {"key": None, "email": None})
     network, server = new_network(), Keyserver.of()
-    await keyserver.upload(network, server, key.armored)
+    await upload(network, server, key.armored)
     tasks, streams = len(asyncio.all_tasks()), len(tor.control.streams())
     names = [key.fingerprint, *key.subkey_fingerprints, key.fingerprint[-16:]]
     begun = time.monotonic()
     found = await asyncio.gather(
-        *(keyserver.look_up(network, server, names[turn % 4]) for turn in range(200))
+        *(look_up(network, server, names[turn % 4]) for turn in range(200))
     )
     figures(f"200 look-ups at once: {time.monotonic() - begun:.2f} s")
     assert {each.data for each in found} == {key.bare}
@@ -202,9 +208,9 @@ async def test_a_real_hkp_server_is_used_through_tor(sks_port: int, new_network:
         key = make_key(home, "hkp@example.org")
     network = new_network()
     server = Keyserver.of(DEFAULT_KEYSERVER.replace("http", "hkp"))
-    await keyserver.publish(network, server, key.armored, key.fingerprint)
+    await publish(network, server, key.armored, key.fingerprint)
     for name in (key.fingerprint, key.email):
-        found = await keyserver.look_up(network, server, name)
+        found = await look_up(network, server, name)
         assert sorted(openpgp.packets(found.data)) == sorted(key.packets)
 
 
@@ -212,16 +218,16 @@ async def test_a_web_key_directory_is_asked_over_tls_by_both_methods(
     directory: ssl.SSLContext, new_network: Make
 ) -> None:
     network = new_network(tries=1)
-    (advanced,) = await keyserver.wkd_look_up(network, "alice@advanced.example", ssl=directory)
+    (advanced,) = await wkd_look_up(network, "alice@advanced.example", ssl=directory)
     assert advanced.user_ids == ("Test <alice@advanced.example>",)
-    (direct,) = await keyserver.wkd_look_up(network, "alice@direct.example", ssl=directory)
+    (direct,) = await wkd_look_up(network, "alice@direct.example", ssl=directory)
     assert direct.user_ids == ("Test <alice@direct.example>",)
     with pytest.raises(NotOnKeyserver):
-        await keyserver.wkd_look_up(network, "nobody@direct.example", ssl=directory)
+        await wkd_look_up(network, "nobody@direct.example", ssl=directory)
     with pytest.raises(KeyserverMismatch):
-        await keyserver.wkd_look_up(network, "liar@direct.example", ssl=directory)
+        await wkd_look_up(network, "liar@direct.example", ssl=directory)
     with pytest.raises(KeyserverError, match="TLS"):
-        await keyserver.wkd_look_up(network, "alice@direct.example")
+        await wkd_look_up(network, "alice@direct.example")
 
 
 # --- a keyserver that lies -----------------------------------------------------------------------
@@ -236,7 +242,7 @@ async def test_every_lie_about_a_key_is_a_typed_error(
         expected = KeyserverMismatch if name in MISMATCHES else KeyserverError
         for asked in (key.fingerprint, key.email):
             with pytest.raises(GnuPGError) as caught:
-                await keyserver.look_up(network, liar(name), asked)
+                await look_up(network, liar(name), asked)
             assert type(caught.value) is expected, name
 
 
@@ -252,7 +258,7 @@ async def test_a_server_that_misbehaves_is_an_error_in_bounded_time_and_memory(
     tracemalloc.start()
     try:
         with pytest.raises(KeyserverError):
-            await keyserver.look_up(network, liar(lie), made_keys[0].fingerprint)
+            await look_up(network, liar(lie), made_keys[0].fingerprint)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -270,7 +276,7 @@ async def test_a_lie_about_an_upload_is_a_typed_error(
 ) -> None:
     key, _ = made_keys
     with pytest.raises((KeyserverError, KeyserverMismatch)):
-        await keyserver.publish(new_network(), liar(lie), key.armored, key.fingerprint)
+        await publish(new_network(), liar(lie), key.armored, key.fingerprint)
 
 
 async def test_a_redirect_elsewhere_is_not_followed_by_get_either(

@@ -54,11 +54,12 @@ async def test_a_passphrase_opens_it_and_no_other_gives_data(gpg: GnuPG, name: s
     for wrong in ("Password", "password ", "", None):
         with pytest.raises((BadPassphrase, DecryptionFailed)) as caught:
             await gpg.decrypt(message, passphrase=wrong)
+        assert isinstance(caught.value, GnuPGError)
         assert "Hello" not in caught.value.diagnostics()
 
 
 async def test_two_keys_with_one_key_id_are_told_apart_by_fingerprint(gpg: GnuPG) -> None:
-    found = []
+    found: list[str] = []
     for number in (1, 2):
         result = await gpg.text_import(vector(f"gnupg/dda252ebb8ebe1af-{number}.asc"))
         found += result.fingerprints
