@@ -18,14 +18,18 @@ from tiny_gnupg.errors import (
     AmbiguousKey,
     BadPassphrase,
     CommandFailed,
+    DecryptionFailed,
     GnuPGError,
     KeyNotFound,
     KeyserverError,
+    NoSecretKey,
     NotOnKeyserver,
     NotOpenPGP,
     NotSigned,
     NotText,
     SignatureError,
+    UnsupportedByGnuPG,
+    WrongSigner,
     one_line,
     printable,
 )
@@ -122,7 +126,10 @@ def test_values_of_their_own() -> None:
     assert NotOnKeyserver(value="A" * 40).value == "A" * 40
     assert NotSigned("no", value="A" * 16).value == "A" * 16
     assert AmbiguousKey("two", candidates=["A", "B"]).candidates == ("A", "B")
-    assert SignatureError("bad", signatures=iter([1, 2])).signatures == (1, 2)
+    assert WrongSigner("no", value="A" * 40).value == "A" * 40
+    for kind in (SignatureError, KeyNotFound, UnsupportedByGnuPG):
+        assert kind("bad", signatures=iter([1, 2])).signatures == (1, 2)
+        assert kind().signatures == ()
     answer = KeyserverError("slow down", http_status=429, retry_after=30.0)
     assert (answer.http_status, answer.retry_after) == (429, 30.0)
     failed = CommandFailed("no", returncode=2, command="gpg -k", output=b"out", stderr="err")
@@ -132,13 +139,22 @@ def test_values_of_their_own() -> None:
     assert copied.http_status == 500
 
 
-def test_what_callers_of_0_5_2_caught_still_catches() -> None:
+@pytest.mark.parametrize("kind", every_error(SignatureError) + every_error(DecryptionFailed))
+def test_no_handler_of_files_swallows_a_forgery(kind: type[GnuPGError]) -> None:
+    for error in (kind, BadPassphrase, KeyNotFound, UnsupportedByGnuPG):
+        assert not issubclass(error, OSError | ValueError | TypeError | RuntimeError)
+
+
+def test_what_is_not_here_is_a_lookup_error() -> None:
+    for error in (KeyNotFound, NoSecretKey, AmbiguousKey):
+        assert issubclass(error, LookupError)
+
+
+def test_what_is_true_of_an_error_catches_it() -> None:
     with pytest.raises(KeyError):
         raise KeyNotFound(value="x")
     with pytest.raises(LookupError):
         raise AmbiguousKey
-    with pytest.raises(PermissionError):
-        raise BadPassphrase
     with pytest.raises(subprocess.CalledProcessError):
         raise CommandFailed(returncode=2)
     with pytest.raises(TypeError):

@@ -244,10 +244,10 @@ async def test_an_encrypted_message_cannot_be_verified(alice: GnuPG) -> None:
     assert recipient == alice.fingerprint
 
 
-async def test_the_old_errors_are_still_caught(alice: GnuPG, make_gnupg: MakeGnuPG) -> None:
+async def test_each_error_has_a_class_of_its_own(alice: GnuPG, make_gnupg: MakeGnuPG) -> None:
     message = await alice.encrypt(TEXT)
     stranger = make_gnupg(passphrase="wrong")
-    with pytest.raises(PermissionError):
+    with pytest.raises(BadPassphrase):
         await stranger.decrypt(message)
     with pytest.raises(BadPassphrase):
         await stranger.sign(TEXT)

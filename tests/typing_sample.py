@@ -15,6 +15,7 @@ from typing import Any, assert_type
 
 import tiny_gnupg
 from tiny_gnupg import (
+    AgentUnavailable,
     AmbiguousKey,
     BadPassphrase,
     BadSignature,
@@ -53,10 +54,12 @@ from tiny_gnupg import (
     Subkey,
     SymmetricAlgorithm,
     TorUnavailable,
+    UnsupportedByGnuPG,
     UnusableKey,
     UserID,
     Validity,
     Verification,
+    WrongSigner,
     run,
 )
 
@@ -317,11 +320,15 @@ async def errors(gpg: GnuPG) -> None:
         assert_type(error.candidates, tuple[str, ...])
     except (NotSigned, BadSignature, ExpiredSignature, ExpiredKeySignature) as error:
         assert_type(error.diagnostics(), str)
+    except WrongSigner as error:
+        assert_type(error.value, str)
     except (RevokedKeySignature, SignatureError) as error:
         print(error.signatures)
-    except (NoSecretKey, DecryptionFailed, BadPassphrase, UnusableKey) as error:
-        permission: PermissionError = error
-        print(permission)
+    except NoSecretKey as error:
+        not_here: LookupError = error
+        print(not_here)
+    except (DecryptionFailed, BadPassphrase, UnusableKey, UnsupportedByGnuPG) as error:
+        print(error.signatures)
     except (NotOpenPGP, NotText, ImportFailed, OutputTooLarge, KeyserverMismatch) as error:
         value: ValueError = error
         print(value)
@@ -334,7 +341,7 @@ async def errors(gpg: GnuPG) -> None:
     except (TorUnavailable, NetworkError) as error:
         connection: ConnectionError = error
         print(connection)
-    except (GnuPGTimeout, HomeUnusable, CommandFailed) as error:
+    except (GnuPGTimeout, HomeUnusable, AgentUnavailable, CommandFailed) as error:
         assert_type(error.command, str)
     except GnuPGError as error:
         assert_type([error.message, error.hint], list[str])

@@ -8,6 +8,7 @@ returns, failure raises a ``GnuPGError``.
 from __future__ import annotations
 
 from .errors import (
+    AgentUnavailable,
     AmbiguousKey,
     BadPassphrase,
     BadSignature,
@@ -33,7 +34,9 @@ from .errors import (
     RevokedKeySignature,
     SignatureError,
     TorUnavailable,
+    UnsupportedByGnuPG,
     UnusableKey,
+    WrongSigner,
 )
 from .gnupg import GnuPG
 from .results import (
@@ -57,6 +60,7 @@ from .sync import run
 from .version import __version__
 
 __all__ = [
+    "AgentUnavailable",
     "AmbiguousKey",
     "BadPassphrase",
     "BadSignature",
@@ -95,10 +99,12 @@ __all__ = [
     "Subkey",
     "SymmetricAlgorithm",
     "TorUnavailable",
+    "UnsupportedByGnuPG",
     "UnusableKey",
     "UserID",
     "Validity",
     "Verification",
+    "WrongSigner",
     "__version__",
     "run",
 ]

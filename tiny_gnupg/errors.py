@@ -1,26 +1,32 @@
-"""The error tree. Success returns, failure raises; each error also is what 0.5.2's callers caught.
+"""The error tree. Success returns, failure raises.
+
+An error is a builtin too only where that builtin is true of it. So ``except OSError`` around work
+with files catches a full disk or a lost connection, and never a forged signature.
 
 ::
 
     GnuPGError
     ├── KeyNotFound            KeyError         no such key in the keyring; .value names it
     ├── AmbiguousKey           LookupError      several keys fit; .candidates lists them
-    ├── UnusableKey            PermissionError  revoked, expired, disabled, or not able to do it
-    ├── BadPassphrase          PermissionError
-    ├── DecryptionFailed       PermissionError
-    │   └── NoSecretKey
-    ├── SignatureError         PermissionError
+    ├── UnusableKey                             revoked, expired, disabled, or not able to do it
+    ├── BadPassphrase
+    ├── DecryptionFailed
+    │   └── NoSecretKey        LookupError
+    ├── SignatureError
     │   ├── BadSignature
     │   ├── NotSigned
+    │   ├── WrongSigner                         good, but by somebody else; .value names the signer
     │   ├── ExpiredSignature
     │   ├── ExpiredKeySignature
     │   └── RevokedKeySignature
+    ├── UnsupportedByGnuPG                      this gpg lacks what the data was made with
     ├── NotOpenPGP             TypeError, ValueError
     ├── NotText                ValueError       the plaintext is not UTF-8: pass bytes
     ├── ImportFailed           ValueError
     ├── OutputTooLarge         ValueError
     ├── CommandFailed          subprocess.CalledProcessError
     ├── GnuPGTimeout           TimeoutError
+    ├── AgentUnavailable                        gpg-agent does not start or answer
     ├── HomeUnusable           PermissionError
     ├── BinaryNotFound         FileNotFoundError
     ├── NetworkError           ConnectionError
@@ -106,6 +112,8 @@ class GnuPGError(Exception):
         returncode: gpg's exit code, or None where no gpg ran.
         stderr: what gpg told people, control characters escaped.
         command: the command, shlex-quoted; it never holds a secret.
+        signatures: all signatures of the message, each with its state, where the error is about
+            one; so that a caller can decide otherwise.
     """
 
     default_hint: ClassVar[str] = ""
@@ -120,6 +128,7 @@ class GnuPGError(Exception):
         returncode: int | None = None,
         stderr: str = "",
         command: str = "",
+        signatures: Iterable[Any] = (),
     ) -> None:
         if reply is not None:
             status, returncode = reply.lines, reply.returncode
@@ -130,6 +139,7 @@ class GnuPGError(Exception):
         self.returncode: Any = returncode
         self.stderr: Any = printable(stderr)
         self.command = command
+        self.signatures: tuple[Any, ...] = tuple(signatures)
         # Not super(): the builtins beside us (CalledProcessError) ask for arguments of their own.
         Exception.__init__(self, self.message)
 
@@ -187,36 +197,32 @@ class AmbiguousKey(GnuPGError, LookupError):
         super().__init__(message, **details)
 
 
-class UnusableKey(GnuPGError, PermissionError):
+class UnusableKey(GnuPGError):
     """The key that was named is revoked, expired, disabled or lacks the capability."""
 
     default_hint = "ask its owner for a newer one, or refresh it"
 
 
-class BadPassphrase(GnuPGError, PermissionError):
+class BadPassphrase(GnuPGError):
     """The passphrase does not open the secret key or the message."""
 
     default_hint = "check the passphrase; nothing was changed"
 
 
-class DecryptionFailed(GnuPGError, PermissionError):
+class DecryptionFailed(GnuPGError):
     """The message was not decrypted, or its integrity does not hold; no plaintext was released."""
 
     default_hint = "ask the sender for the message again"
 
 
-class NoSecretKey(DecryptionFailed):
+class NoSecretKey(DecryptionFailed, LookupError):
     """None of the keys that could open the message is here."""
 
     default_hint = "restore the secret key, or ask for the message encrypted to a key that is here"
 
 
-class SignatureError(GnuPGError, PermissionError):
+class SignatureError(GnuPGError):
     """A signature is not good; ``.signatures`` holds every one that was found."""
-
-    def __init__(self, message: str = "", *, signatures: Iterable[Any] = (), **details: Any):
-        self.signatures: tuple[Any, ...] = tuple(signatures)
-        super().__init__(message, **details)
 
 
 class BadSignature(SignatureError):
@@ -229,6 +235,16 @@ class NotSigned(SignatureError):
     """There is no signature, though one is required; ``.value``: whom the message is for."""
 
     default_hint = "ask the sender to sign it"
+
+    def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
+        self.value = value
+        super().__init__(message, **details)
+
+
+class WrongSigner(SignatureError):
+    """No good signature is by whom it must be; ``.value`` is the fingerprint that was found."""
+
+    default_hint = "do not use the data: somebody else signed it"
 
     def __init__(self, message: str = "", *, value: str = "", **details: Any) -> None:
         self.value = value
@@ -251,6 +267,12 @@ class RevokedKeySignature(SignatureError):
     """The key that made the signature has been revoked."""
 
     default_hint = "do not use the data before you know from its signer why"
+
+
+class UnsupportedByGnuPG(GnuPGError):
+    """This gpg lacks the algorithm or format that the data was made with; the data may be whole."""
+
+    default_hint = "use a newer GnuPG, or ask the sender for one that this gpg has"
 
 
 class NotOpenPGP(GnuPGError, TypeError, ValueError):
@@ -301,6 +323,12 @@ class GnuPGTimeout(GnuPGError, TimeoutError):
     """gpg did not end in the time that it was given, and was stopped."""
 
     default_hint = "give it more time: raise timeout"
+
+
+class AgentUnavailable(GnuPGError):
+    """gpg-agent, which holds the secret keys, does not start or does not answer."""
+
+    default_hint = "is gpg-agent installed, and can the homedir hold its socket?"
 
 
 class HomeUnusable(GnuPGError, PermissionError):

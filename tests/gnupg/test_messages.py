@@ -419,17 +419,17 @@ Make = Callable[[World], Awaitable[object]]
 GPG, NONE = True, False
 #: What is called, its error, the builtin that it is too, and whether a gpg answered.
 CALLS: dict[str, tuple[Make, type[GnuPGError], type[Exception], bool]] = {
-    "damaged": (damaged, DecryptionFailed, PermissionError, GPG),
-    "not mine": (not_mine, NoSecretKey, PermissionError, GPG),
+    "damaged": (damaged, DecryptionFailed, GnuPGError, GPG),
+    "not mine": (not_mine, NoSecretKey, LookupError, GPG),
     "not text": (not_text, NotText, ValueError, NONE),
-    "wrong passphrase": (wrong_passphrase, BadPassphrase, PermissionError, GPG),
+    "wrong passphrase": (wrong_passphrase, BadPassphrase, GnuPGError, GPG),
     "no message": (lambda w: w.alice.decrypt(PLAINTEXT), NotOpenPGP, TypeError, GPG),
     "no key": (lambda w: w.alice.text_import(PLAINTEXT), ImportFailed, ValueError, GPG),
-    "unsigned": (unsigned, NotSigned, PermissionError, NONE),
+    "unsigned": (unsigned, NotSigned, GnuPGError, NONE),
     "unknown": (lambda w: w.alice.encrypt(PLAINTEXT, "0" * 40), KeyNotFound, KeyError, GPG),
     "two keys": (two_keys, AmbiguousKey, LookupError, NONE),
-    "unusable": (unusable, UnusableKey, PermissionError, GPG),
-    "unusable address": (unusable_address, UnusableKey, PermissionError, NONE),
+    "unusable": (unusable, UnusableKey, GnuPGError, GPG),
+    "unusable address": (unusable_address, UnusableKey, GnuPGError, NONE),
     "late": (late, GnuPGTimeout, TimeoutError, NONE),
     "large": (large, OutputTooLarge, ValueError, NONE),
     "odd command": (
@@ -439,7 +439,7 @@ CALLS: dict[str, tuple[Make, type[GnuPGError], type[Exception], bool]] = {
     **{
         name: (lambda w, name=name: w.verify(name), error, base, GPG)  # type: ignore[misc]
         for name, error in ERRORS.items()
-        for base in [KeyError if error is KeyNotFound else PermissionError]
+        for base in [KeyError if error is KeyNotFound else GnuPGError]
     },
 }
 
