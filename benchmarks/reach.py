@@ -88,7 +88,7 @@ async def _calls(
     """Return each operation twice: by the library, and by the bare command line."""
     it, me = scene.messages[gpg], gpg.fingerprint
     message, encrypted, signed = it["message"], it["encrypted"], it["signed"]
-    secret = (await gpg.unlock()).encode()
+    secret = (await gpg.agent_passphrase()).encode()
     return {
         "encrypt": (
             lambda: gpg.encrypt(message, me, sign=False),

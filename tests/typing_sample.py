@@ -22,6 +22,7 @@ from tiny_gnupg import (
     BinaryNotFound,
     Capability,
     CommandFailed,
+    CommandResult,
     Decryption,
     DecryptionFailed,
     ExpiredKeySignature,
@@ -114,9 +115,16 @@ async def custom_commands(gpg: GnuPG) -> None:
     command = gpg.command("--list-keys", with_passphrase=True, manual=False)
     assert_type(command, list[str])
     assert_type(gpg.shell_command(command), str)
+    assert_type(await gpg.agent_passphrase(), str)
     inputs = gpg.encode_inputs(await gpg.unlock(), "y")
     assert_type(inputs, bytes)
     assert_type(await gpg.read_output(command, inputs), str)
+    done = await gpg.run_command(command, inputs)
+    assert_type(done, CommandResult)
+    assert_type(done.returncode, int)
+    assert_type(done.stdout, bytes)
+    assert_type(done.stderr, str)
+    assert_type(done.status, tuple[str, ...])
 
 
 async def life_of_a_key(gpg: GnuPG) -> None:
@@ -124,6 +132,7 @@ async def life_of_a_key(gpg: GnuPG) -> None:
     assert_type(fingerprint, str)
     await gpg.add_subkeys(fingerprint)
     await gpg.trust(fingerprint, level=5)
+    assert_type(await gpg.certify("bob@example.org", fingerprint, local=True), str)
     assert_type(await gpg.key_trust(fingerprint), str)
     await gpg.set_expire(fingerprint, "1y", subkeys=False)
     await gpg.change_passphrase(fingerprint, "another")

@@ -41,6 +41,7 @@ from .errors import (
 from .gnupg import GnuPG
 from .results import (
     Capability,
+    CommandResult,
     Decryption,
     HashAlgorithm,
     ImportResult,
@@ -67,6 +68,7 @@ __all__ = [
     "BinaryNotFound",
     "Capability",
     "CommandFailed",
+    "CommandResult",
     "Decryption",
     "DecryptionFailed",
     "ExpiredKeySignature",

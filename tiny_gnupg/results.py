@@ -330,6 +330,20 @@ class Decryption:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What came of a custom command: its exit code and all that it wrote.
+
+    ``returncode`` is negative where a signal ended it; ``stderr`` is what it told people, control
+    characters escaped; ``status`` are its status lines, without their prefix.
+    """
+
+    returncode: int
+    stdout: bytes = field(repr=False)
+    stderr: str
+    status: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportResult:
     """What an import did.
 

@@ -81,7 +81,7 @@ async def _meet(steps: Steps, alice: GnuPG, bob: GnuPG) -> None:
             expect(result.fingerprints == (giver.fingerprint,), "the key was imported")
             outcome.append(f"{len(public)} characters")
         with steps.step(f"{taker.username} compares the fingerprint and certifies") as outcome:
-            await taker.sign(giver.email, key=True)
+            await taker.certify(giver.email)
             trust = await taker.key_trust(giver.email)
             expect(trust == "full", "a key that was certified is valid")
             outcome.append(f"validity: {trust}")

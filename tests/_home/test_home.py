@@ -121,7 +121,7 @@ async def test_a_home_made_elsewhere_keeps_its_way_and_its_files(
     gpg = make_gnupg(passphrase="theirs")
     assert "MESSAGE" in await gpg.sign("x")
     assert gpg.fingerprint == fingerprint
-    assert await gpg.unlock() == "theirs"
+    assert await gpg.agent_passphrase() == "theirs"
     assert (home / "gpg-agent.conf").read_text() == "default-cache-ttl 600\n"
     assert not (home / "common.conf").exists()
     aside = (home / "tiny_gnupg.d" / "gpg-agent.conf").read_text().splitlines()
@@ -151,7 +151,7 @@ async def test_a_damaged_marker_is_said_to_be_one(
 
 
 async def test_many_instances_open_a_new_home_at_once(home: Path, make_gnupg: MakeGnuPG) -> None:
-    found = await asyncio.gather(*(make_gnupg().unlock() for _ in range(3)))
+    found = await asyncio.gather(*(make_gnupg().agent_passphrase() for _ in range(3)))
     assert len(set(found)) == 1, "one marker, one salt"
 
 

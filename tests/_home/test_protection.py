@@ -90,7 +90,7 @@ async def test_keys_rest_under_the_stretched_passphrase(
     alice: GnuPG, home: Path, make_gnupg: MakeGnuPG
 ) -> None:
     assert counts_of(home) == {LOW_COUNT}
-    stretched = await alice.unlock()
+    stretched = await alice.agent_passphrase()
     assert stretched != alice.passphrase
     with pytest.raises(BadPassphrase):
         await make_gnupg(passphrase=stretched).sign("x")
@@ -114,6 +114,6 @@ async def test_scrypt_is_computed_once_for_a_crowd(
 
     monkeypatch.setattr(Protection, "stretch", counted)
     gpg = make_gnupg(alice_at, alices_home)
-    await asyncio.gather(*(gpg.unlock() for _ in range(50)))
+    await asyncio.gather(*(gpg.agent_passphrase() for _ in range(50)))
     assert len(computed) == 1
     assert computed[0] is not threading.main_thread()

@@ -489,7 +489,10 @@ async def test_a_gpg_that_hangs_is_ended_in_time(alices_home: Path, make_gnupg: 
 
 async def test_the_passphrase_is_in_no_command_line(alice: GnuPG) -> None:
     encrypted = await all_of(alice.encrypt_many(texts()))
-    secrets: Sequence[bytes] = (alice.passphrase.encode(), (await alice.unlock()).encode())
+    secrets: Sequence[bytes] = (
+        alice.passphrase.encode(),
+        (await alice.agent_passphrase()).encode(),
+    )
     looked = 0
     async for _ in alice.decrypt_many(encrypted):
         for pid in children():

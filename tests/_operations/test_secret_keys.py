@@ -43,7 +43,7 @@ async def test_what_leaves_opens_in_any_tool_with_the_users_own_words(
     assert elsewhere.run("--decrypt", stdin=message).stdout == b"for the owner"
     signed = elsewhere.run("--armor", "--sign", stdin="signed elsewhere").stdout.decode()
     assert await alice.decrypt(signed) == "signed elsewhere"
-    wrong = PlainGpg(elsewhere.home, await alice.unlock())
+    wrong = PlainGpg(elsewhere.home, await alice.agent_passphrase())
     elsewhere.end_agent()
     assert wrong.run("--sign", stdin="x", check=False).returncode == 2
     # Out there nothing has stretched it before: the count is gpg's own, of this machine.
@@ -221,7 +221,7 @@ async def test_in_gnupgs_own_way_a_key_stays_under_the_users_words(
 ) -> None:
     fingerprint, block = sealed("the words", plain_gpg)
     gpg = make_gnupg(at=home / "new", passphrase="the words", protection="gnupg")
-    assert await gpg.unlock() == "the words"
+    assert await gpg.agent_passphrase() == "the words"
     await gpg.text_import(block)
     assert "MESSAGE" in await gpg.sign("x", fingerprint)
     with pytest.raises(BadPassphrase):

@@ -28,7 +28,7 @@ async def message(alice: GnuPG, bob: GnuPG) -> bytes:
 async def test_gpg_itself_prints_it(
     alice: GnuPG, message: bytes, plain_gpg: Callable[..., PlainGpg]
 ) -> None:
-    plain = plain_gpg(await alice.unlock(), Path(alice.home))
+    plain = plain_gpg(await alice.agent_passphrase(), Path(alice.home))
     done = plain.run("--decrypt", stdin=message, check=False)
     assert done.stdout.startswith(PLAINTEXT)
     assert INJECTED.encode() in done.stdout
@@ -65,7 +65,7 @@ async def test_behind_a_signed_message(
     alice: GnuPG, bob: GnuPG, plain_gpg: Callable[..., PlainGpg], compress: bool
 ) -> None:
     form = [] if compress else ["--compress-algo", "none"]
-    plain = plain_gpg(await bob.unlock(), Path(bob.home))
+    plain = plain_gpg(await bob.agent_passphrase(), Path(bob.home))
     signed = plain.run(*form, "--local-user", bob.fingerprint, "--sign", stdin=PLAINTEXT).stdout
     plain.end_agent()
     for read in (alice.decrypt, verified(alice)):

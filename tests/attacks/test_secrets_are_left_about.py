@@ -78,7 +78,7 @@ async def test_nowhere(
     folder.mkdir()
     async with alice_at(Path(alice.home), executable=program) as gpg:
         await gpg.set_fingerprint(alice.email)
-        stretched = await gpg.unlock()
+        stretched = await gpg.agent_passphrase()
         errors = await live(gpg, folder)
         processes = list(what_processes_know(Path(alice.home)))
         shown = [repr(gpg), str(gpg), *map(str, gpg.command(with_passphrase=True))]

@@ -218,7 +218,12 @@ async def test_an_unusable_homedir_is_called_one(
     file.write_text("precious")
     path = {"below a file": file / "home", "a file": file}.get(where, Path(where))
     gpg = make_gnupg(at=path)
-    for call in (gpg.list_keys(), gpg.gen_key(), gpg.unlock(), gpg.encrypt_symmetric("x")):
+    for call in (
+        gpg.list_keys(),
+        gpg.gen_key(),
+        gpg.agent_passphrase(),
+        gpg.encrypt_symmetric("x"),
+    ):
         with pytest.raises(HomeUnusable, match="that you own and can write to") as caught:
             await call
         assert str(path) in said(caught.value)

@@ -79,6 +79,7 @@ ONE: list[tuple[str, Try]] = [
     ("raw_packets(message)", lambda w: w.gpg.raw_packets(w.encrypted)),
     ("list_packets(message)", lambda w: w.gpg.list_packets(w.encrypted)),
     ("packets(message)", lambda w: w.gpg.packets(w.encrypted)),
+    ("run_command(command)", lambda w: w.gpg.run_command(w.gpg.command("--list-config"))),
     ("read_output(command)", lambda w: w.gpg.read_output(w.gpg.command("--list-config"))),
 ]
 #: The others: how many, and why.
@@ -91,7 +92,7 @@ OTHERS: list[tuple[str, int, str, Try]] = [
         "read from the bytes",
         lambda w: w.gpg.packet_fingerprint(w.encrypted),
     ),
-    ("unlock()", 0, "no question for gpg", lambda w: w.gpg.unlock()),
+    ("agent_passphrase()", 0, "no question for gpg", lambda w: w.gpg.agent_passphrase()),
     ("encrypt(message, email)", 2, LOOK_UP, lambda w: w.gpg.encrypt("x", BOB)),
     (
         "encrypt(message, email) again",
@@ -144,8 +145,8 @@ OTHERS: list[tuple[str, int, str, Try]] = [
     ),
     (
         "sign(uid, key=True)",
-        3,
-        f"{LOOK_UP}; it certifies, and exports what it gives back",
+        4,
+        f"{LOOK_UP}; it certifies, looks at what came of it, and exports what it gives back",
         lambda w: w.gpg.sign(w.bob, key=True),
     ),
     (
@@ -335,7 +336,7 @@ async def ailing(
         await alice.text_import(block)
         await bob.text_import(block)
     # By a plain gpg, as no method of ours writes to a key and to a passphrase; that is Bob's here.
-    plain = plain_gpg(await bob.unlock(), Path(bob.home))
+    plain = plain_gpg(await bob.agent_passphrase(), Path(bob.home))
     how = ("--trust-model", "always", "--armor", "--symmetric", "--encrypt", "--recipient", keys[1])
     sealed = plain.run(*how, "--sign", "--local-user", bob.fingerprint, stdin="in all ways").stdout
     wrapper, lines = _logging_gpg(tmp_path)

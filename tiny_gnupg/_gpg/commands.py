@@ -99,9 +99,9 @@ class Base:
         """Return the argument list: the executable, the library's own options, then ``options``."""
         prefix = [self.torify] if self.torify else []
         agent = ["--agent-program", self.agent] if self.agent else []
-        house = ["--homedir", self.homedir, "--options", self.options, *agent, *ALWAYS]
+        ours = ["--homedir", self.homedir, "--options", self.options, *agent, *ALWAYS]
         unattended = () if attended else UNATTENDED
-        return [*prefix, self.executable, *house, *self.features, *unattended, *options]
+        return [*prefix, self.executable, *ours, *self.features, *unattended, *options]
 
 
 def reads_only(command: Sequence[str]) -> bool:
@@ -123,9 +123,20 @@ def list_keys(
     return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
 
 
+def list_signatures(terms: Sequence[str]) -> list[str]:
+    """List keys with the signatures on their user ids, each checked."""
+    return ["--with-colons", "--fixed-list-mode", "--check-sigs", "--", *terms]
+
+
 def list_addresses(*, secret: bool = False) -> list[str]:
     """List keys with no more than ``listing.format_list_keys`` reads."""
     return ["--with-colons", "--fixed-list-mode", "--list-secret-keys" if secret else "--list-keys"]
+
+
+def exports_secret_keys(command: Sequence[str]) -> bool:
+    """Return whether a command exports secret keys; gpg takes the beginning of an option, too."""
+    options = takewhile(lambda argument: argument != "--", command)
+    return any(option.startswith("--export-secret-") for option in options)
 
 
 def generate(user_id: str, expires: str) -> list[str]:
@@ -148,10 +159,15 @@ def generate_revocation(fingerprint: str) -> list[str]:
     return ["--no-tty", *LOOPBACK, "--armor", "--generate-revocation", "--", fingerprint]
 
 
-def certify(fingerprint: str, local_user: str, *, local: bool) -> list[str]:
-    """Certify all user ids of a key; ``local`` certifications never leave this keyring."""
+def certify(
+    fingerprint: str, local_user: str, *, local: bool, names: Sequence[str] = ()
+) -> list[str]:
+    """Certify user ids of a key; ``local`` certifications never leave this keyring.
+
+    Without ``names`` all of them; ``=`` before a name asks for the whole user id.
+    """
     how = "--quick-lsign-key" if local else "--quick-sign-key"
-    return [*LOOPBACK, "--yes", "--local-user", local_user, how, "--", fingerprint]
+    return [*LOOPBACK, "--yes", "--local-user", local_user, how, "--", fingerprint, *names]
 
 
 def change_passphrase(fingerprint: str) -> list[str]:

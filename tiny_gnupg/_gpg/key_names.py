@@ -120,6 +120,19 @@ def matching(keys: Iterable[Key], uid: str, *, revoked: bool = True) -> tuple[Ke
     return tuple(key for key in keys if any(fits(u) for u in _own(key)))
 
 
+def user_ids_of(key: Key, uid: str) -> tuple[UserID, ...]:
+    """Return the user ids of a key that a text names, of those that are not revoked.
+
+    Args:
+        key: the key.
+        uid: the text; a fingerprint, a key id and the empty text name all of them.
+    """
+    kind, value = classify(uid)
+    whole = not uid or kind in (NameForm.FINGERPRINT, NameForm.KEY_ID)
+    fits = (lambda _: True) if whole else _fitting(kind, value)
+    return tuple(one for one in _own(key) if not one.revoked and fits(one))
+
+
 def _own(key: Key) -> Iterator[UserID]:
     return (user_id for user_id in key.user_ids if user_id.signed or user_id.placeholder)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from tiny_gnupg.gnupg.batches import Batches
 from tiny_gnupg.gnupg.files import Files
 from tiny_gnupg.gnupg.keys import Keys
+from tiny_gnupg.gnupg.legacy import Legacy
 from tiny_gnupg.gnupg.online import Online
 
 
-class GnuPG(Keys, Files, Batches, Online):
+class GnuPG(Keys, Files, Batches, Online, Legacy):
     """A GnuPG home and an identity in it.
 
     Args:

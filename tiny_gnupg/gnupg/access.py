@@ -47,21 +47,13 @@ class Access(Identity):
         """
         self.fingerprint = (await self._table.one(uid)).fingerprint
 
-    async def unlock(self) -> str:
-        """Return the passphrase as gpg-agent expects it in this home.
-
-        It is the first input of a command made ``with_passphrase``. In a home with gpg's own
-        protection it is the user's own text.
-        """
-        return (await self._secret()).decode()
-
     async def _export(self, fingerprint: str, secret: bool) -> bytes:
         if not secret:
             reply = await self._engine.run(Call(commands.export([fingerprint])))
             if not reply.stdout:
                 raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
-        inner, outer = await self._secret(), self.passphrase.encode()
+        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         if inner != outer:
             key = await self._secret_key(fingerprint)
             return await secret_keys.export_secret(self._engine, [key], inner, outer)
@@ -141,12 +133,12 @@ class Access(Identity):
         Raises:
             BadPassphrase: it does not.
         """
-        call = Call(commands.try_passphrase(fingerprint), passphrase=await self._secret())
+        call = Call(commands.try_passphrase(fingerprint), passphrase=await self._agent_passphrase())
         await self._run(call, _wants("SUCCESS", "use the key", fingerprint), self._take_over_keys)
 
     async def _edit(self, options: Sequence[str], doing: str, fingerprint: str) -> None:
         """Run a command that changes a key by means of its secret part, or another's."""
-        call = Call(options, passphrase=await self._secret(), writing=True)
+        call = Call(options, passphrase=await self._agent_passphrase(), writing=True)
         await self._run(call, _succeeds(doing, fingerprint), self._take_over_keys)
 
     async def _take_over(self) -> bool:
@@ -156,14 +148,14 @@ class Access(Identity):
         if not await asyncio.to_thread(any_untouched, self._engine.home.path):
             return False
         keys = await list_keys(self._engine, secret=True)
-        inner, outer = await self._secret(), self.passphrase.encode()
+        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         return await secret_keys.take_over(self._engine, keys, inner, outer)
 
     async def _stretches(self) -> bool:
         await self._engine.open()
         return self._engine.home.protection.kind == "scrypt"
 
-    async def _secret(self, passphrase: str | None = None) -> bytes:
+    async def _agent_passphrase(self, passphrase: str | None = None) -> bytes:
         """Return a passphrase, by default this instance's, as the agent of the home expects it."""
         await self._engine.open()
         text = self.passphrase if passphrase is None else passphrase
@@ -214,7 +206,7 @@ class Access(Identity):
             raise KeyNotFound(f"no secret key for {uid or key.fingerprint}", value=key.fingerprint)
         return key
 
-    async def _own_secret(self, uid: str) -> str:
+    async def _secret_fingerprint(self, uid: str) -> str:
         return (await self._secret_key(uid)).fingerprint
 
     async def _signer(self, local_user: str) -> str:
@@ -222,7 +214,7 @@ class Access(Identity):
 
     async def _signing(self, local_user: str) -> tuple[str, bytes]:
         """Return who signs, and the passphrase of this instance's keys."""
-        return await self._signer(local_user), await self._secret()
+        return await self._signer(local_user), await self._agent_passphrase()
 
 
 async def _mended(

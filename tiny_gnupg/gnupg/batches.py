@@ -114,7 +114,7 @@ class Batches(Messages):
         """
 
         async def prepare() -> tuple[list[str], bytes]:
-            return commands.decrypt(), await self._secret()
+            return commands.decrypt(), await self._agent_passphrase()
 
         async def read(message: AnyStr) -> bytes | None:
             return binary_of(message)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
 from tiny_gnupg._home.home import Home, default_homedir
 from tiny_gnupg._home.protection import SCHEMES, Scheme
@@ -22,11 +19,6 @@ from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._operations.engine import Engine
 from tiny_gnupg._operations.keyring import KeyTable
 from tiny_gnupg._process import find_gpg
-from tiny_gnupg._process.program import Channels
-from tiny_gnupg.errors import CommandFailed
-from tiny_gnupg.gnupg.text import as_text
-
-log = logging.getLogger("tiny_gnupg")
 
 
 class _Bounds(NamedTuple):
@@ -122,7 +114,11 @@ class Identity:
         Args:
             path: the directory; None takes the default one.
         """
-        homedir = self.format_homedir(path) if path else default_homedir(find_gpg.package_home())
+        homedir = (
+            os.path.abspath(os.path.expanduser(path))
+            if path
+            else default_homedir(find_gpg.package_home())
+        )
         self.fingerprint = ""
         self._engine = Engine(
             Path(self.executable),
@@ -135,17 +131,6 @@ class Identity:
         )
         self._engines.append(self._engine)
         self._table = KeyTable(self._engine)
-
-    def format_homedir(self, path: str | os.PathLike[str]) -> str:
-        """Return a homedir as an absolute path, ``~`` resolved."""
-        return os.path.abspath(os.path.expanduser(os.fspath(path)))
-
-    def set_home_permissions(self, home: str | os.PathLike[str]) -> None:
-        """Make a directory its owner's alone (0700); a failure is logged, not raised."""
-        try:
-            os.chmod(home, 0o700)
-        except OSError as error:
-            log.warning("cannot set the permissions of %s: %s", os.fspath(home), error.strerror)
 
     def set_base_command(self, torify: bool = False) -> None:
         """Say whether gpg commands are prefixed with ``torify``.
@@ -164,58 +149,6 @@ class Identity:
         async with self._engine.locked(writing=True):
             await asyncio.to_thread(self._engine.home.end_agent)
 
-    def command(
-        self, *options: str, with_passphrase: bool = False, manual: bool = False
-    ) -> list[str]:
-        """Build a command of your own.
-
-        Args:
-            options: what gpg shall do.
-            with_passphrase: read the passphrase from the first line of the input.
-            manual: let gpg ask questions.
-
-        Returns:
-            The argument list: the executable, the library's own options, then yours.
-        """
-        asking = ["--passphrase-fd", "0", *commands.LOOPBACK] if with_passphrase else []
-        return self._engine.base.command([*asking, *options], attended=manual)
-
-    def shell_command(self, command: Sequence[str]) -> str:
-        """Return a command as one shlex-quoted line, to paste into a shell, log or show."""
-        return shlex.join(command)
-
-    def encode_inputs(self, *inputs: str) -> bytes:
-        """Return the inputs as UTF-8, each on a line of its own."""
-        return ("\n".join(map(str, inputs)) + "\n").encode()
-
-    async def read_output(self, command: Sequence[str], inputs: bytes | str = b"") -> str:
-        """Run a command and give its output as text.
-
-        Args:
-            command: as ``command`` gives it.
-            inputs: as ``encode_inputs`` gives them.
-
-        Raises:
-            CommandFailed: it ended with another exit code than 0; also where a method of this
-                class would raise an error of another kind.
-            NotText: the output is not UTF-8.
-        """
-        await self._engine.open()
-        base = self._engine.base
-        ours = list(command[: base.slot]) == base.command()[: base.slot]
-        if ours and "--no-tty" not in command:
-            # A child has no terminal; without this, gpg ends instead of reading --command-fd.
-            command = [*command[: base.slot], "--no-tty", *command[base.slot :]]
-        async with self._engine.locked(writing=not _reads_only(command)):
-            reply = await self._engine.run_command(
-                command,
-                Channels(stdin=inputs, max_output=self.max_output),
-                slot=base.slot if ours else None,
-            )
-        if reply.returncode != 0:
-            raise CommandFailed("the command failed", output=reply.stdout, reply=reply)
-        return await as_text(reply.stdout)
-
 
 #: What is checked whenever it is set.
 _CHECKED: dict[str, Callable[[str], str]] = {
@@ -223,7 +156,3 @@ _CHECKED: dict[str, Callable[[str], str]] = {
     "email": partial(checked_name, "email"),
     "passphrase": checked_passphrase,
 }
-
-
-# ``command`` names a method and an argument of the class above, too.
-_reads_only = commands.reads_only

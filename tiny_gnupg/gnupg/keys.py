@@ -15,12 +15,12 @@ from tiny_gnupg._gpg.arguments import (
     user_id_of,
 )
 from tiny_gnupg._gpg.key_names import matching, search_term
-from tiny_gnupg._gpg.listings import Addresses, format_list_keys
+from tiny_gnupg._gpg.listings import Addresses
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
 from tiny_gnupg._process.tasks import uninterrupted
-from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound, printable
+from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.results import Key
 
@@ -45,7 +45,7 @@ class Keys(Access):
         """
         user_id = user_id_of(self.username, self.email)
         checked_expiry(expires)
-        passphrase = await self._secret()
+        passphrase = await self._agent_passphrase()
         made: list[str] = []
 
         async def make() -> None:
@@ -87,9 +87,9 @@ class Keys(Access):
             BadPassphrase: the passphrase does not open the key.
         """
         checked_expiry(expires)
-        fingerprint = await self._own_secret(uid)
+        fingerprint = await self._secret_fingerprint(uid)
         await self._try_passphrase(fingerprint)
-        passphrase = await self._secret()
+        passphrase = await self._agent_passphrase()
         async with self._engine.locked(writing=True):
             await self._add_trio(fingerprint, expires, passphrase)
         self._table.forget()
@@ -126,12 +126,12 @@ class Keys(Access):
             BadPassphrase: the passphrase does not open the key.
         """
         checked_reason(reason, text)
-        fingerprint = await self._own_secret(uid)
+        fingerprint = await self._secret_fingerprint(uid)
         await self._try_passphrase(fingerprint)
         made = await self._reply(
             Call(
                 commands.generate_revocation(fingerprint),
-                passphrase=await self._secret(),
+                passphrase=await self._agent_passphrase(),
                 answer=revocation_answers(reason, text),
                 attended=True,
             )
@@ -145,34 +145,6 @@ class Keys(Access):
         if not (await self._table.one(fingerprint)).revoked:
             raise outcome.failure(imported, "revoke", fingerprint)
         return (await self._export(fingerprint, secret=False)).decode()
-
-    async def trust(self, uid: str = "", level: int = 5) -> None:
-        """Set the ownertrust of a key.
-
-        Args:
-            uid: the key; the empty text is this instance's own.
-            level: 1 undefined, 2 never, 3 marginal, 4 full, 5 ultimate (as gpg numbers them).
-
-        Raises:
-            KeyNotFound: there is no such key.
-            ValueError: another level.
-        """
-        if isinstance(level, bool) or level not in commands.OWNERTRUST:
-            raise ValueError(f"a trust level is 1, 2, 3, 4 or 5, not {level!r}")
-        # Looked up, because gpg takes an ownertrust for a key that is not there, too.
-        fingerprint = (await self._key(uid)).fingerprint
-        options, stdin = commands.ownertrust(fingerprint, level)
-        reply = await self._reply(Call(options, stdin=stdin, writing=True))
-        outcome.require_success(reply, "set the trust")
-
-    async def key_trust(self, uid: str = "") -> str:
-        """Return the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
-
-        Raises:
-            KeyNotFound: there is none.
-            AmbiguousKey: there are several.
-        """
-        return (await self._key(uid)).validity.value
 
     async def set_expire(self, uid: str, expires: str, *, subkeys: bool = True) -> None:
         """Set when a key expires.
@@ -210,11 +182,11 @@ class Keys(Access):
             BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
         """
         checked_passphrase(new)
-        fingerprint = await self._own_secret(uid)
+        fingerprint = await self._secret_fingerprint(uid)
         key = await self._table.one(fingerprint)
         with suppress(KeyNotFound, AmbiguousKey):
             await self._own()
-        old, inner = await self._secret(), await self._secret(new)
+        old, inner = await self._agent_passphrase(), await self._agent_passphrase(new)
         try:
             await secret_keys.replace_passphrase(self._engine, key, old, inner)
         except BadPassphrase:
@@ -239,7 +211,7 @@ class Keys(Access):
             CommandFailed: the key has this user id already.
         """
         user_id = user_id_of(checked_name("name", name), checked_name("email", email))
-        fingerprint = await self._own_secret(uid)
+        fingerprint = await self._secret_fingerprint(uid)
         options = commands.add_user_id(fingerprint, user_id)
         await self._edit(options, "add a user id", fingerprint)
 
@@ -256,7 +228,7 @@ class Keys(Access):
             BadPassphrase: the passphrase does not open the key.
             CommandFailed: it is the last user id that the key has.
         """
-        fingerprint = await self._own_secret(uid)
+        fingerprint = await self._secret_fingerprint(uid)
         key = await self._table.one(fingerprint)
         options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
         await self._edit(options, "revoke a user id", fingerprint)
@@ -293,39 +265,3 @@ class Keys(Access):
         require_listing(await self._engine.run(call))
         listed.end()
         return listed.found
-
-    async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
-        """Return gpg's own listing, as it prints it.
-
-        Args:
-            uid: which; the empty text is all of them.
-            secret: only those whose secret part is there.
-        """
-        terms = [search_term(check_uid(uid))] if uid else []
-        options = commands.list_keys(terms, secret=secret, colons=False)
-        reply = await self._engine.run(Call(options))
-        require_listing(reply)
-        # gpg itself escapes ASCII's control characters, and no others.
-        return printable(reply.stdout.decode(errors="replace"))
-
-    def format_list_keys(self, text: str, secret: bool = False) -> dict[str, str]:
-        """Read fingerprints and addresses from a listing, gpg's human one or the colon one."""
-        return format_list_keys(text, secret)
-
-    async def key_fingerprint(self, uid: str = "") -> str:
-        """Return the fingerprint of the one key that ``uid`` names.
-
-        Raises:
-            KeyNotFound: there is none.
-            AmbiguousKey: there are several.
-        """
-        return (await self._key(uid)).fingerprint
-
-    async def key_email(self, uid: str = "") -> str:
-        """Return the address of the one key that ``uid`` names.
-
-        Raises:
-            KeyNotFound: there is none.
-            AmbiguousKey: there are several.
-        """
-        return (await self._key(uid)).email

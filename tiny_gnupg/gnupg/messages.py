@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,9 +10,8 @@ from typing import AnyStr, Literal, overload
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
 from tiny_gnupg._gpg.key_names import NameForm, classify
-from tiny_gnupg._gpg.packet_dump import describe, list_packet_lines
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._openpgp.kinds import MessageKind, issuer
+from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key, why_unusable
 from tiny_gnupg._process.program import OUTPUT, SECOND
@@ -22,17 +20,17 @@ from tiny_gnupg.errors import (
     GnuPGError,
     KeyNotFound,
     NoSecretKey,
-    NotOpenPGP,
     NotSigned,
     UnusableKey,
 )
-from tiny_gnupg.gnupg.access import Access, Judge, Remedy, T, _wants
+from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
 from tiny_gnupg.gnupg.inputs import _each, _kind_of, _octets
 from tiny_gnupg.gnupg.text import like
-from tiny_gnupg.results import Capability, Decryption, Key, Packet, Verification
+from tiny_gnupg.gnupg.trust import Trust
+from tiny_gnupg.results import Capability, Decryption, Key, Verification
 
 
-class Messages(Access):
+class Messages(Trust):
     """Messages in memory, and what they are."""
 
     @overload
@@ -267,7 +265,7 @@ class Messages(Access):
         if kind.symmetric and not kind.recipients:
             call = replace(call, passphrase=raw)
             return await self._run(call, judge, self._allow_placeholders)
-        call = replace(call, passphrase=await self._secret())
+        call = replace(call, passphrase=await self._agent_passphrase())
         remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
         if kind.symmetric:
             remedies.insert(1, partial(_try_passphrase_of_message, raw))
@@ -306,7 +304,9 @@ class Messages(Access):
         if not isinstance(key, bool):
             raise TypeError("key says whether target names a key: True or False")
         if key:
-            return await self._certify(target, local_user, local)
+            # mypy takes the two types of a message one by one; that of a uid is the caller's.
+            block = await self.certify(target, local_user, local=local)  # type: ignore[arg-type]
+            return await like(target, block.encode())
         if (detach and clear) or local:
             raise ValueError("detach and clear exclude each other; local needs key=True")
         signer = await self._signer(local_user)
@@ -314,23 +314,9 @@ class Messages(Access):
         return await like(target, (await self._sign(call, signer)).stdout)
 
     async def _sign(self, call: Call, signer: str) -> Reply:
-        call = replace(call, passphrase=await self._secret())
+        call = replace(call, passphrase=await self._agent_passphrase())
         judge = _wants("SIG_CREATED", "sign", signer)
         return await self._run(call, judge, self._take_over_keys)
-
-    async def _certify(self, target: AnyStr, local_user: str, local: bool) -> AnyStr:
-        # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
-        key = await self._key(target)  # type: ignore[arg-type]
-        if is_placeholder_key(key):
-            raise UnusableKey(
-                f"{key.fingerprint} has no user id that could be certified",
-                hint="import it with its user ids first",
-            )
-        fingerprint = key.fingerprint
-        signer = await self._signer(local_user)
-        options = commands.certify(fingerprint, signer, local=local)
-        await self._edit(options, "certify", fingerprint)
-        return await like(target, await self._export(fingerprint, secret=False))
 
     async def verify(
         self, message: str | bytes = "", signature: str | bytes | None = None
@@ -375,41 +361,6 @@ class Messages(Access):
         # gpg takes a signed message in this place too, and then ignores the data.
         if not kind.is_detached_signature:
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
-
-    async def raw_packets(self, target: str | bytes) -> str:
-        """Return gpg's ``--list-packets`` text; no secret key is ever used for it.
-
-        Raises:
-            NotOpenPGP: the data is none.
-        """
-        reply = await self._run(Call(commands.list_packets(), stdin=target), outcome.listed_packets)
-        return reply.stdout.decode(errors="replace")
-
-    async def list_packets(self, target: str | bytes) -> list[list[str]]:
-        """Return gpg's ``--list-packets`` text as a list with one list of lines a packet."""
-        return list_packet_lines(await self.raw_packets(target))
-
-    async def packets(self, target: str | bytes) -> tuple[Packet, ...]:
-        """Return the packets of OpenPGP data: where they stand, and what gpg reads in them."""
-        return describe(_octets(target), await self.raw_packets(target))
-
-    async def packet_fingerprint(self, target: str | bytes) -> str:
-        """Return whose key some OpenPGP data belongs to.
-
-        Args:
-            target: a key, a signature, a signed or an encrypted message.
-
-        Returns:
-            A key's own fingerprint, a signature's issuer, an encrypted message's recipient: 40
-            hex digits, or 16 where only a key id is in the clear.
-
-        Raises:
-            NotOpenPGP: the data is none, or names nobody.
-        """
-        found = await asyncio.to_thread(issuer, _octets(target))
-        if not found:
-            raise NotOpenPGP("the data names no key")
-        return found
 
     async def _recipient(self, uid: str) -> str:
         """Return what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""

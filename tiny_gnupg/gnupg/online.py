@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, overload
@@ -20,8 +20,7 @@ from tiny_gnupg.gnupg.transfer import Transfer
 from tiny_gnupg.results import ImportResult, Verification
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
-    from aiohttp_socks import ProxyConnector
+    from aiohttp import ClientResponse
 
 #: Keys that ``refresh`` asks for at once; each builds a circuit of its own.
 REFRESHED_AT_ONCE = 4
@@ -54,21 +53,6 @@ class Online(Messages, Transfer):
         """The keyserver's base URL."""
         return self._keyserver.url
 
-    @property
-    def keyserver_export_api(self) -> str:
-        """Where keys are uploaded to."""
-        return self._keyserver.upload_url
-
-    @property
-    def keyserver_verify_api(self) -> str:
-        """Where the mails are asked for that confirm a key's addresses."""
-        return self._keyserver.verify_url
-
-    @property
-    def searchserver(self) -> str:
-        """The page for people who search, to be completed by what they search."""
-        return self._keyserver.search_url
-
     def set_network_variables(
         self,
         port: int | None = None,
@@ -94,16 +78,6 @@ class Online(Messages, Transfer):
         self._keyserver = Keyserver.of(url, port, search or DEFAULT_SEARCH)
         given = {"tor_port": tor_port or 9050, **settings}
         self._network = Network(replace(self._network.settings, **given))
-
-    @property
-    def Connector(self) -> ProxyConnector:
-        """The ``aiohttp_socks.ProxyConnector`` under ``Session``; within a running loop."""
-        return self._network.Connector
-
-    @property
-    def Session(self) -> ClientSession:
-        """The ``aiohttp.ClientSession`` that all requests share; within a running loop."""
-        return self._network.Session
 
     def network_get(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
         """Send a GET request through Tor: ``async with gpg.network_get(url) as response``.
@@ -145,10 +119,6 @@ class Online(Messages, Transfer):
             TorUnavailable: Tor does not reach it.
         """
         return await keyserver.search(self._network, self._keyserver, query)
-
-    async def raw_search(self, query: str) -> str:
-        """Return the keyserver's whole answer to a look-up, whatever it is."""
-        return await keyserver.raw_search(self._network, self._keyserver, query)
 
     async def network_import(self, uid: str) -> ImportResult:
         """Find a key on the keyserver, check that it is the one, and import it.
@@ -248,19 +218,6 @@ class Online(Messages, Transfer):
         fingerprint = await self._named(uid)
         key = await self.text_export(fingerprint)
         return await keyserver.publish(self._network, self._keyserver, key, fingerprint)
-
-    async def raw_api_export(self, uid: str = "") -> str:
-        """Upload a key to the keyserver, and give its whole answer: JSON with a ``token``."""
-        key = await self.text_export(uid)
-        return await keyserver.upload(self._network, self._keyserver, key)
-
-    async def raw_api_verify(self, payload: str | Mapping[str, Any]) -> str:
-        """Ask for the mails that confirm addresses, and give the server's whole answer.
-
-        Args:
-            payload: ``token`` and ``addresses``, as JSON text or as a mapping.
-        """
-        return await keyserver.request_verify(self._network, self._keyserver, payload)
 
     @overload
     async def auto_encrypt(

@@ -45,7 +45,7 @@ class Transfer(Access):
         """
         if (await _kind_of(key)).is_secret_key and await self._stretches():
             result = await secret_keys.import_secret(
-                self._engine, _octets(key), await self._secret(), self.passphrase.encode()
+                self._engine, _octets(key), await self._agent_passphrase(), self.passphrase.encode()
             )
             self._table.forget()
             await self._drop_placeholders(result.fingerprints if result.updated else ())
@@ -196,7 +196,9 @@ class Transfer(Access):
             BadPassphrase: this instance's passphrase does not open each secret key of the home.
         """
         target = Path(path)
-        await backup.backup(self._engine, target, await self._secret(), self.passphrase.encode())
+        await backup.backup(
+            self._engine, target, await self._agent_passphrase(), self.passphrase.encode()
+        )
         return target
 
     async def restore(self, path: str | os.PathLike[str]) -> ImportResult:
@@ -218,7 +220,7 @@ class Transfer(Access):
         """
         try:
             result = await backup.restore(
-                self._engine, Path(path), await self._secret(), self.passphrase
+                self._engine, Path(path), await self._agent_passphrase(), self.passphrase
             )
         finally:
             self._table.forget()

@@ -172,7 +172,9 @@ async def sign(data: bytes, how: Sequence[str], signers: Blocks, passwords: Bloc
         for gpg in instances:
             command = gpg.command("--armor", *users, *how, with_passphrase=True)
             try:
-                return await gpg.read_output(command, (await gpg.unlock()).encode() + b"\n" + data)
+                return await gpg.read_output(
+                    command, (await gpg.agent_passphrase()).encode() + b"\n" + data
+                )
             except CommandFailed:
                 continue
     raise sop.SOPKeyIsProtected("none of the passwords opens the key")

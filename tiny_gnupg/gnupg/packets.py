@@ -1,0 +1,50 @@
+"""What OpenPGP data consists of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.packet_dump import describe
+from tiny_gnupg._openpgp.kinds import issuer
+from tiny_gnupg._operations.engine import Call
+from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.gnupg.access import Access
+from tiny_gnupg.gnupg.inputs import _octets
+from tiny_gnupg.results import Packet
+
+
+class Packets(Access):
+    """What OpenPGP data consists of."""
+
+    async def packets(self, target: str | bytes) -> tuple[Packet, ...]:
+        """Return the packets of OpenPGP data: where they stand, and what gpg reads in them.
+
+        No secret key is ever used for it.
+
+        Raises:
+            NotOpenPGP: the data is none.
+        """
+        return describe(_octets(target), await self._packet_text(target))
+
+    async def packet_fingerprint(self, target: str | bytes) -> str:
+        """Return whose key some OpenPGP data belongs to.
+
+        Args:
+            target: a key, a signature, a signed or an encrypted message.
+
+        Returns:
+            A key's own fingerprint, a signature's issuer, an encrypted message's recipient: 40
+            hex digits, or 16 where only a key id is in the clear.
+
+        Raises:
+            NotOpenPGP: the data is none, or names nobody.
+        """
+        found = await asyncio.to_thread(issuer, _octets(target))
+        if not found:
+            raise NotOpenPGP("the data names no key")
+        return found
+
+    async def _packet_text(self, target: str | bytes) -> str:
+        call = Call(commands.list_packets(), stdin=target)
+        return (await self._run(call, outcome.listed_packets)).stdout.decode(errors="replace")
