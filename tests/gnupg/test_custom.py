@@ -44,7 +44,7 @@ async def test_secret_keys_that_nobody_could_open_do_not_leave(
     inputs = alice.encode_inputs(await alice.agent_passphrase())
     for run in (alice.run_command, alice.read_output):
         with pytest.raises(ValueError, match=r"text_export\(secret=True\)"):
-            await run(command, inputs)  # type: ignore[operator]
+            await run(command, inputs)
 
 
 async def test_in_gnupgs_own_way_they_leave(home: Path, make_gnupg: MakeGnuPG) -> None:

@@ -483,4 +483,4 @@ async def test_require_good_raises_what_decrypt_does(world: World) -> None:
         with pytest.raises(GnuPGError) as raised:
             await world.alice.decrypt(message)
         assert type(kept.value) is type(raised.value) is not GnuPGError
-        assert kept.value.signatures == found.signatures  # type: ignore[attr-defined]
+        assert kept.value.signatures == found.signatures
