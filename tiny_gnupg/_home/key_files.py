@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from tiny_gnupg._home.layout import KEYS, SWAP
+from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.results import Key
-
-#: Where the agent keeps secret keys, and in it the folder of those that replace others.
-KEYS, SWAP = "private-keys-v1.d", ".swap"
 
 
 def finish_swap(keys: Path) -> None:
@@ -66,6 +65,20 @@ def is_untouched(path: Path) -> bool:
     return b"openpgp-native" in path.read_bytes()
 
 
+def hash_count(path: Path) -> int:
+    """Return how often the passphrase of a key file is hashed (agent/keyformat.txt); 0: never."""
+    # ``((sha1 SALT COUNT) …``, with lengths before strings (2.2), or as text (2.4).
+    content = path.read_bytes()
+    for whole in (content, content.replace(b"\n ", b"")):
+        found = _COUNT.search(whole)
+        if found:
+            return int(found[1])
+    return 0
+
+
+_COUNT = re.compile(rb'sha1(?:8:.{8}[0-9]{1,2}:| .{8,60}?[ #"])([0-9]{4,10})"?\)', re.DOTALL)
+
+
 def any_untouched(home: Path) -> bool:
     """Return whether a home holds a key that was not taken over."""
     return any(map(is_untouched, (home / KEYS).glob("*.key")))
@@ -79,9 +92,7 @@ def copy_keys(files: Iterable[Path], home: Path) -> int:
     for source in files:
         target = directory / source.name
         if not target.exists():
-            draft = directory / f".{source.name}.{secrets.token_hex(4)}"
-            _copy(source, draft)
-            os.replace(draft, target)
+            write_whole(target, source.read_bytes())
             copied += 1
     return copied
 
@@ -98,7 +109,7 @@ def swap_keys(files: Iterable[Path], home: Path) -> None:
     draft.mkdir(mode=0o700)
     try:
         for source in files:
-            _copy(source, draft / source.name)
+            write_whole(draft / source.name, source.read_bytes())
         sync(draft)
         draft.rename(directory / SWAP)
     except BaseException:
@@ -106,15 +117,3 @@ def swap_keys(files: Iterable[Path], home: Path) -> None:
         raise
     sync(directory)
     finish_swap(directory)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with open(target, "xb", opener=private) as file:
-        file.write(source.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file that is its owner's alone; an ``opener`` for ``open``."""
-    return os.open(path, flags, 0o600)

@@ -32,13 +32,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tiny_gnupg._home.key_files import KEYS, SWAP, finish_swap
+from tiny_gnupg._home.key_files import finish_swap
+from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, STATE, SWAP, TRUST
 from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
 
 log = logging.getLogger("tiny_gnupg")
-
-
-KEYRINGS = ("pubring.kbx", "pubring.gpg")
 
 
 #: gpg's lock files, and the drafts of them that it links to their name (common/dotlock.c).
@@ -52,8 +50,8 @@ DRAFT_OF_LOCK = re.compile(r"\.#lk0x[0-9a-f]+\.(.+)\.([0-9]+)x?")
 HOLDERS = re.compile(r"(lt-)?(gpg(?!-agent)|keyboxd|kbxutil)")
 
 
-#: This library's drafts, of key files and of the marker.
-DRAFTS = ((KEYS, ".*.key.*"), ("tiny_gnupg.d", "protection.json.*"))
+#: Where this library's drafts of files are, and their names (see ``whole_files``).
+DRAFTS = ((KEYS, ".tiny_gnupg.*"), (STATE, ".tiny_gnupg.*"))
 
 
 #: Seconds after which a draft is nobody's.
@@ -89,7 +87,7 @@ def heal_opened(home: Path, state: Path) -> None:
         home: the homedir.
         state: the directory with this library's locks.
     """
-    lock = state / "keyring.lock"
+    lock = state / KEYRING_LOCK
     fd = open_lock(lock)
     try:
         # Where it is taken, somebody uses the home who has looked after it already.
@@ -112,7 +110,7 @@ def _finish_renames(keyring: Path) -> None:
 
 
 def _replace_damaged(home: Path) -> None:
-    keyring, trust = home / "pubring.kbx", home / "trustdb.gpg"
+    keyring, trust = home / KEYBOX, home / TRUST
     backup = _beside(keyring, "~")
     if keyring.exists() and _keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
         if _keys_in(backup):

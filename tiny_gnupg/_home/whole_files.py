@@ -20,6 +20,10 @@ from tiny_gnupg._process.tasks import uninterrupted
 Progress = Callable[[int, int], object]
 
 
+#: Where Linux shows the open files of a process, also those without a name (proc(5)).
+OPEN_FILES = "/proc/self/fd"
+
+
 #: Seconds between two reports of progress.
 TICK = 0.1
 
@@ -91,11 +95,65 @@ def refuse(target: Path, *, replace: bool) -> None:
         raise FileExistsError(errno.EEXIST, "there is such a file already", str(target))
 
 
+def write_whole(target: Path, data: bytes, *, mode: int = 0o600, replace: bool = False) -> None:
+    """Write a small file at once, for callers that are in a thread already.
+
+    Args:
+        target: its path.
+        data: what it shall hold.
+        mode: its permissions, less the umask.
+        replace: whether a file that is there may be replaced.
+
+    Raises:
+        FileExistsError: there is something, and it must not be replaced; or a symbolic link.
+        OSError: the file cannot be made or written.
+    """
+    refuse(target, replace=replace)
+    fd, draft = _open_draft(target, mode)
+    try:
+        write_all(fd, data)
+        _publish(fd, draft, target, replace)
+    except BaseException:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+def read_regular(source: Path, most: int) -> bytes:
+    """Read a file of which nothing is known: no link is followed, no pipe or device is read.
+
+    Args:
+        source: its path.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file (EINVAL, ELOOP) or is larger (EFBIG).
+    """
+    try:
+        fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(source)) from error
+    with open(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(source))
+        # Its size tells before it is read; what is written meanwhile does not count.
+        data = b"" if found.st_size > most else file.read(most + 1)
+    if max(len(data), found.st_size) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(source))
+    return data
+
+
 def _open_draft(target: Path, mode: int) -> tuple[int, Path | None]:
     """Open a file without a name in the target's directory; with one where that cannot be."""
     flags = os.O_RDWR | os.O_CLOEXEC
     try:
-        return os.open(target.parent, flags | os.O_TMPFILE, mode), None
+        if os.path.exists(OPEN_FILES):  # without it, no such file could get a name later
+            return os.open(target.parent, flags | os.O_TMPFILE, mode), None
     except (AttributeError, IsADirectoryError):
         pass
     except OSError as error:
@@ -153,7 +211,7 @@ def _link(fd: int, target: Path) -> None:
     """Return a file without a name its name (open(2), O_TMPFILE)."""
     # Only with a directory's descriptor does Python ask the system to follow the link in /proc;
     # for an absolute path it has no other meaning.
-    os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+    os.link(f"{OPEN_FILES}/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
 
 def rewind(source: object, target: int | None) -> None:

@@ -1,0 +1,50 @@
+"""The names of a home's files, once: GnuPG's (gpg's manual, "FILES"), and this library's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: The public keys, of GnuPG 2.1 and newer, and of older ones.
+KEYBOX, OLD_KEYRING = "pubring.kbx", "pubring.gpg"
+KEYRINGS = (KEYBOX, OLD_KEYRING)
+
+
+#: The public keys where keyboxd keeps them (GnuPG 2.4), and what was not merged into that yet.
+DATABASE = os.path.join("public-keys.d", "pubring.db")
+DATABASES = (DATABASE, f"{DATABASE}-wal")
+
+
+#: Who is trusted, by ownertrust and by first use.
+TRUST, FIRST_USE = "trustdb.gpg", "tofu.db"
+
+
+#: The secret keys: the agent's, and those of GnuPG 2.0 and older.
+KEYS, OLD_SECRET_KEYRING = "private-keys-v1.d", "secring.gpg"
+
+
+#: The certificates to revoke own keys with.
+REVOCATIONS = "openpgp-revocs.d"
+
+
+#: What a home holds where keys are, or were, kept in it.
+TRACES = (*KEYRINGS, OLD_SECRET_KEYRING, os.path.dirname(DATABASE), KEYS)
+
+
+#: The options that all programs of GnuPG 2.4 read, the agent's, and gpg's own.
+COMMON, AGENT, OPTIONS = "common.conf", "gpg-agent.conf", "gpg.conf"
+
+
+#: The folder of this library, and in it how passphrases guard the keys, and the lock files.
+STATE = "tiny_gnupg.d"
+PROTECTION = "protection.json"
+KEYRING_LOCK, GATE_LOCK, AGENT_LOCK = "keyring.lock", "gate.lock", "agent.lock"
+
+
+#: The folder, beside secret keys, of those that replace others (see ``repair``).
+SWAP = ".swap"
+
+
+def holds_keys(home: Path) -> bool:
+    """Return whether keys are, or were, kept in a directory."""
+    return any(os.path.lexists(home / trace) for trace in TRACES)
