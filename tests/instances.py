@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tiny_gnupg import GnuPG
+from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
 from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
+
+#: Less than a home may cost outside of the tests.
+protection.LEAST_N = 2**10
 
 #: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
 MakeGnuPG = Callable[..., GnuPG]

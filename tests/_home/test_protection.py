@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import re
+import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.instances import MakeGnuPG, alice_at
+from tests.instances import MakeGnuPG, alice_at, cheap
 from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, HomeUnusable
+from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import LOW_COUNT, Protection
 
 RUNS = 7
@@ -71,6 +75,122 @@ def test_a_missing_marker_is_no_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         Protection.read(tmp_path / "protection.json")
     assert not isinstance(caught.value, HomeUnusable)
+
+
+SALT = "00" * 32
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"salt": "", "n": 4, "r": 1, "p": 1},
+        {"salt": SALT, "n": 2**9},
+        {"salt": SALT, "r": 1},
+        {"salt": SALT, "p": 0},
+        {"salt": SALT, "n": 2**17 + 1},
+        {"salt": SALT, "n": 2**40},
+        {"salt": SALT, "r": 2**20},
+        {"salt": SALT, "p": 65536},
+        {"salt": SALT, "n": -(2**17)},
+        {"salt": SALT, "n": "131072"},
+        {"salt": SALT, "n": 131072.0},
+        {"salt": SALT, "p": True},
+        {"salt": SALT, "r": None},
+        {"salt": "zz"},
+        {"salt": "00" * 15},
+        {"salt": "0" * 63},
+        {"salt": "AB" * 32},
+        {"salt": 5},
+        {"salt": ["00"] * 32},
+        {"salt": SALT, "iterations": 1},
+        {"kind": ["scrypt"], "salt": SALT},
+        {"kind": {}, "salt": SALT},
+    ],
+)
+async def test_a_marker_that_guards_nothing_guards_no_key(
+    home: Path, make_gnupg: MakeGnuPG, fields: dict[str, Any]
+) -> None:
+    marker = home / "tiny_gnupg.d" / "protection.json"
+    marker.parent.mkdir()
+    text = json.dumps({"kind": "scrypt"} | fields)
+    marker.write_text(text)
+    with pytest.raises(HomeUnusable, match=r"protection\.json"):
+        await make_gnupg().gen_key()
+    assert marker.read_text() == text
+    assert not (home / "pubring.kbx").exists()
+
+
+@pytest.mark.parametrize("content", [b"[" * 4000, b"{" * 5000, b"\xff", b"1", b'{"kind": "scrypt"'])
+def test_any_bytes_in_a_marker_are_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+    marker = tmp_path / "protection.json"
+    marker.write_bytes(content)
+    with pytest.raises(HomeUnusable):
+        Protection.read(marker)
+
+
+def test_a_marker_that_is_no_file_is_not_read(tmp_path: Path) -> None:
+    real, link, fifo = tmp_path / "real", tmp_path / "link", tmp_path / "fifo"
+    Protection.new("scrypt").write(real)
+    link.symlink_to(real)
+    os.mkfifo(fifo)
+    for marker in (link, fifo, tmp_path, Path("/dev/zero")):
+        with pytest.raises(HomeUnusable):
+            Protection.read(marker)
+
+
+async def test_a_home_that_was_copied_without_our_folder_opens(
+    alices_home: Path, make_gnupg: MakeGnuPG, other_home: Path
+) -> None:
+    """As people copy one: keyring, trust, secret keys."""
+    message = await make_gnupg().encrypt("kept")
+    for name in ("pubring.kbx", "trustdb.gpg"):
+        shutil.copy(alices_home / name, other_home)
+    shutil.copytree(alices_home / "private-keys-v1.d", other_home / "private-keys-v1.d")
+    moved = make_gnupg(at=other_home)
+    assert await moved.decrypt(message) == "kept"
+    assert counts_of(other_home) == {LOW_COUNT}
+    assert "s2k-count" in (other_home / "gpg-agent.conf").read_text(), "it is a home of ours"
+
+
+async def test_what_is_restored_from_such_a_copy_opens(
+    alices_home: Path, make_gnupg: MakeGnuPG, other_home: Path, tmp_path: Path
+) -> None:
+    message = await make_gnupg().encrypt("kept")
+    for name in ("pubring.kbx", "trustdb.gpg"):
+        shutil.copy(alices_home / name, tmp_path)
+    shutil.copytree(alices_home / "private-keys-v1.d", tmp_path / "private-keys-v1.d")
+    restored = make_gnupg(at=cheap(other_home))
+    assert (await restored.restore(tmp_path)).secret_imported == 1
+    assert await restored.decrypt(message) == "kept"
+
+
+async def test_key_files_of_a_home_of_ours_without_its_salt_name_what_is_missing(
+    alices_home: Path, make_gnupg: MakeGnuPG, other_home: Path
+) -> None:
+    await make_gnupg().list_keys()
+    shutil.copy(alices_home / "pubring.kbx", other_home)
+    (other_home / "private-keys-v1.d").mkdir(mode=0o700)
+    for path in (alices_home / "private-keys-v1.d").glob("*.key"):
+        shutil.copy(path, other_home / "private-keys-v1.d")
+    with pytest.raises(HomeUnusable, match=r"protection\.json"):
+        await make_gnupg(at=other_home).sign("x")
+    assert not (other_home / "tiny_gnupg.d").exists()
+    marker = alices_home / "tiny_gnupg.d" / "protection.json"
+    shutil.copy(marker, other_home / "private-keys-v1.d")
+    assert "MESSAGE" in await make_gnupg(at=other_home).sign("x")
+
+
+async def test_a_home_of_before_gets_its_copy_of_the_salt(
+    alices_home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    copy = alices_home / "private-keys-v1.d" / "protection.json"
+    await make_gnupg().list_keys()
+    copy.unlink()
+    async with alice_at(alices_home) as again:
+        Home.drop(again._engine.home)
+    await make_gnupg().list_keys()
+    assert copy.read_bytes() == (alices_home / "tiny_gnupg.d" / "protection.json").read_bytes()
+    assert copy.stat().st_mode & 0o777 == 0o600
 
 
 #: ``(openpgp-s2k3-ocb-aes ((sha1 SALT COUNT) …`` of agent/keyformat.txt, in both of its writings:

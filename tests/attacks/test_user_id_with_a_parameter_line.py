@@ -24,7 +24,7 @@ INJECTED = (
 
 
 def key_files(home: Path) -> Iterator[Path]:
-    return (home / "private-keys-v1.d").glob("*")
+    return (home / "private-keys-v1.d").glob("*.key")
 
 
 @pytest.mark.parametrize("text", INJECTED)

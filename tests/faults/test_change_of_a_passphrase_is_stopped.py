@@ -15,7 +15,7 @@ from tests.instances import ALICE, PASSPHRASE, alice_at, copied
 from tests.namespaces import CHECKOUT
 from tests.proc import users_of
 from tiny_gnupg import BadPassphrase, GnuPG
-from tiny_gnupg._home.key_files import SWAP
+from tiny_gnupg._home.layout import SWAP
 from tiny_gnupg._home.repair import heal
 
 #: A key has four files; each is at least written and put in its place.

@@ -213,7 +213,7 @@ def test_a_good_home_is_left_as_it_is(alices_home: Path, caplog: pytest.LogCaptu
 
 async def test_drafts_of_a_killed_process_go(alices_home: Path, strangers: dict[str, str]) -> None:
     keys = alices_home / "private-keys-v1.d"
-    old, new = keys / ".0123.key.abcd", keys / ".4567.key.abcd"
+    old, new = keys / ".tiny_gnupg.0123", keys / ".tiny_gnupg.4567"
     for draft in (old, new):
         draft.write_bytes(b"half a key")
     os.utime(old, (0, 0))

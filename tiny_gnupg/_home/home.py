@@ -18,16 +18,32 @@ import fcntl
 import logging
 import os
 import shutil
-import stat
 import tempfile
 import weakref
 from pathlib import Path
 from typing import ClassVar
 
 from tiny_gnupg._home.agent import connected, end_agent, remove_short_link, short_path
-from tiny_gnupg._home.locks import KeyringLock, close_lock, open_lock, try_lock
-from tiny_gnupg._home.protection import Protection, Scheme
+from tiny_gnupg._home.directory import admit
+from tiny_gnupg._home.key_files import hash_count
+from tiny_gnupg._home.layout import (
+    AGENT,
+    AGENT_LOCK,
+    COMMON,
+    DATABASES,
+    FIRST_USE,
+    KEYRING_LOCK,
+    KEYRINGS,
+    KEYS,
+    PROTECTION,
+    STATE,
+    TRUST,
+    holds_keys,
+)
+from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
+from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
+from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
@@ -37,12 +53,8 @@ log = logging.getLogger("tiny_gnupg")
 ROOM = 2**14
 
 
-#: What a home's keyring is kept in.
-KEYRING = ("pubring.kbx", "pubring.gpg", "trustdb.gpg", "private-keys-v1.d")
-
-
-#: What a home holds where keys were kept in it before.
-TRACES = ("pubring.kbx", "pubring.gpg", "secring.gpg", "public-keys.d", "private-keys-v1.d")
+#: What a home's keys are kept in, and what gpg thinks of them.
+WATCHED = (*KEYRINGS, *DATABASES, TRUST, FIRST_USE, KEYS)
 
 
 class Home:
@@ -66,10 +78,10 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.state = path / "tiny_gnupg.d"
+        self.state = path / STATE
         self.lock = KeyringLock(self.state)
         # As text: each call looks at them, and joining paths takes longer than looking.
-        self._watched = [str(path / name) for name in KEYRING]
+        self._watched = [str(path / name) for name in WATCHED]
         #: The path that gpg is given: the home's own, or a short link to it.
         self.short = path
         self._protection: Protection | None = None
@@ -81,7 +93,7 @@ class Home:
     def protection(self) -> Protection:
         """How the passphrase guards the keys of this home; known once it is open."""
         if self._protection is None:
-            self._protection = Protection.read(self.state / "protection.json")
+            self._protection = Protection.of(self.path)
         return self._protection
 
     # -- using it --------------------------------------------------------------------------
@@ -142,35 +154,62 @@ class Home:
         self.short = short_path(self.path)
 
     def _make(self, kind: Scheme | None, template: Path) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if stat.S_IMODE(self.path.stat().st_mode) != 0o700:
-            self.path.chmod(0o700)
+        admit(self.path)
         if not os.access(self.path, os.W_OK):
             raise PermissionError(errno.EACCES, "it is not writable")
-        marker = self.state / "protection.json"
-        if not marker.exists():
-            foreign = _holds_keys(self.path)
-            protection = Protection.new(kind or ("gnupg" if foreign else "scrypt"))
+        if not self._is_marked():
+            self._require_salt(kind)
             self.state.mkdir(mode=0o700, exist_ok=True)
-            self._configure(self.state if foreign else self.path, template, protection)
-            protection.write(marker)
+            with alone(self.state / KEYRING_LOCK):
+                if not self._is_marked():  # another process may have been faster
+                    self._mark(kind, template)
+        self._protection = Protection.of(self.path)
+        self._protection.keep_with_keys(self.path)
         heal_opened(self.path, self.state)
 
-    def _configure(self, target: Path, template: Path, protection: Protection) -> None:
-        """Write the agent's configuration: into the home, or aside where it is somebody's own."""
-        text = (template / "gpg-agent.conf").read_text()
+    def _is_marked(self) -> bool:
+        return (self.state / PROTECTION).exists()
+
+    def _mark(self, kind: Scheme | None, template: Path) -> None:
+        """Settle how keys are protected here, and write it down with the agent's configuration."""
+        theirs = False
+        try:
+            protection = Protection.of(self.path)  # a copy of a home of ours
+        except FileNotFoundError:
+            theirs = holds_keys(self.path)
+            protection = Protection.new(kind or ("gnupg" if theirs else "scrypt"))
+        text = (template / AGENT).read_text()
         if protection.kind == "gnupg":
             # There the count that gpg-agent measures for the machine is the protection.
             lines = text.splitlines(keepends=True)
             text = "".join(line for line in lines if not line.startswith("s2k-count"))
-        _write_new(target / "gpg-agent.conf", text)
-        if target == self.path:
-            _write_new(target / "common.conf", (template / "common.conf").read_text())
+        if theirs or _differs(self.path / AGENT, text):
+            # What somebody configured stays; ours lies aside.
+            write_whole(self.state / AGENT, text.encode(), replace=True)
+        else:
+            write_whole(self.path / AGENT, text.encode(), replace=True)
+            if not (self.path / COMMON).exists():
+                write_whole(self.path / COMMON, (template / COMMON).read_bytes())
+        protection.write(self.state / PROTECTION)
+
+    def _require_salt(self, kind: Scheme | None) -> None:
+        """Refuse key files of a home of this library that came without their salt."""
+        copied = os.path.lexists(self.path / KEYS / PROTECTION)
+        if kind == "gnupg" or copied or _configures_count(self.path / AGENT):
+            return
+        for path in (self.path / KEYS).glob("*.key"):
+            if hash_count(path) == LOW_COUNT:
+                raise HomeUnusable(
+                    f"{path} looks like a key of another home of tiny_gnupg, whose {PROTECTION} "
+                    "was not copied with it: no passphrase opens it without",
+                    hint=f"copy {STATE}/{PROTECTION} of that home into {path.parent}; "
+                    "or say protection='gnupg' where the key is plain gpg's",
+                )
 
     @property
     def agent_options(self) -> Path | None:
         """The agent's configuration where it lies aside, in a home that was somebody's before."""
-        aside = self.state / "gpg-agent.conf"
+        aside = self.state / AGENT
         return aside if aside.exists() else None
 
     def needs_agent(self) -> bool:
@@ -202,7 +241,7 @@ class Home:
 
     @property
     def _agent_lock(self) -> Path:
-        return self.state / "agent.lock"
+        return self.state / AGENT_LOCK
 
     def _join(self) -> bool:
         """Share the lock of those who use the home; return whether that worked."""
@@ -235,10 +274,17 @@ class Home:
         end_agent(self.short)
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Write a text file, unless it says that already."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+def _differs(path: Path, text: str) -> bool:
+    """Return whether a file is there and says something else."""
+    return path.exists() and path.read_text(errors="replace") != text
+
+
+def _configures_count(options: Path) -> bool:
+    try:
+        text = options.read_text(errors="replace")
+    except OSError:
+        return False
+    return any(line.split()[:1] == ["s2k-count"] for line in text.splitlines())
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -264,7 +310,7 @@ def default_homedir(package_home: Path) -> Path:
     if named:
         return Path(named)
     if os.access(package_home, os.W_OK):
-        if _holds_keys(package_home):
+        if holds_keys(package_home):
             return package_home
         own = package_home / "gpghome"
         # Where several users can write the package, the first one has it.
@@ -275,11 +321,6 @@ def default_homedir(package_home: Path) -> Path:
     path = user_data_path("tiny_gnupg") / "gpghome"
     log.info("%s cannot be written; the homedir is %s", package_home, path)
     return path
-
-
-def _holds_keys(path: Path) -> bool:
-    """Return whether keys are, or were, kept in a directory."""
-    return any((path / trace).exists() for trace in TRACES)
 
 
 def _forget() -> None:

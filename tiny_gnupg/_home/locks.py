@@ -18,9 +18,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import time
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tiny_gnupg.errors import HomeUnusable
@@ -156,6 +157,18 @@ def try_lock(fd: int, mode: int, path: Path) -> bool:
             f"cannot lock {path}: {error.strerror}", hint="put the homedir on a local file system"
         ) from error
     return True
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock file alone for a block, in a thread: it waits."""
+    fd = open_lock(path)
+    try:
+        while not try_lock(fd, fcntl.LOCK_EX, path):
+            time.sleep(PAUSES[1])
+        yield
+    finally:
+        close_lock(fd)
 
 
 def _close_all() -> None:

@@ -8,8 +8,12 @@ scrypt(user's passphrase, salt of the home), computed once for an instance; the 
 is low. At rest that is memory-hard and far stronger than SHA-1 in a loop, and each use of a key
 is twenty to thirty times faster.
 
-A marker file in the home says which way it is. It also holds the salt: without it no passphrase
-opens a key of the home, so it is written once, whole, and never changed.
+1. A marker file in the home says which way it is, and holds the salt: without it no passphrase
+   opens a key of the home. It is written once, whole, and never changed.
+2. A second copy lies among the secret keys, because that is what people copy when they move a
+   home; the agent looks at none but its own files there. Where the marker is missing, it counts.
+3. A marker is not believed: scrypt costs at least what it costs here, and no more than a machine
+   can bear; the salt has 16 bytes or more. Anything else is an error, and guards no key.
 """
 
 from __future__ import annotations
@@ -17,14 +21,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
+import logging
+import re
 import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
+from tiny_gnupg._home.layout import KEYS, PROTECTION, STATE
+from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg.errors import HomeUnusable
+
+log = logging.getLogger("tiny_gnupg")
+
 
 Scheme = Literal["scrypt", "gnupg"]
 
@@ -34,6 +44,19 @@ SCHEMES: tuple[str, ...] = get_args(Scheme)
 
 #: The agent's own count in a scrypt home (gpg-agent(1), --s2k-count): the least it takes.
 LOW_COUNT = 65536
+
+
+#: The least that scrypt may cost (OWASP, Password Storage Cheat Sheet; RFC 7914 names the letters).
+LEAST_N, LEAST_R = 2**17, 8
+
+
+#: The most: n * r, which is memory in units of 128 bytes, and n * r * p, which is time: sixteen
+#: times that of this library's own choice.
+MOST_MEMORY, MOST_TIME = 2**23, 2**24
+
+
+#: Bytes of a salt (NIST SP 800-132 5.1: at least 16), and of a marker.
+SALT_LENGTHS, MOST_MARKER = range(16, 65), 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,25 @@ class Protection:
         return cls(kind, secrets.token_hex(32) if kind == "scrypt" else "")
 
     @classmethod
+    def of(cls, home: Path) -> Self:
+        """Read how the keys of a home are protected.
+
+        Args:
+            home: the homedir; it is only read.
+
+        Returns:
+            What its marker says; where there is none, what lies among its secret keys.
+
+        Raises:
+            FileNotFoundError: neither is there: the home was never one of this library's.
+            HomeUnusable: what is there cannot be read, or was damaged.
+        """
+        try:
+            return cls.read(home / STATE / PROTECTION)
+        except FileNotFoundError:
+            return cls.read(home / KEYS / PROTECTION)
+
+    @classmethod
     def read(cls, marker: Path) -> Self:
         """Read a home's marker.
 
@@ -63,22 +105,15 @@ class Protection:
 
         Raises:
             FileNotFoundError: there is none.
-            HomeUnusable: it cannot be read, or was damaged.
+            HomeUnusable: it cannot be read, was damaged, or asks for what guards nothing.
         """
         try:
-            found = cls(**json.loads(marker.read_bytes()))
-        except FileNotFoundError:
-            raise
-        except (OSError, TypeError, ValueError) as error:
-            raise HomeUnusable(
-                f"cannot read {marker}: {error}",
-                hint="restore this file from a backup: it holds the salt that opens the keys",
-            ) from error
-        if found.kind not in SCHEMES:
-            raise HomeUnusable(
-                f"{marker} asks for {found.kind!r}", hint="a newer release may know it"
-            )
-        return found
+            fields = json.loads(read_regular(marker, MOST_MARKER))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(*error.args) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise _damaged(marker, str(error)) from error
+        return cls(**_checked(marker, fields))
 
     def write(self, marker: Path) -> None:
         """Write the marker whole, unless another process was faster.
@@ -86,16 +121,27 @@ class Protection:
         Raises:
             OSError: it cannot be written.
         """
-        draft = marker.with_name(f"{marker.name}.{secrets.token_hex(8)}")
-        try:
-            with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                file.write(json.dumps(asdict(self), indent=1).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                os.link(draft, marker)
-        finally:
-            draft.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            write_whole(marker, json.dumps(asdict(self), indent=1).encode() + b"\n")
+
+    def keep_with_keys(self, home: Path) -> None:
+        """Lay a copy among the secret keys of a home, where there is none.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.kind != "scrypt":
+            return
+        copy = home / KEYS / PROTECTION
+        copy.parent.mkdir(mode=0o700, exist_ok=True)
+        if not copy.exists():
+            self.write(copy)
+        elif Protection.read(copy) != self:
+            log.warning(
+                "%s is of another home: the keys that came with it open with neither; "
+                "restore() from that home brings them in",
+                copy,
+            )
 
     def stretch(self, passphrase: str) -> bytes:
         """Return the passphrase as the agent of this home expects it.
@@ -116,3 +162,32 @@ class Protection:
         salt = bytes.fromhex(self.salt)
         key = hashlib.scrypt(text, salt=salt, n=self.n, r=self.r, p=self.p, maxmem=memory, dklen=32)
         return base64.urlsafe_b64encode(key).rstrip(b"=")
+
+
+def _checked(marker: Path, fields: Any) -> dict[str, Any]:
+    """Return what a marker says, where keys can be guarded that way."""
+    if not isinstance(fields, dict) or not fields.keys() <= asdict(Protection("scrypt")).keys():
+        raise _damaged(marker, "it holds something else")
+    whole: dict[str, Any] = asdict(Protection("scrypt")) | {"kind": None} | fields
+    kind, salt, numbers = whole["kind"], whole["salt"], [whole[name] for name in "nrp"]
+    if kind not in SCHEMES:
+        raise HomeUnusable(f"{marker} asks for {kind!r}", hint="a newer release may know it")
+    if not isinstance(salt, str) or not all(type(number) is int for number in numbers):
+        raise _damaged(marker, "a value is of another type")
+    if kind == "gnupg":
+        return whole
+    n, r, p = numbers
+    if not re.fullmatch("(?:[0-9a-f]{2})+", salt) or len(salt) // 2 not in SALT_LENGTHS:
+        raise _damaged(marker, "it holds no salt")
+    if n < LEAST_N or r < LEAST_R or p < 1:
+        raise _damaged(marker, f"scrypt with n={n}, r={r}, p={p} would guard nothing")
+    if n & (n - 1) or n * r > MOST_MEMORY or n * r * p > MOST_TIME:
+        raise _damaged(marker, f"scrypt with n={n}, r={r}, p={p} cannot be computed")
+    return whole
+
+
+def _damaged(marker: Path, reason: str) -> HomeUnusable:
+    return HomeUnusable(
+        f"cannot use {marker}: {reason}",
+        hint=f"restore this file from a backup, or from {KEYS}: it holds the salt of all keys",
+    )

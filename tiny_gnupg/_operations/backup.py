@@ -16,9 +16,18 @@ import shutil
 from pathlib import Path
 
 from tiny_gnupg._gpg import commands, imports, outcome
-from tiny_gnupg._home.key_files import copy_keys, private
+from tiny_gnupg._home.key_files import copy_keys
+from tiny_gnupg._home.layout import (
+    KEYRINGS,
+    KEYS,
+    OLD_SECRET_KEYRING,
+    REVOCATIONS,
+    SWAP,
+)
+from tiny_gnupg._home.layout import TRUST as TRUSTDB
 from tiny_gnupg._home.protection import Protection
 from tiny_gnupg._home.repair import heal
+from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of
@@ -26,19 +35,16 @@ from tiny_gnupg._process.tasks import uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
 
-PUBLIC, SECRET, TRUST, REVOCATIONS = (
-    "public.gpg",
-    "secret.asc",
-    "ownertrust.txt",
-    "openpgp-revocs.d",
-)
+PUBLIC, SECRET, TRUST = "public.gpg", "secret.asc", "ownertrust.txt"
 
 
 #: What a home's keys are in (GnuPG 2.1 and newer, and the secret keys of older ones).
-HOLDERS = (
-    *("pubring.kbx", "pubring.gpg", "trustdb.gpg", "secring.gpg"),
-    *("private-keys-v1.d", REVOCATIONS),
-)
+HOLDERS = (*KEYRINGS, TRUSTDB, OLD_SECRET_KEYRING, KEYS, REVOCATIONS)
+
+
+#: Bytes that one file of a backup or of a home may have, and one of a folder in it; and how many
+#: such files there may be: what somebody else hands over must not fill the disk.
+MOST, MOST_OF_ONE, MOST_FILES = 2**30, 2**18, 2**14
 
 
 async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None:
@@ -87,12 +93,8 @@ def _write(path: Path, files: dict[str, bytes], revocations: Path) -> None:
     draft.mkdir(mode=0o700, parents=True)
     try:
         for name, data in files.items():
-            with open(draft / name, "xb", opener=private) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if revocations.is_dir():
-            shutil.copytree(revocations, draft / REVOCATIONS)
+            write_whole(draft / name, data)
+        _copy_files(revocations, draft / REVOCATIONS)
         draft.rename(path)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -135,7 +137,7 @@ def _is_backup(path: Path) -> bool:
         raise HomeUnusable(f"cannot read {path}", hint="name a backup, or a homedir")
     if (path / PUBLIC).exists():
         return True
-    plain = any((path / name).exists() for name in ("pubring.kbx", "pubring.gpg"))
+    plain = any((path / name).exists() for name in KEYRINGS)
     # A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
     if (path / "public-keys.d").exists() and (not plain or _asks_for_keyboxd(path)):
         raise HomeUnusable(
@@ -158,19 +160,19 @@ def _asks_for_keyboxd(path: Path) -> bool:
 
 async def _load(aside: Engine, path: Path) -> None:
     """Import a backup into a scratch home."""
-    public = await asyncio.to_thread((path / PUBLIC).read_bytes)
+    public = await asyncio.to_thread(_read, path / PUBLIC)
     async with aside.locked(writing=True):
         await _import_public(aside, public)
     if SECRET in os.listdir(path):
         await _import(aside, path / SECRET)
     if TRUST in os.listdir(path):
-        trust = await asyncio.to_thread((path / TRUST).read_bytes)
+        trust = await asyncio.to_thread(_read, path / TRUST)
         await aside.run(Call(commands.import_ownertrust(), stdin=trust, writing=True))
-    await asyncio.to_thread(_copy_revocations, path, aside.home.path)
+    await asyncio.to_thread(_copy_files, path / REVOCATIONS, aside.home.path / REVOCATIONS)
 
 
 async def _import(aside: Engine, source: Path) -> None:
-    block = await asyncio.to_thread(source.read_bytes)
+    block = await asyncio.to_thread(_read, source)
     imports.imported(await aside.run(Call(commands.import_keys(), stdin=block, writing=True)))
 
 
@@ -191,7 +193,7 @@ async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
     """Copy a home into a scratch home; return the passphrase as its agent expects it."""
     await asyncio.to_thread(_copy_holders, path, aside.home.path)
     try:
-        protection = Protection.read(path / "tiny_gnupg.d" / "protection.json")
+        protection = await asyncio.to_thread(Protection.of, path)
     except FileNotFoundError:
         return passphrase.encode()
     return await asyncio.to_thread(protection.stretch, passphrase)
@@ -199,22 +201,46 @@ async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
 
 def _copy_holders(source: Path, target: Path) -> None:
     for name in HOLDERS:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
-        elif (source / name).exists():
-            shutil.copyfile(source / name, target / name)
-    (target / "private-keys-v1.d").mkdir(mode=0o700, exist_ok=True)
-    (target / "private-keys-v1.d").chmod(0o700)
+        if os.path.isdir(source / name):
+            _copy_files(source / name, target / name)
+        elif os.path.lexists(source / name):
+            write_whole(target / name, _read(source / name), replace=True)
+    if os.path.isdir(source / KEYS / SWAP):
+        _copy_files(source / KEYS / SWAP, target / KEYS / SWAP)
     heal(target)  # somebody may have been stopped there in a change of a passphrase
 
 
-def _copy_revocations(source: Path, target: Path) -> None:
-    if (source / REVOCATIONS).is_dir():
-        target = target / REVOCATIONS
-        target.mkdir(mode=0o700, exist_ok=True)
-        for certificate in (source / REVOCATIONS).iterdir():
-            if certificate.is_file() and not (target / certificate.name).exists():
-                shutil.copyfile(certificate, target / certificate.name)
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder into another one, where that has them not yet.
+
+    Raises:
+        HomeUnusable: there is a symbolic link, or what no such folder holds.
+    """
+    if source.is_symlink():
+        raise _no_file(source, "it is a symbolic link")
+    if not source.is_dir():
+        return
+    target.mkdir(mode=0o700, exist_ok=True)
+    names = [entry.name for entry in os.scandir(source) if not entry.is_dir(follow_symlinks=False)]
+    if len(names) > MOST_FILES:
+        raise _no_file(source, f"it holds {len(names)} files")
+    for name in names:
+        if not os.path.lexists(target / name):
+            write_whole(target / name, _read(source / name, MOST_OF_ONE))
+
+
+def _read(source: Path, most: int = MOST) -> bytes:
+    try:
+        return read_regular(source, most)
+    except OSError as error:
+        raise _no_file(source, error.strerror or str(error)) from error
+
+
+def _no_file(source: Path, reason: str) -> HomeUnusable:
+    return HomeUnusable(
+        f"cannot take {source} over: {reason}",
+        hint="only files of a usual size are; see who put that there, and take it away",
+    )
 
 
 async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> ImportResult:
@@ -229,14 +255,15 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
             raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
     public = await aside.run(Call(commands.export_backup()))
     trust = await aside.run(Call(commands.export_ownertrust()))
-    files = list((aside.home.path / "private-keys-v1.d").glob("*.key"))
+    files = list((aside.home.path / KEYS).glob("*.key"))
     async with engine.locked(writing=True):
         held = await engine.run_locked(Call(commands.export_ownertrust()))
         result = await _import_public(engine, public.stdout)
         copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
         new_trust = _without(trust.stdout, held.stdout)
         await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))
-        await asyncio.to_thread(_copy_revocations, aside.home.path, engine.home.path)
+        certificates = aside.home.path / REVOCATIONS, engine.home.path / REVOCATIONS
+        await asyncio.to_thread(_copy_files, *certificates)
     return secret_keys.with_secret(result, len(owned), len(owned) if copied else 0)
 
 

@@ -22,7 +22,6 @@ from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.key_files import (
-    KEYS,
     copy_keys,
     is_protected,
     is_untouched,
@@ -30,6 +29,7 @@ from tiny_gnupg._home.key_files import (
     keygrips,
     swap_keys,
 )
+from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import uninterrupted
