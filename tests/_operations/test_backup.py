@@ -414,68 +414,6 @@ async def test_a_keyring_that_keyboxd_took_the_place_of_is_not_restored(
             assert await gpg.keys() == ()
 
 
-#: What may lie where a file of a home or of a backup is looked for, and is none.
-PLANTED: dict[str, Callable[[Path], object]] = {
-    "a link": lambda path: path.symlink_to(path.parent.parent / "pubring.kbx"),
-    "a link to an endless device": lambda path: path.symlink_to("/dev/zero"),
-    "a link to nothing": lambda path: path.symlink_to("nowhere"),
-    "a pipe": lambda path: os.mkfifo(path),
-    "a large file": lambda path: (path.touch(), os.truncate(path, 2**40)),
-}
-
-
-@pytest.mark.parametrize("planted", PLANTED)
-@pytest.mark.parametrize(
-    "name",
-    [
-        f"private-keys-v1.d/{'A' * 40}.key",
-        f"openpgp-revocs.d/{'A' * 40}.rev",
-        "trustdb.gpg",
-        "secring.gpg",
-        "tiny_gnupg.d/protection.json",
-    ],
-)
-async def test_a_home_is_copied_by_its_files_alone(
-    filled: Path, other_home: Path, tmp_path: Path, name: str, planted: str
-) -> None:
-    """A link among the keys of a stick copied a file of its reader's, or filled his disk."""
-    stick = copied(filled, tmp_path / "stick")
-    (stick / name).unlink(missing_ok=True)
-    PLANTED[planted](stick / name)
-    async with alice_at(cheap(other_home)) as gpg:
-        with pytest.raises(HomeUnusable, match=name.rpartition("/")[2]):
-            await gpg.restore(stick)
-        assert await gpg.keys() == ()
-        assert not list((other_home / "private-keys-v1.d").glob("*.key"))
-
-
-@pytest.mark.parametrize("planted", ["a link to an endless device", "a pipe", "a large file"])
-@pytest.mark.parametrize("name", ["public.gpg", "secret.asc", "ownertrust.txt"])
-async def test_a_backup_is_read_by_its_files_alone(
-    saved: Path, other_home: Path, tmp_path: Path, name: str, planted: str
-) -> None:
-    stick = copied(saved, tmp_path / "stick")
-    (stick / name).unlink()
-    PLANTED[planted](stick / name)
-    async with alice_at(cheap(other_home)) as gpg:
-        with pytest.raises(HomeUnusable, match=name):
-            await gpg.restore(stick)
-        assert await gpg.keys() == ()
-
-
-@pytest.mark.parametrize("name", ["private-keys-v1.d", "openpgp-revocs.d"])
-async def test_a_folder_that_is_a_link_is_not_followed(
-    filled: Path, other_home: Path, tmp_path: Path, name: str
-) -> None:
-    stick = copied(filled, tmp_path / "stick")
-    (stick / name).rename(tmp_path / "elsewhere")
-    (stick / name).symlink_to(tmp_path / "elsewhere")
-    async with alice_at(cheap(other_home)) as gpg:
-        with pytest.raises(HomeUnusable, match="symbolic link"):
-            await gpg.restore(stick)
-        assert await gpg.keys() == ()
-
-
 async def test_what_is_no_home_and_no_backup_is_said_to_be_none(
     home: Path, saved: Path, tmp_path: Path
 ) -> None:

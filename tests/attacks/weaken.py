@@ -334,6 +334,30 @@ WEAKENINGS = (
             "alone: list[str] = []",
         ),
     ),
+    weakening(
+        40,
+        "homes of other users taken",
+        "home_in_a_place_of_others",
+        ("if found.st_uid != os.geteuid():", "if False:"),
+    ),
+    weakening(
+        40,
+        "any directory closed",
+        "home_in_a_place_of_others",
+        ("        _require_home(path, os.listdir(fd))\n", ""),
+    ),
+    weakening(
+        41,
+        "any cost of scrypt taken",
+        "marker_that_guards_nothing",
+        ("if n < LEAST_N or r < LEAST_R or p < 1:", "if False:"),
+    ),
+    weakening(
+        42,
+        "links followed by a restore",
+        "restore_through_a_link",
+        ("os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY | os.O_NONBLOCK"),
+    ),
 )
 
 

@@ -1,4 +1,7 @@
-"""The directory of a home: whose it is, and what must not become one."""
+"""A directory of another user's, or one that was named by mistake, taken for a home.
+
+Root made keys in a folder whose owner then had them; ``--home .`` made a web server's 0700.
+"""
 
 from __future__ import annotations
 
