@@ -30,7 +30,7 @@ from tiny_gnupg import (
 def secret_files(gpg: GnuPG) -> dict[str, bytes]:
     """Return what the agent keeps of each secret key."""
     kept = Path(gpg.home, "private-keys-v1.d")
-    return {path.name: path.read_bytes() for path in kept.iterdir()}
+    return {path.name: path.read_bytes() for path in kept.glob("*.key")}
 
 
 async def state(gpg: GnuPG) -> tuple[object, ...]:
