@@ -301,7 +301,7 @@ def test_the_metadata_says_licence_version_and_what_is_needed(pure_wheel: Path) 
     assert str(said.get_payload()).strip() == (ROOT / "README.rst").read_text().strip()
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[<>=~!; ]", line)[0] for line in needed}
-    assert names == {"aiofiles", "aiohttp", "aiohttp-socks", "platformdirs"}
+    assert names == {"aiofiles", "aiohttp", "aiohttp-socks", "idna", "platformdirs"}
     (licence,) = (data for name, data in files.items() if name.endswith("licenses/LICENSE"))
     assert b"GNU GENERAL PUBLIC LICENSE\n                       Version 3" in licence
     (scripts,) = (data for name, data in files.items() if name.endswith("entry_points.txt"))

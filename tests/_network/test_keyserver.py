@@ -125,6 +125,19 @@ def test_what_is_no_keyservers_url_is_refused(url: str) -> None:
         Keyserver.of(url)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "hkp", "hkps"])
+def test_a_keyservers_host_is_that_of_idna_2008_or_refused(scheme: str) -> None:
+    assert Keyserver.of(f"{scheme}://straße.example").host == "xn--strae-oqa.example"
+    for host in ("☃.example", "a_b.example", "a..b", "x" * 64 + ".org", "a b.org", "[::x]"):
+        with pytest.raises(ValueError, match=r"domain name|IPv6"):
+            Keyserver.of(f"{scheme}://{host}")
+    for port in (0, -1, 65536):
+        with pytest.raises(ValueError, match="port"):
+            Keyserver.of(f"{scheme}://a.onion", port)
+    with pytest.raises(ValueError, match="port"):
+        Keyserver.of(f"{scheme}://a.onion:0")
+
+
 def test_hkp_is_asked_in_its_own_way() -> None:
     hkp = Keyserver.of("hkp://a.onion")
     assert hkp.upload_url == "http://a.onion:11371/pks/add"
@@ -191,8 +204,28 @@ def test_wkd_knows_only_ascii_letters_case_and_writes_domains_for_the_network() 
 
 
 @pytest.mark.parametrize(
+    ("domain", "asked"),
+    [
+        ("straße.example", "xn--strae-oqa.example"),
+        ("STRAẞE.example", "xn--strae-oqa.example"),
+        ("xn--strae-oqa.example", "xn--strae-oqa.example"),
+        ("ς.example", "xn--3xa.example"),
+    ],
+)
+def test_wkd_asks_the_domain_that_was_named_and_no_other(domain: str, asked: str) -> None:
+    # IDNA 2003 leads them to strasse.example, and the last one to another letter.
+    advanced, direct = keyserver.wkd_urls(f"bob@{domain}")
+    assert URL(advanced).raw_host == f"openpgpkey.{asked}"
+    assert f"/openpgpkey/{asked}/hu/" in advanced
+    assert URL(direct).raw_host == asked
+
+
+@pytest.mark.parametrize(
     "email",
-    ["", "bob", "bob@", "@x", "b@x/y", "b@x:8", "b@x?y", "b@.x..y", "b@" + "x" * 80, "<b@x>"],
+    [
+        *("", "bob", "bob@", "@x", "b@x/y", "b@x:8", "b@x?y", "b@.x..y", "b@" + "x" * 80, "<b@x>"),
+        *("b@☃.example", "b@a_b.example", "b@exam\xadple.org", "b@-x.org", "b@xn--a.org", "b@x y"),
+    ],
 )
 def test_wkd_asks_nobody_for_what_is_no_address(email: str) -> None:
     with pytest.raises(NotOnKeyserver):

@@ -204,7 +204,7 @@ WEAKENINGS = (
         15,
         "answers of any size read",
         "keyserver_floods",
-        ("if len(whole) > self._bound:", "if False:"),
+        ("if self._stream.total_bytes > self._bound:", "if False:"),
     ),
     weakening(
         15,
@@ -237,7 +237,7 @@ WEAKENINGS = (
         16,
         "cookies kept",
         "dns_and_addresses_leak",
-        ('"cookie_jar": aiohttp.DummyCookieJar()', '"cookie_jar": aiohttp.CookieJar()'),
+        ('"cookie_jar": GivenCookies()', '"cookie_jar": __import__("aiohttp").CookieJar()'),
     ),
     weakening(
         17,

@@ -2,7 +2,7 @@
 
 Nothing here opens a connection; ``tor.py`` builds these rules into each request.
 
-1. No answer is read beyond its bound, in whatever pieces it comes.
+1. No answer is read beyond its bound, in whatever pieces it comes and however it is packed.
 2. A redirect stays on its host, and on https where it came from there.
 3. A server that says when to ask again is heard.
 """
@@ -10,9 +10,10 @@ Nothing here opens a connection; ``tor.py`` builds these rules into each request
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiny_gnupg._network.failures import ForeignRedirect, caught, network_error
@@ -61,53 +62,82 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 @cache
 def bounded_response(bound: int) -> type[aiohttp.ClientResponse]:
-    """Make the class of response whose ``read``, and so ``text`` and ``json``, stops at a bound.
+    """Make the class of response whose content stops at a bound, however it is read.
 
     Args:
-        bound: the most bytes that an answer may have.
+        bound: the most bytes that an answer may have, once it is inflated.
 
     Returns:
-        A class for ``ClientSession(response_class=...)``; its ``read`` raises ``NetworkError``.
+        A class for ``ClientSession(response_class=...)``; reading more raises ``NetworkError``.
     """
     import aiohttp
 
     class BoundedResponse(aiohttp.ClientResponse):
-        async def read(self) -> bytes:
-            stream: Any = self.content
-            bounded: Any = _BoundedStream(stream, bound)
-            self.content = bounded
-            try:
-                return await super().read()
-            except NetworkError:
-                raise
-            except caught() as error:
-                raise network_error(error) from error
-            finally:
-                self.content = stream
+        async def start(self, connection: Any) -> Any:
+            started = await super().start(connection)
+            content: Any = BoundedStream(self.content, bound)
+            self.content = content
+            return started
 
     return BoundedResponse
 
 
-class _BoundedStream:
-    """A response's content whose ``read`` gives it whole, unless it is longer than ``bound``."""
+class BoundedStream:
+    """An answer's body as ``aiohttp.StreamReader`` gives it, up to ``bound`` bytes."""
 
     def __init__(self, stream: aiohttp.StreamReader, bound: int) -> None:
         self._stream = stream
         self._bound = bound
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        found = getattr(self._stream, name)
+        return self._bounded(found) if name.startswith("read") else found
 
-    async def read(self) -> bytes:
-        whole = bytearray()
-        async for chunk in self._stream.iter_any():
-            whole += chunk
-            if len(whole) > self._bound:
+    def _bounded(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(part: Any) -> Any:
+            # What is read ahead counts: it is part of the answer.
+            if self._stream.total_bytes > self._bound:
                 raise NetworkError(
                     f"the answer is longer than {self._bound} bytes and was dropped",
                     hint="raise max_answer if so much is expected",
                 )
-        return bytes(whole)
+            return part
+
+        if not iscoroutinefunction(read):
+            return lambda *options: checked(read(*options))
+
+        async def bounded(*options: Any) -> Any:
+            try:
+                return checked(await read(*options))
+            except NetworkError:
+                raise
+            except caught() as error:
+                raise network_error(error) from error
+
+        return bounded
+
+    async def read(self, size: int = -1) -> bytes:
+        if size >= 0:
+            part: bytes = await self._bounded(self._stream.read)(size)
+            return part
+        return b"".join([part async for part in self.iter_any()])
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _parts(self.readline)
+
+    def iter_any(self) -> AsyncIterator[Any]:
+        return _parts(self.readany)
+
+    def iter_chunked(self, size: int) -> AsyncIterator[Any]:
+        return _parts(lambda: self.read(size))
+
+    def iter_chunks(self) -> AsyncIterator[Any]:
+        return _parts(self.readchunk)
+
+
+async def _parts(read: Callable[[], Awaitable[Any]]) -> AsyncIterator[Any]:
+    while (part := await read()) not in (b"", (b"", False)):
+        yield part
 
 
 class SameHost:

@@ -4,7 +4,8 @@ Pure: nothing here opens a connection. aiohttp and aiohttp-socks are imported wh
 used, because importing them is slow and only a failed request needs to know their classes.
 
 1. Tor's port does not answer, does not speak SOCKS5, or Tor does not reach the service:
-   ``TorUnavailable``, with what to do about it.
+   ``TorUnavailable``, with what to do about it; also where the time of the whole request was over
+   before there was a connection.
 2. Anything that fails after Tor made the connection: ``NetworkError``.
 3. What the caller did or asked for himself stays as it is: a URL that is none, and the
    ``ClientResponseError`` of ``raise_for_status``.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,10 @@ from tiny_gnupg.errors import NetworkError, TorUnavailable
 
 if TYPE_CHECKING:
     from aiohttp_socks import ProxyError
+
+
+#: Whether the request of this task waits for Tor to make its connection.
+connecting: ContextVar[bool] = ContextVar("connecting", default=False)
 
 
 class ForeignRedirect(Exception):
@@ -36,7 +42,7 @@ class Failure(Exception):
         self.repeat = repeat
 
 
-_LATER = "the service may be down: try again later"
+_LATER = "the service may be down, or Tor not ready yet (its log says so): try again later"
 
 
 _ADDRESS = "check the address"
@@ -86,13 +92,13 @@ def caught() -> tuple[type[Exception], ...]:
     )
 
 
-def judge(error: Exception, method: str, proxy: str) -> Failure | None:
+def judge(error: Exception, proxy: str, *, safe: bool) -> Failure | None:
     """Say what the failure of a try means.
 
     Args:
         error: one of ``caught()``.
-        method: the HTTP method of the request.
         proxy: host and port of Tor's SOCKS port, to be named.
+        safe: whether sending the request twice changes no more than sending it once.
 
     Returns:
         Our error, and whether to try again; None where the caller's own error shall go through.
@@ -112,53 +118,78 @@ def judge(error: Exception, method: str, proxy: str) -> Failure | None:
             unreachable = TorUnavailable(f"Tor's SOCKS5 port {proxy} does not answer")
             return Failure(unreachable, repeat=False)
         case aiohttp_socks.ProxyTimeoutError():
-            late = TorUnavailable("Tor made no connection in time", hint=_LATER)
-            return Failure(late, repeat=True)
+            return Failure(_late(), repeat=True)
+        case TimeoutError() if connecting.get():
+            return Failure(_late(), repeat=True)
         case aiohttp_socks.ProxyError():
             return _proxy_failure(error, proxy)
         case EOFError():
             closed = TorUnavailable(f"{proxy} closed the connection: is it Tor's SOCKS5 port?")
             return Failure(closed, repeat=True)
         case NetworkError():
-            return Failure(error, repeat=_repeat(error.__cause__, method))
+            return Failure(error, repeat=safe and _cut(error.__cause__))
         case _:
-            return Failure(network_error(error), repeat=_repeat(error, method))
+            return Failure(network_error(error), repeat=safe and _cut(error))
 
 
-def _repeat(error: BaseException | None, method: str) -> bool:
+def _late() -> TorUnavailable:
+    return TorUnavailable("Tor made no connection in time", hint=_LATER)
+
+
+def _cut(error: BaseException | None) -> bool:
+    """Return whether a request was sent and its answer did not come whole."""
     import aiohttp
 
-    # Once a request was sent, sending it again is safe only where that changes nothing.
-    if method.upper() not in ("GET", "HEAD", "OPTIONS") or _tls(error):
-        return False
     cut = aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError
-    return isinstance(error, cut)
+    return isinstance(error, cut) and _tls(error) is None
 
 
 def _proxy_failure(error: ProxyError, proxy: str) -> Failure:
     # python-socks knows no reply beyond 8: those of ExtendedErrors are only in its text.
-    extended = re.search(r"reply code: 0X(F[0-7])\b", str(error))
+    said = str(error)
+    extended = re.search(r"reply code: 0X(F[0-7])\b", said)
     code = int(extended[1], 16) if extended else error.error_code
-    if code not in _REPLIES:
-        return Failure(TorUnavailable(f"{proxy} is no SOCKS5 proxy: {error}"), repeat=False)
-    what, repeat, hint = _REPLIES[code]
-    return Failure(TorUnavailable(f"through Tor: {what}", hint=hint), repeat=repeat)
+    if code in _REPLIES:
+        what, repeat, hint = _REPLIES[code]
+        return Failure(TorUnavailable(f"through Tor: {what}", hint=hint), repeat=repeat)
+    if "authentication" in said:
+        what = f"{proxy} does not take the user name that keeps circuits apart: {said}"
+        hint = "set tor_port to Tor's SOCKS port, or isolate=False"
+        return Failure(TorUnavailable(what, hint=hint), repeat=False)
+    return Failure(TorUnavailable(f"{proxy} is no SOCKS5 proxy: {said}"), repeat=False)
 
 
 def network_error(error: Exception) -> NetworkError:
     """Return our error for a failure after the connection was made."""
-    if isinstance(error, ForeignRedirect):
-        return NetworkError(f"{error}, which is not followed", hint="ask there if you trust it")
-    if isinstance(error, TimeoutError):
-        return NetworkError("the answer was not whole in time", hint=_LATER)
-    if _tls(error):
-        return NetworkError(f"the server's TLS is not trusted: {error}")
-    return NetworkError(f"the connection failed: {str(error) or type(error).__name__}")
+    import aiohttp
+
+    what, hint = f"the connection failed: {str(error) or type(error).__name__}", ""
+    match error:
+        case ForeignRedirect():
+            what, hint = f"{error}, which is not followed", "ask there if you trust it"
+        case aiohttp.TooManyRedirects():
+            url = error.request_info.real_url
+            what = f"{url.host} redirects again and again ({len(error.history)} times)"
+        case aiohttp.RedirectClientError():
+            what = f"the server redirects to what is no http or https URL: {error}"
+        case TimeoutError():
+            what, hint = "the answer was not whole in time", _LATER
+        case _ if (tls := _tls(error)) is not None:
+            reason = getattr(tls, "verify_message", "") or tls.reason or tls
+            untrusted = isinstance(tls, ssl.SSLCertVerificationError)
+            what = f"the server's TLS {'is not trusted' if untrusted else 'failed'}: {reason}"
+        case aiohttp.ServerDisconnectedError():
+            what = "the server closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            what = f"the answer was cut off, or is not packed as it says: {error}"
+        case aiohttp.ClientResponseError():
+            what = f"the answer is no HTTP that is understood: {error.message}"
+        case _:
+            pass
+    return NetworkError(what, hint=hint)
 
 
-def _tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
+def _tls(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__
-    return False
+    return error

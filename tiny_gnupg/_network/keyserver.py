@@ -15,14 +15,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from tiny_gnupg._gpg.key_names import NameForm, Term
+from tiny_gnupg._network.domains import ascii_domain
 from tiny_gnupg._network.found_keys import FoundKey, found_key, found_keys, query
 from tiny_gnupg._openpgp.user_ids import address, same_address
 from tiny_gnupg._openpgp.zbase32 import z_base_32
@@ -110,9 +111,14 @@ class Keyserver:
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError(f"a keyserver's URL has no user, query or fragment: {url!r}")
         interface, scheme, usual = _SCHEMES[parts.scheme]
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        chosen = port or parts.port or usual
-        return cls(scheme, host, chosen, parts.path.rstrip("/") + "/", interface, search)
+        named = parts.port if port is None else port
+        chosen = usual if named is None else named
+        path = parts.path.rstrip("/") + "/"
+        return cls(scheme, _host(parts.hostname), chosen, path, interface, search)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 2**16:
+            raise ValueError(f"the keyserver's port is no TCP port: {self.port}")
 
     @property
     def url(self) -> str:
@@ -148,6 +154,14 @@ class Keyserver:
         return self.look_up_url(Term(NameForm.FINGERPRINT, fingerprint))
 
 
+def _host(name: str) -> str:
+    """Write a host of a URL as the network knows it: an IP address, or a name in IDNA 2008."""
+    try:
+        return f"[{IPv6Address(name)}]" if ":" in name else str(IPv4Address(name))
+    except AddressValueError:
+        return ascii_domain(name)
+
+
 def wkd_urls(email: str) -> tuple[str, str]:
     """Return where a Web Key Directory keeps the key of an address.
 
@@ -162,11 +176,11 @@ def wkd_urls(email: str) -> tuple[str, str]:
     """
     local, _, domain = email.rpartition("@")
     try:
-        domain = domain.encode("idna").decode().lower()
-    except UnicodeError:
-        domain = ""
-    if address(email) != email or not re.fullmatch(r"[a-z0-9.-]+", domain):
-        raise NotOnKeyserver(f"no e-mail address: {email!r}", value=email)
+        if address(email) != email:
+            raise ValueError("no e-mail address")
+        domain = ascii_domain(domain)
+    except ValueError as error:
+        raise NotOnKeyserver(f"no directory is asked for {email!r}: {error}", value=email) from None
     # Lower case for ASCII letters only, as bytes know it. SHA-1 only spreads names here.
     name = z_base_32(hashlib.sha1(local.encode().lower(), usedforsecurity=False).digest())
     place, tail = ".well-known/openpgpkey", f"hu/{name}?l={quote(local, safe='')}"
@@ -279,7 +293,7 @@ async def upload(network: Network, server: Keyserver, key: str) -> str:
         )
     keytext = {"keytext": key}
     body = {"json": keytext} if server.interface is Interface.VKS else {"data": keytext}
-    return _good(await _ask(network, "POST", server.upload_url, **body)).text
+    return _good(await _ask(network, "POST", server.upload_url, again=True, **body)).text
 
 
 async def request_verify(
@@ -301,7 +315,7 @@ async def request_verify(
     if server.interface is not Interface.VKS:
         raise KeyserverError("an HKP server confirms no addresses", hint="use a VKS server")
     body = json.loads(payload) if isinstance(payload, str) else dict(payload)
-    return _good(await _ask(network, "POST", server.verify_url, json=body)).text
+    return _good(await _ask(network, "POST", server.verify_url, again=True, json=body)).text
 
 
 async def publish(

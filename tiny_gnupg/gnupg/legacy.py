@@ -109,12 +109,16 @@ class Legacy(CustomCommands, Packets):
 
     @property
     def Connector(self) -> ProxyConnector:
-        """The ``aiohttp_socks.ProxyConnector`` under ``Session``; within a running loop."""
+        """The ``aiohttp_socks.ProxyConnector`` under ``Session``; within a running loop.
+
+        Both are shared by all requests of this instance: whoever closes them, as by ``async
+        with``, leaves them open, and ``aclose`` closes them.
+        """
         return self._network.Connector
 
     @property
     def Session(self) -> ClientSession:
-        """The ``aiohttp.ClientSession`` that all requests share; within a running loop."""
+        """The ``aiohttp.ClientSession`` that all requests share; see ``Connector``."""
         return self._network.Session
 
     @property

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, overload
 
 from tiny_gnupg._network import keyserver
-from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, DEFAULT_SEARCH, Keyserver
-from tiny_gnupg._network.tor import Network
+from tiny_gnupg._network.keyserver import Keyserver
 from tiny_gnupg._operations.keyring import list_keys
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
 from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
@@ -45,8 +44,7 @@ class Online(Messages, Transfer):
 
     @tor_port.setter
     def tor_port(self, tor_port: int) -> None:
-        # The session on the old port closes itself when nobody holds it any more.
-        self._network = Network(replace(self._network.settings, tor_port=tor_port))
+        self._network.settings = replace(self._network.settings, tor_port=tor_port)
 
     @property
     def keyserver(self) -> str:
@@ -61,39 +59,52 @@ class Online(Messages, Transfer):
         search: str | None = None,
         **settings: Any,
     ) -> None:
-        """Say how the network is reached; what is left out becomes the default.
+        """Say how the network is reached; what is not named stays as it is.
 
         Args:
-            port: the keyserver's; default: what its URL says, 80 for http.
-            tor_port: Tor's SOCKS5 port; default 9050.
+            port: the keyserver's. With ``keyserver`` and without it: what its URL says, or else
+                its scheme (80 for http).
+            tor_port: Tor's SOCKS5 port.
             keyserver: base URL, http(s) for VKS or hkp(s) for HKP.
             search: what leads from it to the page where people search.
             settings: any of ``tor.NetworkSettings``: ``connect_timeout`` (120 s),
                 ``total_timeout`` (180 s), ``max_answer`` (8 MiB), ``tries`` (3) and others.
 
         Raises:
-            ValueError: a value out of its range, or no keyserver's URL.
+            ValueError: a value out of its range, or no keyserver's URL; nothing was changed.
         """
-        url = keyserver or DEFAULT_KEYSERVER
-        self._keyserver = Keyserver.of(url, port, search or DEFAULT_SEARCH)
-        given = {"tor_port": tor_port or 9050, **settings}
-        self._network = Network(replace(self._network.settings, **given))
+        server = self._keyserver
+        if keyserver is not None:
+            server = Keyserver.of(keyserver, port, server.search)
+        elif port is not None:
+            server = replace(server, port=port)
+        if search is not None:
+            server = replace(server, search=search)
+        if tor_port is not None:
+            settings["tor_port"] = tor_port
+        if settings:
+            self._network.settings = replace(self._network.settings, **settings)
+        self._keyserver = server
 
     def network_get(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
         """Send a GET request through Tor: ``async with gpg.network_get(url) as response``.
 
         Args:
             url: http or https.
-            options: whatever ``aiohttp.ClientSession.get`` takes.
+            options: whatever ``aiohttp.ClientSession.get`` takes; it wins over the settings.
+
+        Returns:
+            The response, no more than ``max_answer`` bytes of it.
 
         Raises:
+            ValueError: an option that would lead around Tor (``proxy``), by its name.
             TorUnavailable: Tor does not answer, or does not reach the service.
             NetworkError: the request failed otherwise.
         """
         return self._network.network_get(url, **options)
 
     def network_post(self, url: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
-        """Send a POST request through Tor; see ``network_get``."""
+        """Send a POST request through Tor, once; see ``network_get``."""
         return self._network.network_post(url, **options)
 
     async def get(self, url: str, **options: Any) -> str:
