@@ -15,7 +15,6 @@ import pytest
 from tests.proc import children
 from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
 from tiny_gnupg._process.program import OUTPUT, SECOND, Channels, run_program
-from tiny_gnupg._process.tasks import uninterrupted
 
 SH = "/bin/sh"
 MIB = 2**20
@@ -233,27 +232,3 @@ async def test_no_room_for_one_more_program_is_said() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "ulimit -n" in caught.value.hint
-
-
-async def test_uninterrupted_work_is_done_and_the_cancellation_comes_after() -> None:
-    done = []
-
-    async def work() -> None:
-        await asyncio.sleep(0.05)
-        done.append(True)
-
-    task = asyncio.ensure_future(uninterrupted(work()))
-    for _ in range(3):
-        await asyncio.sleep(0.005)
-        task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert done == [True]
-
-
-async def test_uninterrupted_work_that_fails_says_so() -> None:
-    async def work() -> None:
-        raise ValueError("inside")
-
-    with pytest.raises(ValueError, match="inside"):
-        await uninterrupted(work())

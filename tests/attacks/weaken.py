@@ -59,7 +59,7 @@ WEAKENINGS = (
         "issuer searched in the text of list-packets",
         "issuer_forged_in_a_file_name",
         (
-            "        found = await asyncio.to_thread(issuer, _octets(target))\n",
+            "        found = await in_thread(issuer, _octets(target))\n",
             "        import re\n        text = await self.raw_packets(target)\n"
             '        fits = re.findall(r"v4 ([0-9A-F]{40})|keyid:? ([0-9A-F]{16})", text)\n'
             '        found = next(("".join(fit) for fit in fits), "")\n',
@@ -267,7 +267,7 @@ WEAKENINGS = (
         ("    if target.is_symlink():", "    if False:"),
         (
             '        async with whole_file(target, mode=permissions, replace="w" in mode) as fd:\n'
-            "            await uninterrupted(asyncio.to_thread(write_all, fd, block))\n",
+            "            await uninterrupted(in_thread(write_all, fd, block))\n",
             "        target.write_bytes(block)\n",
         ),
     ),
@@ -323,7 +323,7 @@ WEAKENINGS = (
         24,
         "child of a cancelled run left alone",
         "killed_or_cancelled_run_is_left_behind",
-        ("                await uninterrupted(_end(child))\n", "                pass\n"),
+        ("                await uninterrupted(child.end())\n", "                pass\n"),
     ),
     weakening(
         25,

@@ -6,11 +6,11 @@ Here is how bytes flow; what program they come from, and what becomes of it, is 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from tiny_gnupg.errors import CommandFailed, OutputTooLarge
 
@@ -45,6 +45,22 @@ def exhausted(error: OSError) -> CommandFailed:
         hint="raise its limits (ulimit -n, ulimit -u), or lower limit=",
         returncode=error.errno,
     )
+
+
+def above_standard(fd: int) -> int:
+    """Return a descriptor that is none of the standard ones, in the place of one that may be.
+
+    Where a program was started with its own closed, ours get their numbers; in a child, which has
+    its own standard descriptors, they would be lost, and status lines become data.
+    """
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError as error:
+        raise exhausted(error) from error
+    finally:
+        os.close(fd)
 
 
 def _chunks(data: Data) -> Iterator[memoryview]:
@@ -120,10 +136,13 @@ class Traffic:
 
     def hand_over(self, data: Data | int) -> int:
         """Let the child inherit one more input, and give its descriptor."""
-        if isinstance(data, int):
-            self.inherited.append(data)
-            return data
-        return self.input(data, inherit=True)
+        if not isinstance(data, int):
+            return self.input(data, inherit=True)
+        if data < 3:
+            data = above_standard(os.dup(data))
+            self._childs.add(data)
+        self.inherited.append(data)
+        return data
 
     def dialogue(self, answer: Answer) -> int:
         """Open the pipe through which ``answer`` replies to gpg's questions."""
@@ -136,10 +155,19 @@ class Traffic:
         theirs, self._commands = self._pair(ours_first=False, inherit=False)
         return theirs, self._commands
 
+    def silent(self) -> int:
+        """Open what drops whatever the child writes."""
+        try:
+            fd = above_standard(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+        except OSError:  # a sandbox without it
+            return self.output(lambda piece: None)
+        self._childs.add(fd)
+        return fd
+
     def _pair(self, *, ours_first: bool, inherit: bool) -> tuple[int, int]:
         """Open a pipe, and give the child's end and ours."""
         try:
-            reader, writer = os.pipe()
+            reader, writer = map(above_standard, os.pipe())
         except OSError as error:
             raise exhausted(error) from error
         theirs, ours = (writer, reader) if ours_first else (reader, writer)
@@ -159,19 +187,16 @@ class Traffic:
             self._loop.add_writer(fd, self._on_writable, fd, feed)
         return self._done
 
-    async def until_done(self, exiting: asyncio.Future[Any]) -> None:
-        """Serve all pipes until the child has exited, as ``exiting`` and ``drain`` are told."""
+    async def until_done(self, exited: asyncio.Future[None]) -> None:
+        """Serve all pipes until the child has exited, of which ``drain`` is told too."""
         self._close_childs_ends()
         if self._writers or self._commands is not None:
             self.serve()
         else:
             head_start = HEAD_START if self._hear is None else SHORT_START
             self._timer = self._loop.call_later(head_start, self.serve)
-        try:
-            await self._done
-            await exiting
-        finally:
-            exiting.cancel()
+        await self._done
+        await asyncio.shield(exited)
 
     def drain(self) -> None:
         """Read what a child that has exited left in its pipes; nobody else's writing counts."""

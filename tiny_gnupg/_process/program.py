@@ -1,48 +1,30 @@
-"""The one place that starts a program.
+"""How a program is run: once, or kept alive.
 
-1. Never a shell, and no secret in the argument list or the environment: the child sees the few
-   variables of ``ENVIRONMENT`` and nothing else, because gpg may leave an agent behind that
-   would carry them for a long time.
-2. A pipe of its own for each kind of traffic: data, passphrase, status, commands, and what is
+1. A pipe of its own for each kind of traffic: data, passphrase, status, commands, and what is
    meant for people. A passphrase can so never become data (CVE-2019-6690), and data never status
    (CVE-2018-12020).
-3. All pipes are served at once by the event loop. There is no thread, no child watcher and no
+2. All pipes are served at once by the event loop. There is no thread, no child watcher and no
    transport: asyncio's own ``Process.wait`` can hang on a full pipe after a kill.
-4. A run always ends with the child reaped, also on a timeout or a cancellation: TERM, grace,
+3. A run always ends with the child reaped, also on a timeout or a cancellation: TERM, grace,
    KILL, and only then does the exception go on.
-5. The child gets a session of its own: a terminal's Ctrl-C reaches the caller, who decides, and
-   no gpg can ask a question on the terminal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import shlex
-import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
 
-from tiny_gnupg._process.pipes import Answer, Data, Hear, Traffic, exhausted
-from tiny_gnupg._process.tasks import uninterrupted
-from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, printable
+from tiny_gnupg._process.child import Child
+from tiny_gnupg._process.pipes import Answer, Data, Hear, Traffic
+from tiny_gnupg._process.tasks import running_loop, uninterrupted
+from tiny_gnupg.errors import GnuPGTimeout, printable
 
 log = logging.getLogger("tiny_gnupg")
-
-
-T = TypeVar("T")
-
-
-#: What a child may know of our environment; everything else stays here.
-ENVIRONMENT = (
-    *("HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TZ", "XDG_RUNTIME_DIR"),
-    *("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH"),
-)
 
 
 #: Where gpg's special file name of the second input goes in an argument list.
@@ -51,14 +33,6 @@ SECOND = "-&FD"
 
 #: Where the name of a file for the output goes in an argument list; no other argument can be this.
 OUTPUT = "\0output"
-
-
-#: Seconds between TERM and KILL.
-GRACE = 1.0
-
-
-#: What the system says when it has no room for one more program or pipe.
-EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +118,27 @@ async def run_program(
 
     Raises:
         BinaryNotFound: the program is not there or cannot be run.
-        CommandFailed: the system cannot start one more program.
+        CommandFailed: the system cannot start one more program, or the exit code is lost.
         GnuPGTimeout: the time was over.
         OutputTooLarge: more than ``max_output`` bytes came.
         UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
-    loop = asyncio.get_running_loop()
-    traffic = Traffic(loop, channels.max_output, channels.hear)
+    traffic = Traffic(running_loop(), channels.max_output, channels.hear)
     try:
         full, standard = _connected(traffic, argv, slot, channels)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("running %s", printable(shlex.join(full)))
-        child = _spawn(full, standard, traffic.inherited)
+        child = Child(full, standard, traffic.inherited)
         try:
             async with asyncio.timeout(timeout):
-                await traffic.until_done(_exit_of(child, traffic.drain))
+                child.on_exit(traffic.drain)
+                await traffic.until_done(child.exited)
         except TimeoutError:
             raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
         finally:
             traffic.close()
-            if child.returncode is None:
-                await uninterrupted(_end(child))
+            if not child.exited.done():
+                await uninterrupted(child.end())
     finally:
         traffic.close()
     outputs = (traffic.stdout, traffic.stderr, traffic.status)
@@ -211,13 +185,13 @@ class LiveProgram:
             full = [*argv[:slot], *channels, *argv[slot:]]
             self.line = shlex.join(full)
             log.debug("keeping alive %s", self.line)
-            silent = subprocess.DEVNULL
-            self._child = _spawn(full, (source, silent, silent), self._traffic.inherited)
+            silent = self._traffic.silent()
+            self._child = Child(full, (source, silent, silent), self._traffic.inherited)
         except BaseException:
             self._traffic.close()
             raise
         # Whichever comes first: a descendant could hold the pipe of a program that has gone.
-        self._ends = (self._traffic.serve(), _exit_of(self._child))
+        self._ends = (self._traffic.serve(), self._child.exited)
         for end in self._ends:
             end.add_done_callback(self._gone)
 
@@ -245,9 +219,8 @@ class LiveProgram:
         """End the program, at once where it is doing something, and reap it."""
         idle = self._answer is None or self._answer.done()
         self._traffic.close()
-        self._ends[1].cancel()
-        if self._child.returncode is None:
-            await uninterrupted(_leave(self._child) if idle else _end(self._child))
+        if not self._child.exited.done():
+            await uninterrupted(self._child.leave() if idle else self._child.end())
 
     def _hear(self, piece: bytes) -> None:
         self._heard += piece
@@ -267,14 +240,13 @@ def _connected(
 ) -> tuple[list[str], tuple[int, int, int]]:
     """Open the channels of a run, and give its arguments and its three standard descriptors."""
     stdin, second, stdout = channels.stdin, channels.second, channels.stdout
-    given = subprocess.DEVNULL if stdin is None else stdin
-    source = given if isinstance(given, int) else traffic.input(given)
+    source = stdin if isinstance(stdin, int) else traffic.input(b"" if stdin is None else stdin)
     named = stdout is None and OUTPUT in argv
     sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
     errors = traffic.output(traffic.take_errors)
     full = list(argv)
     if OUTPUT in full:
-        traffic.inherited += [] if stdout is None else [stdout]
+        sink = sink if stdout is None else traffic.hand_over(stdout)
         full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
         sink = errors
     if second is not None:
@@ -299,87 +271,3 @@ def _gpg_channels(
     if answer is not None:
         options += ["--command-fd", str(traffic.dialogue(answer))]
     return options
-
-
-def _spawn(
-    argv: list[str], standard: tuple[int, int, int], inherited: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    stdin, stdout, stderr = standard
-    try:
-        return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
-            argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=inherited,
-            env=_environment(),
-            start_new_session=True,
-        )
-    except OSError as error:
-        if error.errno in EXHAUSTED:
-            raise exhausted(error) from error
-        reason = os.strerror(error.errno or 0)
-        raise BinaryNotFound(f"cannot run {argv[0]}: {reason}", command=shlex.join(argv)) from error
-
-
-def _environment() -> dict[str, str]:
-    here = ((name, os.environ.get(name)) for name in ENVIRONMENT)
-    # Messages for people come untranslated, and user ids and file names as UTF-8.
-    return {name: value for name, value in here if value is not None} | {"LC_ALL": "C.UTF-8"}
-
-
-async def _leave(child: subprocess.Popen[bytes]) -> None:
-    """Let a child end by itself that was told to by the end of its input: it tidies up then."""
-    try:
-        async with asyncio.timeout(GRACE):
-            await _exit_of(child)
-    except TimeoutError:
-        await _end(child)
-
-
-async def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a child that is not wanted any more, and reap it."""
-    with suppress(ProcessLookupError):
-        child.terminate()
-    try:
-        async with asyncio.timeout(GRACE):
-            await _exit_of(child)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            child.kill()
-        await _exit_of(child)
-
-
-def _exit_of(
-    child: subprocess.Popen[bytes], tell: Callable[[], object] = lambda: None
-) -> asyncio.Future[Any]:
-    """Return what comes when a child has exited and is reaped; to cancel it is to watch no more.
-
-    ``tell`` is called at once then, where callbacks of the result wait for a turn of the loop.
-    """
-    loop = asyncio.get_running_loop()
-    exited: asyncio.Future[Any] = loop.create_future()
-
-    def reap() -> None:
-        child.wait()  # not poll: a tracer, like strace, may have it first
-        if not exited.done():
-            exited.set_result(None)
-            tell()
-
-    if child.poll() is not None:
-        reap()  # reaped already: its number may be another process's by now
-        return exited
-    try:
-        pidfd = os.pidfd_open(child.pid)
-    except (AttributeError, OSError):  # no such call on this system, or no descriptor left
-        exited = loop.run_in_executor(None, child.wait)
-        exited.add_done_callback(lambda _: tell())
-        return exited
-
-    def unwatch(_: object) -> None:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-
-    loop.add_reader(pidfd, reap)
-    exited.add_done_callback(unwatch)
-    return exited
