@@ -34,6 +34,7 @@ PACKAGE = [
     "GnuPGTimeout",
     "HashAlgorithm",
     "HomeUnusable",
+    "MemoryExhausted",
     "ImportFailed",
     "ImportResult",
     "Key",
@@ -185,7 +186,8 @@ BUILTINS = {
 }
 #: Those of which none is: ``except OSError`` around a file must not swallow a forgery.
 NO_BUILTIN = {
-    *("AgentUnavailable", "BadPassphrase", "DecryptionFailed", "UnsupportedByGnuPG", "UnusableKey"),
+    *("AgentUnavailable", "BadPassphrase", "DecryptionFailed", "MemoryExhausted"),
+    *("UnsupportedByGnuPG", "UnusableKey"),
     *("SignatureError", "BadSignature", "NotSigned", "WrongSigner"),
     *("ExpiredSignature", "ExpiredKeySignature", "RevokedKeySignature"),
 }

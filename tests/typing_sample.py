@@ -38,6 +38,7 @@ from tiny_gnupg import (
     KeyNotFound,
     KeyserverError,
     KeyserverMismatch,
+    MemoryExhausted,
     NetworkError,
     NoSecretKey,
     NotOnKeyserver,
@@ -350,7 +351,9 @@ async def errors(gpg: GnuPG) -> None:
     except (TorUnavailable, NetworkError) as error:
         connection: ConnectionError = error
         print(connection)
-    except (GnuPGTimeout, HomeUnusable, AgentUnavailable, CommandFailed) as error:
+    except (GnuPGTimeout, HomeUnusable, AgentUnavailable, MemoryExhausted) as error:
+        assert_type(error.hint, str)
+    except CommandFailed as error:
         assert_type(error.command, str)
     except GnuPGError as error:
         assert_type([error.message, error.hint], list[str])

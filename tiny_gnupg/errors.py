@@ -27,6 +27,7 @@ with files catches a full disk or a lost connection, and never a forged signatur
     ├── CommandFailed          subprocess.CalledProcessError
     ├── GnuPGTimeout           TimeoutError
     ├── AgentUnavailable                        gpg-agent does not start or answer
+    ├── MemoryExhausted                         there is no memory for scrypt now
     ├── HomeUnusable           PermissionError
     ├── BinaryNotFound         FileNotFoundError
     ├── NetworkError           ConnectionError
@@ -329,6 +330,12 @@ class AgentUnavailable(GnuPGError):
     """gpg-agent, which holds the secret keys, does not start or does not answer."""
 
     default_hint = "is gpg-agent installed, and can the homedir hold its socket?"
+
+
+class MemoryExhausted(GnuPGError):
+    """There is no memory to stretch a passphrase with scrypt, at this moment."""
+
+    default_hint = "try again, or raise the limit of memory (ulimit -v, the container's)"
 
 
 class HomeUnusable(GnuPGError, PermissionError):

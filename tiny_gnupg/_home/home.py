@@ -44,6 +44,7 @@ from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, tr
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
 from tiny_gnupg._home.whole_files import write_whole
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
@@ -113,7 +114,7 @@ class Home:
         Raises:
             HomeUnusable: it cannot be made, written or locked, or its protection is another.
         """
-        await asyncio.to_thread(self.prepare, kind, template)
+        await in_thread(self.prepare, kind, template)
         # Somebody in another process is just ending the agent; no event crosses processes.
         while not self._join():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

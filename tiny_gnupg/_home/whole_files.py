@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 
 Progress = Callable[[int, int], object]
 
@@ -50,7 +50,7 @@ async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> Async
     try:
         async with _settling(fd):
             yield fd
-        await uninterrupted(asyncio.to_thread(_publish, fd, draft, target, replace))
+        await uninterrupted(in_thread(_publish, fd, draft, target, replace))
         draft = None
     finally:
         os.close(fd)
@@ -70,7 +70,7 @@ async def _settling(fd: int) -> AsyncIterator[None]:
                     await done.wait()
             except TimeoutError:
                 with suppress(OSError):  # who publishes the file is told the same, and raises it
-                    await asyncio.to_thread(os.fdatasync, fd)
+                    await in_thread(os.fdatasync, fd)
 
     async def settled() -> None:
         await task

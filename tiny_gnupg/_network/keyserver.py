@@ -12,7 +12,6 @@ URLs, requests and checks are pure; the coroutines at the end send them over a `
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -27,6 +26,7 @@ from tiny_gnupg._network.domains import ascii_domain
 from tiny_gnupg._network.found_keys import FoundKey, found_key, found_keys, query
 from tiny_gnupg._openpgp.user_ids import address, same_address
 from tiny_gnupg._openpgp.zbase32 import z_base_32
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     KeyserverError,
     KeyserverMismatch,
@@ -260,7 +260,7 @@ async def look_up(network: Network, server: Keyserver, text: str) -> FoundKey:
     term = query(text)
     answer = _good(await _ask(network, "GET", server.look_up_url(term)), term.value)
     # In a thread, because a large answer takes long enough to check for other tasks to notice.
-    return await asyncio.to_thread(found_key, term, answer.body)
+    return await in_thread(found_key, term, answer.body)
 
 
 async def search(network: Network, server: Keyserver, text: str) -> str:
@@ -362,7 +362,7 @@ async def wkd_look_up(network: Network, email: str, **options: Any) -> tuple[Fou
         answer = _good(await _ask(network, "GET", advanced, **options), email)
     except (NotOnKeyserver, NetworkError):
         answer = _good(await _ask(network, "GET", direct, **options), email)
-    return await asyncio.to_thread(found_keys, term, answer.body)
+    return await in_thread(found_keys, term, answer.body)
 
 
 async def _ask(network: Network, method: str, url: str, **options: Any) -> Answer:

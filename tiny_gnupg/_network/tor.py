@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tiny_gnupg._network.answers import Answer, SameHost, bounded_response, retry_after
 from tiny_gnupg._network.failures import Failure, caught, connecting, judge
 from tiny_gnupg._network.tor_control import bootstrap_phase
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import TorUnavailable
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ class Network:
         _require_harmless(options, "a request")
         if "aiohttp_socks" not in sys.modules:
             # In a thread, because it takes long enough for other tasks to notice.
-            await asyncio.to_thread(importlib.import_module, "aiohttp_socks")
+            await in_thread(importlib.import_module, "aiohttp_socks")
         _require_host(url)
         timeout = self._timeout(options)
         deadline = time.monotonic() + (timeout.total or float("inf"))

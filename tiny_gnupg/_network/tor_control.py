@@ -98,7 +98,7 @@ async def _proof(command: Callable[[str], Awaitable[str]]) -> str | None:
     file = re.search(r'COOKIEFILE="((?:[^"\\]|\\.)*)"', how)
     if file is None or "SAFECOOKIE" not in how:
         return None
-    cookie = await asyncio.to_thread(_cookie, re.sub(r"\\(.)", r"\1", file[1]))
+    cookie = await in_thread(_cookie, re.sub(r"\\(.)", r"\1", file[1]))
     # The cookie itself is sent to nobody: the port has to prove first that it has it.
     nonce = secrets.token_bytes(32)
     answer = await command(f"AUTHCHALLENGE SAFECOOKIE {nonce.hex()}")

@@ -8,7 +8,6 @@ protected by the user's own passphrase in gpg's own way), ``ownertrust.txt`` and
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import secrets
@@ -27,11 +26,12 @@ from tiny_gnupg._home.layout import (
 from tiny_gnupg._home.layout import TRUST as TRUSTDB
 from tiny_gnupg._home.protection import Protection
 from tiny_gnupg._home.repair import heal
+from tiny_gnupg._home.stretching import Stretcher
 from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of
-from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
 
@@ -69,7 +69,7 @@ async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None
     owned = await keys_of(await engine.run(Call(commands.list_keys(secret=True))))
     if owned:
         files[SECRET] = await _secret_keys(engine, owned, inner, outer)
-    await asyncio.to_thread(_write, path, files, engine.home.path / REVOCATIONS)
+    await in_thread(_write, path, files, engine.home.path / REVOCATIONS)
 
 
 def _require_new(path: Path) -> None:
@@ -160,26 +160,26 @@ def _asks_for_keyboxd(path: Path) -> bool:
 
 async def _load(aside: Engine, path: Path) -> None:
     """Import a backup into a scratch home."""
-    public = await asyncio.to_thread(_read, path / PUBLIC)
+    public = await in_thread(_read, path / PUBLIC)
     async with aside.locked(writing=True):
         await _import_public(aside, public)
     if SECRET in os.listdir(path):
         await _import(aside, path / SECRET)
     if TRUST in os.listdir(path):
-        trust = await asyncio.to_thread(_read, path / TRUST)
+        trust = await in_thread(_read, path / TRUST)
         await aside.run(Call(commands.import_ownertrust(), stdin=trust, writing=True))
-    await asyncio.to_thread(_copy_files, path / REVOCATIONS, aside.home.path / REVOCATIONS)
+    await in_thread(_copy_files, path / REVOCATIONS, aside.home.path / REVOCATIONS)
 
 
 async def _import(aside: Engine, source: Path) -> None:
-    block = await asyncio.to_thread(_read, source)
+    block = await in_thread(_read, source)
     imports.imported(await aside.run(Call(commands.import_keys(), stdin=block, writing=True)))
 
 
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:
     """Import what a backup holds of all public keys, where the home's lock is held."""
     replies = [await engine.run_locked(Call(commands.import_backup(), stdin=block))]
-    placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], block)
+    placeholder_keys = await in_thread(imports.left_out, replies[0], block)
     if placeholder_keys:
         replies.append(
             await engine.run_locked(
@@ -191,12 +191,12 @@ async def _import_public(engine: Engine, block: bytes) -> ImportResult:
 
 async def _copy(aside: Engine, path: Path, passphrase: str) -> bytes:
     """Copy a home into a scratch home; return the passphrase as its agent expects it."""
-    await asyncio.to_thread(_copy_holders, path, aside.home.path)
+    await in_thread(_copy_holders, path, aside.home.path)
     try:
-        protection = await asyncio.to_thread(Protection.of, path)
+        protection = await in_thread(Protection.of, path)
     except FileNotFoundError:
         return passphrase.encode()
-    return await asyncio.to_thread(protection.stretch, passphrase)
+    return await Stretcher().stretched(protection, passphrase)
 
 
 def _copy_holders(source: Path, target: Path) -> None:
@@ -259,11 +259,11 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     async with engine.locked(writing=True):
         held = await engine.run_locked(Call(commands.export_ownertrust()))
         result = await _import_public(engine, public.stdout)
-        copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
+        copied = await uninterrupted(in_thread(copy_keys, files, engine.home.path))
         new_trust = _without(trust.stdout, held.stdout)
         await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))
         certificates = aside.home.path / REVOCATIONS, engine.home.path / REVOCATIONS
-        await asyncio.to_thread(_copy_files, *certificates)
+        await in_thread(_copy_files, *certificates)
     return secret_keys.with_secret(result, len(owned), len(owned) if copied else 0)
 
 

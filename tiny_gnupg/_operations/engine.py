@@ -23,6 +23,7 @@ from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import printable
 
 
@@ -123,7 +124,7 @@ class Engine:
     async def close(self) -> None:
         """Leave the home; the last one of all its users ends the agent."""
         if self.home.opened_by(self):
-            await asyncio.to_thread(self.home.leave, self)
+            await in_thread(self.home.leave, self)
 
     @asynccontextmanager
     async def locked(self, *, writing: bool) -> AsyncIterator[None]:
@@ -175,7 +176,7 @@ class Engine:
         reply = reply_of(done)
         if reply.returncode == 0:
             return reply
-        return replace(reply, obstacle=await asyncio.to_thread(self.home.obstacle))
+        return replace(reply, obstacle=await in_thread(self.home.obstacle))
 
 
 def reply_of(done: Completed) -> Reply:

@@ -18,6 +18,7 @@ from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
 from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
@@ -164,9 +165,7 @@ async def keys_of(reply: Reply) -> tuple[Key, ...]:
     """
     # A long one is read in a thread, so that it does not hold up the event loop.
     large = len(reply.stdout) > LARGE
-    keys = (
-        await asyncio.to_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
-    )
+    keys = await in_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
     require_listing(reply)
     return keys
 

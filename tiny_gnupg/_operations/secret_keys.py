@@ -32,7 +32,7 @@ from tiny_gnupg._home.key_files import (
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._operations.engine import Call, Engine
-from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, GnuPGError
 from tiny_gnupg.results import ImportResult, Key
 
@@ -65,12 +65,12 @@ async def _clear(aside: Engine) -> None:
     await aside.close()
     Home.drop(aside.home)
     for _ in range(TRIES):
-        await asyncio.to_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
+        await in_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
         if not aside.home.path.exists():
             return
         # An agent that a cancelled gpg was just starting is coming up, with its sockets.
         await asyncio.sleep(PAUSE)
-        await asyncio.to_thread(aside.home.end_agent)
+        await in_thread(aside.home.end_agent)
 
 
 async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> list[Path]:
@@ -122,7 +122,7 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
         if await change_passphrase(aside, key, old, new):
             raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
         changed = key_files(aside.home.path, keygrips(key))
-        await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home.path))
+        await uninterrupted(in_thread(swap_keys, changed, engine.home.path))
 
 
 async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
@@ -201,14 +201,14 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         for key in found:
             await _take_over_there(aside, key, inner, outer)
         public = await aside.run(Call(commands.export([key.fingerprint for key in found])))
-        placeholder_keys = await asyncio.to_thread(imports.left_out, reply, block)
+        placeholder_keys = await in_thread(imports.left_out, reply, block)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
             merged = [await engine.run_locked(Call(commands.import_keys(), stdin=public.stdout))]
             if placeholder_keys:
                 options = commands.import_keys(placeholders=True)
                 merged.append(await engine.run_locked(Call(options, stdin=placeholder_keys)))
-            copied = await uninterrupted(asyncio.to_thread(copy_keys, files, engine.home.path))
+            copied = await uninterrupted(in_thread(copy_keys, files, engine.home.path))
     new = result.secret_imported if copied else 0
     brought = with_secret(imports.imported(*merged), result.counts.get("sec_read", 0), new)
     # How many keys there were, and how many of them without user ids, is what the block itself had.
@@ -255,6 +255,6 @@ async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: by
             await _bring_over(engine, aside, [key])
             if await _take_over_there(aside, key, inner, outer):
                 changed = key_files(aside.home.path, keygrips(key))
-                await uninterrupted(asyncio.to_thread(swap_keys, changed, engine.home.path))
+                await uninterrupted(in_thread(swap_keys, changed, engine.home.path))
                 taken = True
     return taken

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._openpgp.kinds import message_kind
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
 from tiny_gnupg.gnupg import GnuPG
@@ -211,8 +211,8 @@ def _is_path(file: str | None) -> bool:
 
 async def _read(file: str) -> bytes:
     if file == "-":
-        return await asyncio.to_thread(sys.stdin.buffer.read)
-    return await asyncio.to_thread(Path(file).read_bytes)
+        return await in_thread(sys.stdin.buffer.read)
+    return await in_thread(Path(file).read_bytes)
 
 
 async def _deliver(
@@ -229,5 +229,5 @@ async def _deliver(
     target = Path(arguments.output)
     mode = 0o600 if private else 0o666
     async with whole_file(target, mode=mode, replace=arguments.force) as fd:
-        await asyncio.to_thread(write_all, fd, data)
+        await in_thread(write_all, fd, data)
     return Report({"output": str(target), **(facts or {})}, (str(target),), notes=notes)

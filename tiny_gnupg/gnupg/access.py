@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,6 +15,7 @@ from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import PLACEHOLDERS, is_placeholder_key, list_keys, the_one
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import BadPassphrase, GnuPGError, KeyNotFound
 from tiny_gnupg.gnupg.identity import Identity
 from tiny_gnupg.results import Key
@@ -145,7 +143,7 @@ class Access(Identity):
         """Take over keys that came in under this instance's passphrase; return whether any did."""
         if not self.passphrase or not await self._stretches():
             return False
-        if not await asyncio.to_thread(any_untouched, self._engine.home.path):
+        if not await in_thread(any_untouched, self._engine.home.path):
             return False
         keys = await list_keys(self._engine, secret=True)
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()
@@ -159,19 +157,7 @@ class Access(Identity):
         """Return a passphrase, by default this instance's, as the agent of the home expects it."""
         await self._engine.open()
         text = self.passphrase if passphrase is None else passphrase
-        protection = self._engine.home.protection
-        if protection.kind == "gnupg" or not text:
-            return text.encode()
-        # It takes a third of a second: all callers wait for the one thread that works it out.
-        asked = (os.getpid(), text, protection.salt)
-        if asked not in self._stretched:
-            pool = ThreadPoolExecutor(1, "tiny_gnupg-scrypt")
-            self._stretched[asked] = pool.submit(protection.stretch, text)
-            pool.shutdown(wait=False)
-        stretched = self._stretched[asked]
-        if stretched.done():
-            return stretched.result()
-        return await asyncio.shield(asyncio.wrap_future(stretched))
+        return await self._stretcher.stretched(self._engine.home.protection, text)
 
     async def _own(self) -> str:
         """Return the fingerprint of this instance's own key."""

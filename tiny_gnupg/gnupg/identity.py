@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,11 +12,13 @@ from typing import Any, NamedTuple, Self
 from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
 from tiny_gnupg._home.home import Home, default_homedir
 from tiny_gnupg._home.protection import SCHEMES, Scheme
+from tiny_gnupg._home.stretching import Stretcher
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._operations.engine import Engine
 from tiny_gnupg._operations.keyring import KeyTable
 from tiny_gnupg._process import find_gpg
+from tiny_gnupg._process.tasks import in_thread
 
 
 class _Bounds(NamedTuple):
@@ -61,7 +61,7 @@ class Identity:
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
         self._bounds = _Bounds(protection, timeout, limit)
-        self._stretched: dict[tuple[int, str, str], Future[bytes]] = {}
+        self._stretcher = Stretcher()
         self.executable = str(
             find_gpg.find_executable(os.fspath(executable) if executable else None)
         )
@@ -147,7 +147,7 @@ class Identity:
     async def reset_daemon(self) -> None:
         """End this home's gpg-agent; the next command that needs it starts a new one."""
         async with self._engine.locked(writing=True):
-            await asyncio.to_thread(self._engine.home.end_agent)
+            await in_thread(self._engine.home.end_agent)
 
 
 #: What is checked whenever it is set.

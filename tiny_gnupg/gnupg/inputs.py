@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 from tiny_gnupg._openpgp.kinds import MessageKind, message_kind
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotOpenPGP
 
 
@@ -27,7 +27,7 @@ async def _kind_of(data: str | bytes) -> MessageKind:
     try:
         if len(octets) < _LONG:
             return message_kind(octets)
-        return await asyncio.to_thread(message_kind, octets)
+        return await in_thread(message_kind, octets)
     except NotOpenPGP:
         return MessageKind()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.packet_dump import describe
 from tiny_gnupg._openpgp.kinds import issuer
 from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _octets
@@ -40,7 +39,7 @@ class Packets(Access):
         Raises:
             NotOpenPGP: the data is none, or names nobody.
         """
-        found = await asyncio.to_thread(issuer, _octets(target))
+        found = await in_thread(issuer, _octets(target))
         if not found:
             raise NotOpenPGP("the data names no key")
         return found

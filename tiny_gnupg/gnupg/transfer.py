@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholde
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import is_placeholder_key, keys_of, list_keys
-from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
@@ -56,7 +55,7 @@ class Transfer(Access):
         """Import public keys, those without user ids among them."""
         call = Call(commands.import_keys(found=found), stdin=key, writing=True)
         replies = [await self._reply(call)]
-        placeholder_keys = await asyncio.to_thread(imports.left_out, replies[0], _octets(key))
+        placeholder_keys = await in_thread(imports.left_out, replies[0], _octets(key))
         if placeholder_keys:
             options = commands.import_keys(found=found, placeholders=True)
             call = Call(options, stdin=placeholder_keys, writing=True)
@@ -146,7 +145,7 @@ class Transfer(Access):
         block = await self._export(fingerprint, secret)
         permissions = 0o600 if secret else 0o666
         async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
-            await uninterrupted(asyncio.to_thread(write_all, fd, block))
+            await uninterrupted(in_thread(write_all, fd, block))
         return target
 
     async def scan(self, key: str | bytes) -> tuple[Key, ...]:
@@ -171,7 +170,7 @@ class Transfer(Access):
             raise NotOpenPGP("there is no key in this", reply=reply)
         if all(one.user_ids for one in found):
             return found
-        placeholder_keys = await asyncio.to_thread(with_placeholders, _octets(key))
+        placeholder_keys = await in_thread(with_placeholders, _octets(key))
         if not placeholder_keys:
             return found
         call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)

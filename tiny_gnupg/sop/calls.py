@@ -16,6 +16,7 @@ import sop
 
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_clear_signed
 from tiny_gnupg._openpgp.packets import frame
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
@@ -95,7 +96,7 @@ async def _home(*passwords: str) -> AsyncIterator[list[GnuPG]]:
                 for password in dict.fromkeys(("", *passwords))
             ]
     finally:
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        await in_thread(shutil.rmtree, path, ignore_errors=True)
 
 
 async def _import(gpg: GnuPG, blocks: Iterable[bytes]) -> list[str]:
