@@ -1,4 +1,4 @@
-"""``run``: one loop for scripts, as long as the process lives."""
+"""``run``: a loop for each thread, as long as the thread lives."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import contextvars
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import trio
 
 from tests.namespaces import CHECKOUT
 from tiny_gnupg import run
@@ -80,14 +83,15 @@ def test_context_variables_reach_the_inside() -> None:
     assert variable.get() == "set", "as with asyncio.run, what is set inside stays there"
 
 
-def script(text: str) -> str:
+def script(text: str, *arguments: str) -> str:
     """Run a program, and give what it printed; it says nothing on standard error."""
+    # Not "-X dev": asyncio's debug mode tells of each step that takes a busy machine long.
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", text],
+        [sys.executable, "-W", "default", "-c", text, *arguments],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.stderr == ""
@@ -159,3 +163,130 @@ def test_a_forked_child_has_a_loop_of_its_own() -> None:
     os.close(reader)
     os.close(writer)
     assert run(asyncio.to_thread(lambda: "the parent's still wakes up")).startswith("the parent")
+
+
+def test_threads_have_a_loop_each_that_goes_with_them() -> None:
+    """As the request threads of a server do; 24 at once, and then as many again."""
+    loops = set()
+
+    def request(number: int) -> int:
+        own = run(loop())
+        loops.add(own)
+        assert run(loop()) is own
+        assert list(run(asyncio.gather(asyncio.sleep(0, number), asyncio.sleep(0, 5)))) == [
+            number,
+            5,
+        ]
+        return run(asyncio.sleep(0.01, number))
+
+    for _ in range(2):
+        with ThreadPoolExecutor(24) as pool:
+            assert list(pool.map(request, range(48))) == list(range(48))
+    run_in_a_thread(lambda: run(loop()))  # whoever comes next closes what the others left
+    assert sum(not each.is_closed() for each in loops) <= 1
+    assert len(loops) > 1
+
+
+def run_in_a_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+async def test_a_thread_of_a_loop_may_run() -> None:
+    assert await asyncio.to_thread(lambda: run(asyncio.sleep(0, "in a thread"))) == "in a thread"
+
+
+AT_EXIT = """
+import asyncio, atexit, sys, threading
+{before}
+from tiny_gnupg import GnuPG, run
+from tests.instances import alice_at
+gpg = alice_at(sys.argv[1])
+
+def bye():
+    print(run(gpg.decrypt(run(gpg.encrypt("last words", "alice@example.org")))))
+    print(run(asyncio.wait_for(gpg.sign("x"), 60))[:5])
+    run(gpg.aclose())
+
+{after}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "run(gpg.list_keys()); atexit.register(bye)"),
+        ("", "atexit.register(bye); run(gpg.list_keys())"),
+        ("", "atexit.register(bye)"),
+        ("atexit.register(lambda: bye())", "run(gpg.list_keys())"),
+        ("", "atexit.register(bye); t = threading.Thread(target=lambda: run(gpg.list_keys()));"
+         "t.start(); t.join()"),
+    ],
+)  # fmt: skip
+def test_last_words_at_exit(alices_home: object, before: str, after: str) -> None:
+    program = AT_EXIT.format(before=before, after=after)
+    assert script(program, str(alices_home)) == "last words\n-----\n"
+
+
+FIRST_CALL = """
+import asyncio, warnings
+from tiny_gnupg import run
+warnings.simplefilter("ignore", DeprecationWarning)  # asyncio's, of what is made without a loop
+made = asyncio.gather(asyncio.sleep(0, 1), asyncio.sleep(0, 2))
+print(run(made), run(asyncio.gather(asyncio.sleep(0, 3))), run(asyncio.sleep(0, 4)))
+other = asyncio.new_event_loop()
+print(run(other.create_task(asyncio.sleep(0, 5))), run(asyncio.sleep(0, 6)))
+other.close()
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio.gather then wants a loop itself")
+def test_what_was_made_outside_runs_also_as_the_first_call() -> None:
+    assert script(FIRST_CALL) == "[1, 2] [3] 4\n5 6\n"
+
+
+def test_under_trio_it_refuses() -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="trio is running already"):
+            run(asyncio.sleep(0))
+
+    trio.run(main)
+
+
+UVLOOP = """
+import asyncio, sys
+from pathlib import Path
+import uvloop
+from tests.instances import alice_at
+from tiny_gnupg import run
+
+async def main():
+    async with alice_at(Path(sys.argv[1])) as gpg:
+        message = await gpg.encrypt("x" * 5_000_000, gpg.email)
+        assert await gpg.decrypt(message) == "x" * 5_000_000
+        async for plain in gpg.decrypt_many([message, await gpg.encrypt("y", gpg.email)]):
+            print(plain[:1])
+        task = asyncio.ensure_future(gpg.encrypt(b"x" * 50_000_000, gpg.email))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait([task])
+        print(task.cancelled(), type(asyncio.get_running_loop()).__module__)
+
+uvloop.run(main())
+"""
+
+
+def test_uvloop(alices_home: object) -> None:
+    assert script(UVLOOP, str(alices_home)) == "x\ny\nTrue uvloop\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 brought eager tasks")
+def test_eager_tasks(alices_home: object) -> None:
+    eager = UVLOOP.replace("import uvloop\n", "").replace(
+        "uvloop.run(main())",
+        "def made():\n    loop = asyncio.new_event_loop()\n"
+        "    loop.set_task_factory(asyncio.eager_task_factory)\n    return loop\n"
+        "with asyncio.Runner(loop_factory=made) as runner:\n    runner.run(main())",
+    )
+    assert script(eager, str(alices_home)) == "x\ny\nTrue asyncio.unix_events\n"

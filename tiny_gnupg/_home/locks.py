@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
+from tiny_gnupg._process.tasks import running_loop
 from tiny_gnupg.errors import HomeUnusable
 
 #: Seconds between two tries for a lock that another process holds: the first pause, and the last.
@@ -50,7 +51,7 @@ class KeyringLock:
         Raises:
             HomeUnusable: the files cannot be opened or locked.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         line = self._lines.get(loop)
         if line is None:
             line = self._lines.setdefault(loop, _Line(self._directory))

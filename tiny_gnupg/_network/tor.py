@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tiny_gnupg._network.answers import Answer, SameHost, bounded_response, retry_after
 from tiny_gnupg._network.failures import Failure, caught, connecting, judge
 from tiny_gnupg._network.tor_control import bootstrap_phase
-from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import TorUnavailable
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Network:
 
     async def aclose(self) -> None:
         """Close this event loop's sessions and their connections; requests under way fail."""
-        for entry in self._open.pop(asyncio.get_running_loop(), []):
+        for entry in self._open.pop(running_loop(), []):
             await entry.lifetime.aclose()
 
     @property
@@ -181,7 +181,7 @@ class Network:
         Raises:
             RuntimeError: where no event loop is running.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         for ended in [other for other in self._open if other.is_closed()]:
             del self._open[ended]
         opened = self._open.setdefault(loop, [])

@@ -17,6 +17,8 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import NamedTuple
 
+from tiny_gnupg._process.tasks import in_thread
+
 #: Where Debian's tor listens, whose torrc names no port.
 DEBIAN_SOCKET = "/run/tor/control"
 

@@ -23,7 +23,7 @@ from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
-from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import printable
 
 
@@ -98,7 +98,7 @@ class Engine:
         """Probe gpg and make the home ready; costs nothing once that is done."""
         if self.home.opened_by(self):
             return
-        lock = self._opening.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        lock = self._opening.setdefault(running_loop(), asyncio.Lock())
         async with lock:
             if self.home.opened_by(self):
                 return
@@ -161,7 +161,7 @@ class Engine:
 
     def turn(self) -> asyncio.Semaphore:
         """Return what bounds how many gpgs of this instance work at once, to be entered."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         turns = self._turns.get(loop)
         if turns is None:
             turns = self._turns[loop] = asyncio.Semaphore(self.limit)

@@ -18,7 +18,7 @@ from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
-from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
 from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
@@ -77,7 +77,7 @@ class KeyTable:
         """
         term = search_term(check_uid(uid))
         # Callers at the same time wait for one look-up instead of making one each.
-        asked = (asyncio.get_running_loop(), term)
+        asked = (running_loop(), term)
         async with self._asking.setdefault(asked, asyncio.Lock()):
             stamp = self._engine.home.stamp()
             if stamp != self._stamp:
