@@ -18,9 +18,9 @@ from pathlib import Path
 
 from tests.proc import children, command_lines
 from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.short_paths import LINK
 
-#: Where this library puts short links to homes with long paths, and GnuPG the sockets of a user.
-LINKS = Path("/tmp", f"tiny_gnupg-{os.getuid()}")
+#: Where GnuPG puts the sockets of a user.
 SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
 #: Seconds in which a process that was told to end may still be seen.
 PATIENCE = 30.0
@@ -103,9 +103,9 @@ def _of_interest(what: str, home: Path) -> bool:
 
 def links_to(home: Path) -> list[Path]:
     """Return the short links to a home, or to one inside it, that are there now."""
-    if not LINKS.is_dir():
-        return []
-    return [link for link in LINKS.iterdir() if Path(os.readlink(link)).is_relative_to(home)]
+    places = [Path("/tmp"), Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))]
+    links = {link for place in places for link in place.glob(f"tiny_gnupg-*/{LINK}")}
+    return [link for link in links if Path(os.readlink(link)).is_relative_to(home)]
 
 
 def _processes_of(home: Path) -> dict[int, str]:

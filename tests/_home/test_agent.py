@@ -9,44 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
-from tests.leftovers import LINKS, clean_home
-from tests.namespaces import CHECKOUT, run_in_private
+from tests.namespaces import CHECKOUT
 from tests.proc import agent_of
 from tiny_gnupg import GnuPG
-
-# -- the path of its socket ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("run_user", ["with", "without"])
-def test_a_homedir_of_200_characters_works(home: Path, run_user: str) -> None:
-    top = home / ("x" * 90)
-    homedir = top / ("y" * (199 - len(str(top))))
-    printed = run_in_private("whole_life", homedir, run_user, mounts={"/run": "mode=755"})
-    assert printed == f"200 characters {run_user} /run/user\n"
-
-
-async def test_a_long_homedir_leaves_no_link_behind() -> None:
-    with clean_home(Path("long" * 30)) as home:
-        async with alice_at(cheap(home)) as gpg:
-            await gpg.gen_key()
-            assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
-
-
-def test_a_directory_of_links_that_others_can_write_to_is_not_used(home: Path) -> None:
-    LINKS.mkdir(mode=0o700, exist_ok=True)
-    mounts = {"/run": "mode=755", str(LINKS): "mode=777"}
-    try:
-        assert run_in_private("open_links", home / ("x" * 150), mounts=mounts) == "refused\n"
-    finally:
-        with suppress(OSError):  # other homes have links in it
-            LINKS.rmdir()
-
 
 # -- its end -------------------------------------------------------------------------------
 

@@ -1,24 +1,31 @@
 """A directory of another user's, or one that was named by mistake, taken for a home.
 
-Root made keys in a folder whose owner then had them; ``--home .`` made a web server's 0700.
+Root made keys in a folder whose owner then had them; ``--home .`` made a web server's 0700. And the
+folder of short links, whose name everybody could foresee, was somebody else's first.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.instances import MakeGnuPG
+from tests.instances import MakeGnuPG, alice_at, copied
+from tests.leftovers import clean_home, links_to
 from tiny_gnupg import HomeUnusable
 from tiny_gnupg._home.directory import admit
+from tiny_gnupg._home.short_paths import remove_short_link, run_directory, short_path
 
 #: A user who is not us.
 SOMEBODY = 54321
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="NOT TESTED: other users' files need root"
+)
 
 
 def mode(path: Path) -> int:
@@ -67,7 +74,7 @@ def test_a_home_may_hold_other_things_too(tmp_path: Path, sign: str) -> None:
     admit(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: other users' files need root")
+@needs_root
 @pytest.mark.parametrize("held", [False, True])
 async def test_a_home_of_another_user_is_refused(
     home: Path, make_gnupg: MakeGnuPG, held: bool
@@ -96,3 +103,50 @@ def test_a_file_system_without_permissions_is_said_and_used(
     with caplog.at_level(logging.WARNING, "tiny_gnupg"):
         admit(tmp_path)
     assert "no permissions" in caplog.text
+
+
+LONG = Path("long" * 30)
+
+
+@needs_root
+@pytest.mark.skipif(
+    run_directory(Path("/")) is not None,
+    reason="NOT TESTED: with /run/user/UID no home needs a short link",
+)
+async def test_no_name_can_be_taken_first(keys: Path) -> None:
+    """Another user who made ``/tmp/tiny_gnupg-UID`` shut every home with a long path."""
+    foreseen = Path("/tmp", f"tiny_gnupg-{os.getuid()}")
+    foreseen.mkdir()
+    os.chown(foreseen, SOMEBODY, SOMEBODY)
+    try:
+        with clean_home(LONG) as home:
+            async with alice_at(copied(keys / "alice", home)) as gpg:
+                assert "MESSAGE" in await gpg.sign("x")
+                (link,) = links_to(home)
+                assert link.parent != foreseen
+    finally:
+        foreseen.rmdir()
+
+
+@needs_root
+@pytest.mark.skipif(
+    run_directory(Path("/")) is not None,
+    reason="NOT TESTED: with /run/user/UID no home needs a short link",
+)
+def test_nor_the_name_that_a_home_remembers(tmp_path: Path) -> None:
+    """It was cleared away, and somebody who had seen it made a directory of that name."""
+    home = tmp_path / LONG
+    home.mkdir()
+    seen = short_path(home)
+    shutil.rmtree(seen.parent)
+    seen.parent.mkdir()
+    seen.symlink_to("/etc")
+    os.chown(seen.parent, SOMEBODY, SOMEBODY)
+    link = short_path(home)
+    try:
+        assert link.parent != seen.parent
+        assert Path(os.readlink(link)) == home
+        assert os.readlink(seen) == "/etc", "what is another's stays"
+    finally:
+        shutil.rmtree(seen.parent)
+        remove_short_link(home, link)

@@ -23,7 +23,7 @@ import weakref
 from pathlib import Path
 from typing import ClassVar
 
-from tiny_gnupg._home.agent import connected, end_agent, remove_short_link, short_path
+from tiny_gnupg._home.agent import connected, end_agent
 from tiny_gnupg._home.directory import admit
 from tiny_gnupg._home.key_files import hash_count
 from tiny_gnupg._home.layout import (
@@ -43,6 +43,7 @@ from tiny_gnupg._home.layout import (
 from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
+from tiny_gnupg._home.short_paths import remove_short_link, short_path
 from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import HomeUnusable
@@ -140,6 +141,7 @@ class Home:
         """Make the home, its permissions and its configuration, where they are not there yet."""
         try:
             self._make(kind, template)
+            self.short = short_path(self.path)
         except OSError as error:
             if isinstance(error, HomeUnusable):
                 raise
@@ -152,7 +154,6 @@ class Home:
                 f"the keys in {self.path} are protected the {self.protection.kind} way",
                 hint=f"leave out protection=, or say {self.protection.kind!r}",
             )
-        self.short = short_path(self.path)
 
     def _make(self, kind: Scheme | None, template: Path) -> None:
         admit(self.path)

@@ -41,6 +41,10 @@ PROTECTION = "protection.json"
 KEYRING_LOCK, GATE_LOCK, AGENT_LOCK = "keyring.lock", "gate.lock", "agent.lock"
 
 
+#: And the note on where the short link to a home with a long path is.
+SHORT_PATH = "short_path"
+
+
 #: The folder, beside secret keys, of those that replace others (see ``repair``).
 SWAP = ".swap"
 
