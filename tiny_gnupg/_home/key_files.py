@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from tiny_gnupg._gpg.damaged_keys import readings
 from tiny_gnupg._home.layout import KEYS, SWAP
 from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.results import Key
@@ -82,6 +83,28 @@ _COUNT = re.compile(rb'sha1(?:8:.{8}[0-9]{1,2}:| .{8,60}?[ #"])([0-9]{4,10})"?\)
 def any_untouched(home: Path) -> bool:
     """Return whether a home holds a key that was not taken over."""
     return any(map(is_untouched, (home / KEYS).glob("*.key")))
+
+
+def mend(path: Path) -> bool:
+    """Return whether a key file is whole, after it was mended where there is but one way to.
+
+    The agent reads a key's file anew each time. What was there before needs no keeping: it is what
+    there is now, less some blanks.
+    """
+    data = path.read_bytes()
+    found = readings(data)
+    if len(found) != 1:
+        return False
+    if found != [data]:
+        write_whole(path, found[0], replace=True)
+    return True
+
+
+def drop_unreadable(files: Iterable[Path]) -> None:
+    """Remove the key files of which a part was never written."""
+    for path in files:
+        if not readings(path.read_bytes()):
+            path.unlink()
 
 
 def copy_keys(files: Iterable[Path], home: Path) -> int:

@@ -35,9 +35,11 @@ TRACES = (*KEYRINGS, OLD_SECRET_KEYRING, os.path.dirname(DATABASE), KEYS)
 COMMON, AGENT, OPTIONS = "common.conf", "gpg-agent.conf", "gpg.conf"
 
 
-#: The folder of this library, and in it how passphrases guard the keys, and the lock files.
+#: The folder of this library, and in it how passphrases guard the keys, the lock files, and a
+#: file whose time is that at which the secret keys were looked at (see ``repair``).
 STATE = "tiny_gnupg.d"
 PROTECTION = "protection.json"
+SEEN = "keys.seen"
 KEYRING_LOCK, GATE_LOCK, AGENT_LOCK = "keyring.lock", "gate.lock", "agent.lock"
 
 

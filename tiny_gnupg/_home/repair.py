@@ -15,10 +15,12 @@ gpg and gpg-agent may be killed at any moment, and so may this process. What the
 5. Key files that were to replace others, all of one key's, and did so in part: the passphrase of
    that key was being changed. They are written whole into a folder beside, which gets the name
    ``.swap`` once it is complete; from then on the change is finished, by whoever comes next.
+6. Key files that gpg-agent wrote so that it cannot read them (``_gpg.damaged_keys``): they are
+   mended. What was looked at once is read again only where it changed since.
 
 The keyring's lock is held alone by whoever calls, so no command of this library runs in the home.
 Another program's gpg may: where it holds gpg's own lock, nothing is touched. A home in which all
-is well costs one look into its directory.
+is well costs one look into its directory, and one into that of its secret keys.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tiny_gnupg._home.key_files import finish_swap
-from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, STATE, SWAP, TRUST
+from tiny_gnupg._home.key_files import finish_swap, mend
+from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, SEEN, STATE, SWAP, TRUST
 from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
 
 log = logging.getLogger("tiny_gnupg")
@@ -75,6 +77,7 @@ def heal(home: Path) -> None:
         if os.path.isdir(os.path.join(home, KEYS, SWAP)):
             log.warning("a change of key files in %s was stopped; it is finished now", home)
             finish_swap(home / KEYS)
+        _mend_keys(home / KEYS, home / STATE / SEEN)
     except OSError as error:
         # gpg itself will say what is wrong, where that matters.
         log.warning("cannot look after %s: %s", home, error)
@@ -204,6 +207,23 @@ def _clear_drafts(home: Path) -> None:
     # These are made where the keyring's lock is held alone, as it is here.
     for folder in (home / KEYS).glob(f"{SWAP}.*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mend_keys(keys: Path, seen: Path) -> None:
+    """Mend key files that are damaged, of those that changed since the last time."""
+    try:
+        # By the time that nobody can set: a copy of a home keeps the other one.
+        before = seen.stat().st_ctime_ns if seen.exists() else 0
+        with os.scandir(keys) as found:
+            kept = [one for one in found if one.name.endswith(".key")]
+            changed = [one.path for one in kept if one.stat().st_ctime_ns >= before]
+        if changed:
+            seen.touch(0o600)  # first, so that none that changes while they are read is left out
+        for path in changed:
+            if not mend(Path(path)):
+                log.warning("gpg-agent has damaged %s so that it cannot be mended", path)
+    except FileNotFoundError:
+        pass  # a home without secret keys, or none of this library's yet
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -174,6 +174,7 @@ async def _load(aside: Engine, path: Path) -> None:
 async def _import(aside: Engine, source: Path) -> None:
     block = await in_thread(_read, source)
     imports.imported(await aside.run(Call(commands.import_keys(), stdin=block, writing=True)))
+    await in_thread(secret_keys.require_kept, aside)
 
 
 async def _import_public(engine: Engine, block: bytes) -> ImportResult:

@@ -13,11 +13,13 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from tiny_gnupg._gpg import commands, imports, outcome
+from tiny_gnupg._gpg.damaged_keys import readings
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.home import Home
@@ -27,18 +29,24 @@ from tiny_gnupg._home.key_files import (
     is_untouched,
     key_files,
     keygrips,
+    mend,
     swap_keys,
 )
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
-from tiny_gnupg.errors import BadPassphrase, GnuPGError
+from tiny_gnupg.errors import BadPassphrase, GnuPGError, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
 
 #: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
 #: between.
-TRIES, PAUSE = 40, 0.05
+CLEARINGS, PAUSE = 40, 0.05
+
+
+#: How often something is done that the agent may spoil (``_gpg.damaged_keys``): twice in a row it
+#: does once in 280 million.
+TRIES = 3
 
 
 @asynccontextmanager
@@ -64,7 +72,7 @@ async def scratch(engine: Engine, kind: Scheme) -> AsyncIterator[Engine]:
 async def _clear(aside: Engine) -> None:
     await aside.close()
     Home.drop(aside.home)
-    for _ in range(TRIES):
+    for _ in range(CLEARINGS):
         await in_thread(shutil.rmtree, aside.home.path, ignore_errors=True)
         if not aside.home.path.exists():
             return
@@ -76,7 +84,8 @@ async def _clear(aside: Engine) -> None:
 async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> list[Path]:
     """Change the passphrase of a secret key and its subkeys in the home of ``engine``.
 
-    The home's lock is held by the caller, or the home is nobody else's.
+    The home is a scratch one: a key file is changed where it lies, and stays as it was where it is
+    not changed.
 
     Args:
         engine: where.
@@ -92,22 +101,50 @@ async def change_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) ->
         GnuPGError: gpg cannot do it.
     """
     files = key_files(engine.home.path, keygrips(key))
-    before = {path: path.read_bytes() for path in files if is_protected(path)}
-    replies = [old, new, new] if before else [new, new]
+    # Where a file is damaged and may have been one of several, the right one opens.
+    *others, last = (dict(zip(files, one, strict=True)) for one in product(*map(_possible, files)))
+    for contents in others:
+        with suppress(GnuPGError):
+            if not await _change_passphrase(engine, key, old, new, contents):
+                return []
+    return await _change_passphrase(engine, key, old, new, last)
 
+
+def _possible(path: Path) -> list[bytes]:
+    """Return what a key file may have been; as it is comes last where that cannot be told."""
+    data = path.read_bytes()
+    found = readings(data)
+    return found if len(found) == 1 else [*found, data]
+
+
+async def _change_passphrase(
+    engine: Engine, key: Key, old: bytes, new: bytes, before: dict[Path, bytes]
+) -> list[Path]:
+    """Change the passphrase of what is in key files, and again where the agent damages one."""
+    for _ in range(TRIES):
+        for path, content in before.items():
+            path.write_bytes(content)
+        protected = [path for path in before if is_protected(path)]
+        reply = await _ask_for_change(engine, key, [old, new, new] if protected else [new, new])
+        # Not the exit code: for gpg 2.4 it is a failure that the primary's secret is not there.
+        if reply.has("ERROR") or not reply.has("SUCCESS"):
+            raise outcome.failure(reply, "change the passphrase", key.fingerprint)
+        changed = [path for path in before if path.read_bytes() != before[path]]
+        if all(map(mend, changed)):
+            # What gpg says is of the last part that it tried, whatever became of the others.
+            return [path for path in protected if path not in changed]
+    raise outcome.failure(reply, "change the passphrase", key.fingerprint)
+
+
+async def _ask_for_change(engine: Engine, key: Key, replies: list[bytes]) -> Reply:
     def answer(line: str) -> bytes | None:
         if line.startswith("GET_HIDDEN"):
             return (replies.pop(0) if len(replies) > 1 else replies[0]) + b"\n"
         return b"y\n" if line.startswith("GET_BOOL") else None
 
-    reply = await engine.run_locked(
+    return await engine.run_locked(
         Call(commands.change_passphrase(key.fingerprint), answer=answer, attended=True)
     )
-    # Not the exit code: for gpg 2.4 it is a failure that the primary's secret part is not there.
-    if reply.has("ERROR") or not reply.has("SUCCESS"):
-        raise outcome.failure(reply, "change the passphrase", key.fingerprint)
-    # What gpg says is of the last part that it tried, whatever became of the others.
-    return [path for path, content in before.items() if path.read_bytes() == content]
 
 
 async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -> None:
@@ -197,6 +234,7 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
     async with scratch(engine, "scrypt") as aside:
         reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
         result = imports.imported(reply)
+        await in_thread(require_kept, aside)
         found = parse_colons((await aside.run(Call(commands.list_keys()))).stdout)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
@@ -214,6 +252,22 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
     # How many keys there were, and how many of them without user ids, is what the block itself had.
     had = {name: result.counts[name] for name in ("count", "no_user_id")}
     return replace(brought, no_user_id=had["no_user_id"], counts={**brought.counts, **had})
+
+
+def require_kept(aside: Engine) -> None:
+    """Let an import into a scratch home pass where the agent kept its secret keys whole.
+
+    Raises:
+        ImportFailed: it wrote only a part of one.
+    """
+    lost = [
+        path for path in (aside.home.path / KEYS).glob("*.key") if not readings(path.read_bytes())
+    ]
+    if lost:
+        raise ImportFailed(
+            "gpg-agent cannot keep a secret key of these as it is protected",
+            hint="export it once more where it comes from: that is by chance",
+        )
 
 
 def with_secret(result: ImportResult, read: int, new: int) -> ImportResult:

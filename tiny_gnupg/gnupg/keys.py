@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import (
@@ -16,10 +17,11 @@ from tiny_gnupg._gpg.arguments import (
 )
 from tiny_gnupg._gpg.key_names import matching, search_term
 from tiny_gnupg._gpg.listings import Addresses
+from tiny_gnupg._home.key_files import drop_unreadable, key_files, keygrips
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
-from tiny_gnupg._process.tasks import uninterrupted
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.results import Key
@@ -104,7 +106,10 @@ class Keys(Access):
             KeyNotFound: there is none.
             AmbiguousKey: there are several.
         """
-        fingerprint = (await self._key(uid)).fingerprint
+        key = await self._key(uid)
+        fingerprint = key.fingerprint
+        # The agent refuses to delete what it cannot read, and gpg then the whole key.
+        await in_thread(drop_unreadable, key_files(Path(self.home), keygrips(key)))
         reply = await self._reply(Call(commands.delete(fingerprint), writing=True))
         outcome.require_success(reply, "delete", fingerprint)
         if fingerprint == self.fingerprint:
