@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.leftovers import clean_home
-from tiny_gnupg import BadSignature, GnuPG, HashAlgorithm
+from tiny_gnupg import GnuPG, HashAlgorithm
 
 CHECKOUT = Path(__file__).parents[1]
 EXAMPLES = CHECKOUT / "examples"
@@ -178,18 +178,6 @@ async def test_a_signed_mail_verifies_as_rfc_3156_says(person: GnuPG) -> None:
     (found,) = (await person.verify(signed, signature.get_content())).signatures
     assert found.primary_fingerprint == person.fingerprint
     assert found.hash is HashAlgorithm.SHA512
-
-
-async def test_a_mail_that_was_changed_on_its_way_is_refused(person: GnuPG) -> None:
-    signer = module("mail_signer")
-    mail = await signer.sign_mail(person, MAIL)
-
-    assert b"U2luY2VyZWx5" in mail  # "Sincerely" in base64; the other is "Cordially"
-    assert (await signer.verify_mail(person, mail)).signatures[0].good
-    with pytest.raises(BadSignature):
-        await signer.verify_mail(person, mail.replace(b"U2luY2VyZWx5", b"Q29yZGlhbGx5"))
-    with pytest.raises(ValueError, match="not multipart/signed"):
-        await signer.verify_mail(person, MAIL)
 
 
 # -- bulk ----------------------------------------------------------------------------------

@@ -1,0 +1,219 @@
+"""MIME entities as bytes: made canonical to be signed, and cut out as they came to be verified."""
+
+from __future__ import annotations
+
+import quopri
+import re
+import secrets
+from base64 import encodebytes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.utils import getaddresses
+
+#: Seven bits and CRLF: what mail servers leave as it is.
+CANONICAL = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
+#: As it came: no header is folded anew.
+AS_IT_IS = policy.SMTP.clone(refold_source="none")
+#: The headers that travel inside, too.
+PROTECTED = frozenset(
+    {"from", "to", "cc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"}
+)
+#: Entities deep in which a signed or an encrypted one is looked for.
+DEEPEST = 8
+#: What servers change on the way: white space at the end of a line, and mailboxes' separators.
+_FRAGILE = re.compile(rb"[ \t]\r?$|^From |[^\x00-\x7f]|[^\n]{999}", re.MULTILINE)
+_SEPARATOR = re.compile(rb"^From ", re.MULTILINE)
+_INLINE = {
+    "encrypted": re.compile(
+        r"^-----BEGIN PGP MESSAGE-----[ \t\r]*$.*?^-----END PGP MESSAGE-----[ \t\r]*$",
+        re.MULTILINE | re.DOTALL,
+    ),
+    "signed": re.compile(
+        r"^-----BEGIN PGP SIGNED MESSAGE-----[ \t\r]*$.*?^-----END PGP SIGNATURE-----[ \t\r]*$",
+        re.MULTILINE | re.DOTALL,
+    ),
+}
+
+
+def is_of_content(name: str) -> bool:
+    """Return whether a header is about the content of an entity, and goes where that goes."""
+    return name.lower().startswith("content-") or name.lower() == "mime-version"
+
+
+def parsed(entity: bytes) -> EmailMessage:
+    """Parse an entity, so that it comes out as it came in."""
+    return message_from_bytes(entity, policy=AS_IT_IS)
+
+
+def raw(mail: EmailMessage | bytes) -> bytes:
+    """Return a mail as it came."""
+    return mail.as_bytes(policy=AS_IT_IS) if isinstance(mail, EmailMessage) else bytes(mail)
+
+
+def addresses(mail: EmailMessage, *names: str) -> list[str]:
+    """Return the addresses in some headers, each once."""
+    values = [str(value) for name in names for value in mail.get_all(name, [])]
+    return list(dict.fromkeys(address for _, address in getaddresses(values) if address))
+
+
+def envelope(mail: EmailMessage, content_type: str, **parameters: str) -> EmailMessage:
+    """Return a mail with the same headers, and a multipart content that is yet to come."""
+    outer = EmailMessage(policy=AS_IT_IS)
+    for name, value in mail.items():
+        if not is_of_content(name) and name.lower() != "bcc":
+            outer[name] = value
+    outer["MIME-Version"] = "1.0"
+    parameters["boundary"] = f"=-{secrets.token_hex(16)}"
+    said = "".join(f'; {name}="{value}"' for name, value in parameters.items())
+    outer["Content-Type"] = content_type + said
+    return outer
+
+
+def leaf(content_type: str, content: bytes, disposition: str = "") -> EmailMessage:
+    """Return a part that is seven-bit text already."""
+    made = EmailMessage(policy=AS_IT_IS)
+    made["Content-Type"] = content_type
+    if disposition:
+        made["Content-Disposition"] = disposition
+    made.set_payload(content.decode("ascii"))
+    return made
+
+
+def canonical(mail: EmailMessage) -> bytes:
+    """Return a mail's content as one entity in canonical form, with the headers it protects.
+
+    That is: CRLF, seven bits, no line that ends in white space or begins with ``From ``
+    (RFC 3156, sections 3 and 5). ``Bcc`` is never in it.
+    """
+    content: EmailMessage = message_from_bytes(
+        mail.as_bytes(policy=policy.SMTP), policy=policy.SMTP
+    )
+    if content["content-type"] is None:
+        content["Content-Type"] = 'text/plain; charset="us-ascii"'
+    inside = [(name, str(value)) for name, value in content.items() if name.lower() in PROTECTED]
+    for name in {name for name in content if not name.lower().startswith("content-")}:
+        del content[name]
+    for name, value in inside:
+        content[name] = value
+    content.set_param("protected-headers", "v1", header="Content-Type")
+    for part in content.walk():
+        if not part.is_multipart():
+            _harden(part)
+    return content.as_bytes(policy=CANONICAL)
+
+
+def _harden(part: EmailMessage) -> None:
+    """Encode a part that a server might change on its way."""
+    encoding = str(part.get("content-transfer-encoding", "7bit")).lower()
+    content = part.get_payload(decode=True)
+    octets = content if isinstance(content, bytes) else b""
+    shown = str(part.get_payload()).encode() if encoding == "quoted-printable" else octets
+    if encoding == "base64" or not _FRAGILE.search(shown):
+        return
+    del part["content-transfer-encoding"]
+    if part.get_content_maintype() == "text":
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        lines = quopri.encodestring(re.sub(rb"\r?\n", b"\n", octets))
+        part.set_payload(_SEPARATOR.sub(b"=46rom ", lines).decode("ascii"))
+    else:
+        part["Content-Transfer-Encoding"] = "base64"
+        part.set_payload(encodebytes(octets).decode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part that is signed or encrypted.
+
+    Attributes:
+        kind: ``signed`` or ``encrypted``.
+        data: what is covered by a signature, or the encrypted message.
+        signature: a detached signature; None where the signature is in the data.
+        inline: whether it was in a text, without MIME.
+        whole: whether it is all of the mail.
+    """
+
+    kind: str
+    data: bytes
+    signature: bytes | None
+    inline: bool
+    whole: bool
+
+
+def find(entity: bytes, *, whole: bool = True, depth: int = 0) -> Found | None:
+    """Return the first part of a mail that is signed or encrypted, as it came; or None."""
+    head = parsed(_split(entity)[0] + b"\r\n\r\n")
+    kind = head.get_content_type()
+    if not kind.startswith("multipart/"):
+        return _inline(entity, whole) if kind == "text/plain" else None
+    children = list(_children(entity, head.get_boundary() or ""))
+    types = [parsed(child).get_content_type() for child in children]
+    if kind == "multipart/signed" and types[1:] == ["application/pgp-signature"]:
+        covered = re.sub(rb"\r?\n", b"\r\n", children[0])
+        return Found("signed", covered, _payload(children[1]), inline=False, whole=whole)
+    if "application/pgp-encrypted" in types[:-1]:
+        # Where a server made multipart/mixed of it, too.
+        place = types.index("application/pgp-encrypted") + 1
+        alone = whole and kind == "multipart/encrypted" and len(types) == 2
+        return Found("encrypted", _payload(children[place]), None, inline=False, whole=alone)
+    if depth == DEEPEST:
+        return None
+    alone = whole and len(children) == 1
+    deeper = (find(child, whole=alone, depth=depth + 1) for child in children)
+    return next((found for found in deeper if found), None)
+
+
+def _inline(entity: bytes, whole: bool) -> Found | None:
+    part = parsed(entity)
+    content = part.get_payload(decode=True)
+    text = content.decode(errors="replace") if isinstance(content, bytes) else ""
+    tried = [(form.search(text), kind) for kind, form in _INLINE.items()]
+    places = [(match.start(), kind, match) for match, kind in tried if match]
+    if not places:
+        return None
+    _, kind, match = min(places)
+    around = text[: match.start()] + text[match.end() :]
+    return Found(kind, match[0].encode() + b"\n", None, True, whole and not around.strip())
+
+
+def _split(entity: bytes) -> tuple[bytes, bytes]:
+    """Split an entity into its headers and its body; the empty line between is of neither."""
+    end = re.search(rb"(?:\A|\r?\n)\r?\n", entity)
+    return (entity[: end.start()], entity[end.end() :]) if end else (entity, b"")
+
+
+def _payload(entity: bytes) -> bytes:
+    content = parsed(entity).get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _children(entity: bytes, boundary: str) -> Iterator[bytes]:
+    """Cut a multipart entity at its boundary (RFC 2046, section 5.1.1), each part as it came."""
+    if not boundary:
+        return
+    line = re.compile(
+        rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?:\r?\n|\Z)"
+    )
+    text = b"\n" + _split(entity)[1]
+    start: int | None = None
+    place = 0
+    while match := line.search(text, place):
+        if start is not None:
+            yield text[start : match.start()]
+        if match[1]:
+            return
+        start = match.end()
+        # The line end before the next boundary may be the one that ends this one.
+        place = max(match.end() - 2, match.start() + 1)
+
+
+def content(entity: bytes) -> EmailMessage:
+    """Return a covered entity as a mail: its content, and the headers that it protects."""
+    read: EmailMessage = message_from_bytes(entity, policy=policy.default)
+    parameters = getattr(read["content-type"], "params", {})
+    kept = PROTECTED if {"protected-headers", "hp"} & set(parameters) else frozenset()
+    for name in {name for name in read if not is_of_content(name)}:
+        if name.lower() not in kept:
+            del read[name]
+    return read
