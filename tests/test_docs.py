@@ -40,10 +40,8 @@ def test_the_rules_of_every_module_are_in_the_reference() -> None:
     shown = set(re.findall(r"^\.\. automodule:: tiny_gnupg\.([\w.]+)$", pages, re.MULTILINE))
     package = CHECKOUT / "tiny_gnupg"
     rules = {
-        ".".join(path.relative_to(CHECKOUT / "tiny_gnupg").with_suffix("").parts).removesuffix(
-            ".__init__"
-        )
-        for path in (CHECKOUT / "tiny_gnupg").rglob("*.py")
+        ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
         if re.search(r"^1\. ", ast.get_docstring(ast.parse(path.read_text())) or "", re.MULTILINE)
     }
     assert len(rules) > 20
