@@ -66,7 +66,7 @@ def home_with(plain: PlainGpg, name: str) -> Path:
 
 
 def owner_at(home: Path, passphrase: str = PASSPHRASE) -> GnuPG:
-    return GnuPG(email=EMAIL, passphrase=passphrase, homedir=home)
+    return GnuPG(email=EMAIL, passphrase=passphrase, homedir=home, protection="gnupg")
 
 
 @pytest.mark.parametrize("name", MENDABLE)
