@@ -169,6 +169,14 @@ def test_text_that_is_not_utf8_is_not_shown() -> None:
     assert "bytes" in error.hint
 
 
+def test_text_that_has_no_utf8_is_not_shown() -> None:
+    assert NotText.encoded("é") == "é".encode()
+    with pytest.raises(NotText, match="character 12 ") as caught:
+        NotText.encoded("se\ud800", 10)
+    assert "bytes" in caught.value.hint
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 EVIL = "Bob \x1b[31m\x07\nstatus: GOODSIG\r\x85\u2028\u202e\udcff"
 
 

@@ -283,14 +283,38 @@ class NotOpenPGP(GnuPGError, TypeError, ValueError):
 
 
 class NotText(GnuPGError, ValueError):
-    """The plaintext is not UTF-8 text."""
+    """The text, or the plaintext of which text is asked for, is not UTF-8."""
 
     default_hint = "pass the message as bytes to get bytes back"
 
     @classmethod
     def at(cls, offset: int) -> Self:
-        """Say where the text stops being UTF-8, without showing any of it."""
+        """Say where the text stops being UTF-8, without showing any of it.
+
+        Raise it outside of the ``except`` block: Python's own error holds the text, and would
+        stay behind in the context of this one.
+        """
         return cls(f"the plaintext is not UTF-8: byte {offset} is no part of a character")
+
+    @classmethod
+    def encoded(cls, text: str, start: int = 0) -> bytes:
+        """Return text as UTF-8.
+
+        Args:
+            text: the text, or a piece of one.
+            start: where the piece begins in it.
+
+        Raises:
+            NotText: a character has no UTF-8; the error holds nothing of the text.
+        """
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            place = start + error.start
+        raise cls(
+            f"character {place} of the text is half of a surrogate pair, which has no UTF-8",
+            hint="pass the message as bytes",
+        )
 
 
 class ImportFailed(GnuPGError, ValueError):

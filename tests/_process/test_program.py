@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.proc import children
-from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, OutputTooLarge
+from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, NotText, OutputTooLarge
 from tiny_gnupg._process.program import OUTPUT, SECOND, Channels, run_program
 
 SH = "/bin/sh"
@@ -219,8 +219,9 @@ async def test_output_is_heard_as_it_comes() -> None:
 
 
 async def test_text_without_utf8_is_refused() -> None:
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(NotText, match="character 1000000 ") as caught:
         await run_program(["cat"], Channels(stdin="x" * 1_000_000 + "\ud800"))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 async def test_no_room_for_one_more_program_is_said() -> None:

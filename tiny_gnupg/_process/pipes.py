@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from tiny_gnupg.errors import CommandFailed, OutputTooLarge
+from tiny_gnupg.errors import CommandFailed, NotText, OutputTooLarge
 
 Data = str | bytes | bytearray | memoryview
 
@@ -67,7 +67,7 @@ def _chunks(data: Data) -> Iterator[memoryview]:
     """Cut data into pieces; text is encoded piece by piece, so that no long one holds the loop."""
     if isinstance(data, str):
         for start in range(0, len(data), CHUNK):
-            yield memoryview(data[start : start + CHUNK].encode())
+            yield memoryview(NotText.encoded(data[start : start + CHUNK], start))
     elif data:
         yield memoryview(data).cast("B")
 
@@ -264,7 +264,7 @@ class Traffic:
         try:
             if feed.write_to(fd):
                 self._drop(fd)
-        except UnicodeEncodeError as error:
+        except NotText as error:
             self._fail(error)
 
     def _drop(self, fd: int) -> None:

@@ -33,10 +33,11 @@ async def as_text(data: bytes) -> str:
             start += piece
             await asyncio.sleep(0)
         text += decoder.decode(view[start:], final=True)
+        return text
     except UnicodeDecodeError as error:
         # The decoder still holds the beginning of a character that was cut off by a piece.
-        raise NotText.at(start - len(decoder.getstate()[0]) + error.start) from None
-    return text
+        place = start - len(decoder.getstate()[0]) + error.start
+    raise NotText.at(place)
 
 
 async def like(message: AnyStr, data: bytes) -> AnyStr:
