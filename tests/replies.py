@@ -13,6 +13,12 @@ from tiny_gnupg.errors import GnuPGError
 
 FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
 KEY = FPR[-16:]
+#: The lines of a good signature, and of an encrypted message that opens.
+NEW = "NEWSIG alice@example.org"
+GOOD = f"GOODSIG {KEY} Alice <alice@example.org>"
+VALID = f"VALIDSIG {FPR} 2026-01-02 1767312000 0 4 0 22 10 00 {FPR}"
+OPENED = ("BEGIN_DECRYPTION", f"ENC_TO {KEY} 18 0", "DECRYPTION_INFO 2 9 0")
+OKAY = ("PLAINTEXT 62 0 name", "PLAINTEXT_LENGTH 1", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION")
 
 _ARGUMENTS = st.one_of(
     st.sampled_from([FPR, KEY, "0", "1", "9", "16", "-1", "²", "67108875", "%41", "%zz", ""]),
@@ -26,7 +32,9 @@ _LINES = st.lists(
 
 def reply(*lines: str, code: int = 0, out: bytes = b"x", obstacle: str = "") -> Reply:
     """Return a reply with these status lines."""
-    status = parse_status("".join(f"[GNUPG:] {line}\n" for line in lines).encode())
+    status = parse_status(
+        "".join(f"[GNUPG:] {line}\n" for line in lines).encode(errors="surrogateescape")
+    )
     return Reply(code, out, "gpg: what it tells people", status, "gpg", obstacle)
 
 

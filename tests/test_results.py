@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.keys import key, subkey, user_id
 from tiny_gnupg import results
-from tiny_gnupg.errors import BadSignature, NotText
+from tiny_gnupg.errors import BadSignature, NotSigned, NotText
 from tiny_gnupg.results import (
     Capability,
     Decryption,
@@ -23,6 +24,7 @@ from tiny_gnupg.results import (
     SignatureStatus,
     SymmetricAlgorithm,
     Validity,
+    Verification,
 )
 
 NUMBERS: list[Any] = [PublicKeyAlgorithm, HashAlgorithm, SymmetricAlgorithm]
@@ -103,8 +105,9 @@ def test_text_of_a_plaintext_is_exact(text: str) -> None:
 
 
 def test_a_plaintext_that_is_not_utf8_is_no_text() -> None:
-    with pytest.raises(NotText, match="byte 1"):
+    with pytest.raises(NotText, match="byte 1") as caught:
         _ = decryption(b"a\xff").text
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_require_good_gives_it_back_or_raises_what_decrypt_would() -> None:
@@ -115,6 +118,53 @@ def test_require_good_gives_it_back_or_raises_what_decrypt_would() -> None:
         bad.require_good()
     assert bad == good
     assert "failure" not in repr(bad)
+
+
+def signed(status: SignatureStatus, fingerprint: str = "A" * 40, primary: str = "") -> Signature:
+    return Signature(status, fingerprint, primary, "", "", None, None, None, None, None)
+
+
+def test_require_signed_wants_a_signature_and_every_one_good() -> None:
+    with pytest.raises(NotSigned):
+        decryption(b"x").require_signed()
+    with pytest.raises(NotSigned):
+        Verification(b"x", ()).require_signed()
+    good = Verification(b"x", (signed(SignatureStatus.GOODSIG),))
+    assert good.require_signed() is good
+    bad = replace(good, failure=BadSignature("no"))
+    with pytest.raises(BadSignature):
+        bad.require_signed()
+    opened = replace(decryption(b"x"), signatures=good.signatures)
+    assert opened.require_signed() is opened
+
+
+def test_signed_by_a_key_is_a_good_signature_of_its_primary_or_subkey() -> None:
+    found = Verification(
+        b"x",
+        (
+            signed(SignatureStatus.GOODSIG, "A" * 40, "B" * 40),
+            signed(SignatureStatus.EXPKEYSIG, "C" * 40),
+            signed(SignatureStatus.GOODSIG, "", ""),
+        ),
+    )
+    assert found.signed_by("A" * 40)
+    assert found.signed_by("B" * 40)
+    assert found.signed_by(" ".join(["bbbb"] * 10))
+    assert found.signed_by("0x" + "b" * 40)
+    assert found.signed_by(replace(key("c"), fingerprint="A" * 40))
+    assert not found.signed_by("C" * 40)
+    assert not found.signed_by("D" * 40)
+    assert not Verification(b"x", ()).signed_by("A" * 40)
+    for nobody in ("", "A" * 16, "alice@example.org", "A" * 39, "A" * 41, "G" * 40):
+        with pytest.raises(ValueError, match="fingerprint"):
+            found.signed_by(nobody)
+
+
+def test_no_repr_shows_what_was_signed_or_encrypted() -> None:
+    secret = decryption(b"the plaintext", failure=BadSignature("no"))
+    for result in (replace(secret, filename="the plaintext"), Verification(b"the plaintext", ())):
+        assert "plaintext" not in repr(result)
+        assert "signatures=()" in repr(result)
 
 
 DATACLASSES = [kind for kind in vars(results).values() if dataclasses.is_dataclass(kind)]

@@ -220,7 +220,7 @@ def one_signature(found: Signature) -> None:
     assert_type(found.hash, HashAlgorithm | None)
     assert_type(found.algorithm, PublicKeyAlgorithm | None)
     assert_type(found.trust, Validity | None)
-    assert_type(found.notations, tuple[tuple[str, str], ...])
+    assert_type(found.notations, tuple[tuple[str, str | bytes], ...])
     assert_type(found.good, bool)
 
 
@@ -236,9 +236,13 @@ async def judgements(gpg: GnuPG) -> None:
     assert_type(found.cipher, SymmetricAlgorithm | None)
     assert_type(found.failure, GnuPGError | None)
     assert_type(found.require_good(), Decryption)
+    assert_type(found.require_signed(), Decryption)
     verified = await gpg.verify("text")
     assert_type(verified.data, bytes)
     assert_type(verified.signatures, tuple[Signature, ...])
+    assert_type(verified.failure, GnuPGError | None)
+    assert_type(verified.signed_by("A" * 40), bool)
+    assert_type(verified.require_good().require_signed(), Verification)
 
 
 def progress(done: int, total: int) -> None:

@@ -8,15 +8,17 @@ instead of an error, because new ones come with each release.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from tiny_gnupg.errors import GnuPGError
+from tiny_gnupg.errors import GnuPGError, NotSigned, NotText
+
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 
 
 class _OpenNumber(IntEnum):
@@ -42,6 +44,8 @@ class PublicKeyAlgorithm(_OpenNumber):
     RSA = 1
     RSA_ENCRYPT = 2
     RSA_SIGN = 3
+    #: As GnuPG 2.5 has it (LibrePGP); RFC 9580 reserves the number.
+    KYBER = 8
     ELGAMAL = 16
     DSA = 17
     ECDH = 18
@@ -127,7 +131,12 @@ class Capability(StrEnum):
 
 
 class SignatureStatus(StrEnum):
-    """The state of one signature, in the words of gpg's status lines (doc/DETAILS)."""
+    """The state of one signature, in the words of gpg's status lines (doc/DETAILS).
+
+    The last two are ours, for what gpg takes for good: ``WEAK_DIGEST`` is made with a hash that is
+    not for signatures (MD5, SHA-1, RIPEMD-160: RFC 9580, section 9.5), ``FUTURE`` is dated more
+    than a day ahead.
+    """
 
     GOODSIG = "GOODSIG"
     EXPSIG = "EXPSIG"
@@ -136,6 +145,8 @@ class SignatureStatus(StrEnum):
     BADSIG = "BADSIG"
     ERRSIG = "ERRSIG"
     NO_PUBKEY = "NO_PUBKEY"
+    WEAK_DIGEST = "WEAK_DIGEST"
+    FUTURE = "FUTURE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +264,8 @@ class Signature:
 
     ``fingerprint`` is the signing key's or subkey's own, ``primary_fingerprint`` that of the key
     it belongs to; both are ``""`` where gpg cannot know them (the key is missing and the
-    signature names only its id). ``notations`` are ``(name, value)`` pairs. They and ``user_id``
+    signature names only its id). ``notations`` are ``(name, value)`` pairs: the value is text, or
+    bytes where its signer says that it is none (RFC 9580, section 5.2.3.24). They and ``user_id``
     are as they were written, control characters and line ends included: print them by ``repr``.
     """
 
@@ -267,7 +279,7 @@ class Signature:
     hash: HashAlgorithm | None
     algorithm: PublicKeyAlgorithm | None
     trust: Validity | None
-    notations: tuple[tuple[str, str], ...] = ()
+    notations: tuple[tuple[str, str | bytes], ...] = ()
 
     @property
     def good(self) -> bool:
@@ -275,17 +287,71 @@ class Signature:
         return self.status is SignatureStatus.GOODSIG
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What ``verify`` found: the covered bytes, as gpg gave them, and every signature."""
+class _Signed:
+    """What can be asked of the signatures of a result."""
 
-    data: bytes
+    __slots__ = ()
     signatures: tuple[Signature, ...]
+    failure: GnuPGError | None
+
+    def signed_by(self, fingerprint: str | Key) -> bool:
+        """Return whether one of the signatures is good and by this key.
+
+        Args:
+            fingerprint: that of the primary key or of the subkey that signed, or a ``Key``.
+
+        Raises:
+            ValueError: it is no fingerprint; a key id or an address would not tell keys apart.
+        """
+        given = fingerprint.fingerprint if isinstance(fingerprint, Key) else fingerprint
+        named = given.replace(" ", "").upper().removeprefix("0X")
+        if not _FINGERPRINT.fullmatch(named):
+            raise ValueError(f"a signer is asked for by the fingerprint, not by {given!r}")
+        return any(
+            one.good and named in (one.fingerprint, one.primary_fingerprint)
+            for one in self.signatures
+        )
+
+    def require_good(self) -> Self:
+        """Return this back unless a signature is not good; a message that nobody signed passes.
+
+        Raises:
+            SignatureError: as ``GnuPG.decrypt`` would for the same message.
+            KeyNotFound: where a signer's key is missing; ``.value`` names it.
+            UnsupportedByGnuPG: this gpg lacks the algorithm of a signature.
+        """
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+    def require_signed(self) -> Self:
+        """Return this back where it is signed, and every signature is good.
+
+        Raises:
+            NotSigned: nobody signed it.
+            GnuPGError: a signature is not good; as ``require_good``.
+        """
+        if not self.signatures:
+            raise NotSigned("there is no signature")
+        return self.require_good()
 
 
 @dataclass(frozen=True, slots=True)
-class Decryption:
-    """What a decryption gave, with every signature apart.
+class Verification(_Signed):
+    """What ``verify`` found: the covered bytes, as gpg gave them, and every signature.
+
+    Its ``repr`` leaves the bytes out. With ``signer=`` a signature that is not good may be among
+    them; ``failure`` is what ``require_good`` raises then.
+    """
+
+    data: bytes = field(repr=False)
+    signatures: tuple[Signature, ...]
+    failure: GnuPGError | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decryption(_Signed):
+    """What a decryption gave, with every signature apart. Its ``repr`` shows no plaintext.
 
     ``recipients`` are the key ids that the message names (all zeros: hidden), ``filename`` is
     what the sender wrote into the message and proves nothing, ``symmetric`` tells whether a
@@ -293,11 +359,11 @@ class Decryption:
     plaintext is.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     encrypted: bool
     signatures: tuple[Signature, ...]
     recipients: tuple[str, ...]
-    filename: str
+    filename: str = field(repr=False)
     cipher: SymmetricAlgorithm | None
     symmetric: bool
     failure: GnuPGError | None = field(default=None, repr=False, compare=False)
@@ -310,23 +376,11 @@ class Decryption:
         Raises:
             NotText: where the plaintext is not UTF-8.
         """
-        from tiny_gnupg.errors import NotText
-
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            raise NotText.at(error.start) from None
-
-    def require_good(self) -> Self:
-        """Return this back unless a signature is not good; a message that nobody signed passes.
-
-        Raises:
-            SignatureError: as ``GnuPG.decrypt`` would for the same message.
-            KeyNotFound: where a signer's key is missing; ``.value`` names it.
-        """
-        if self.failure is not None:
-            raise self.failure
-        return self
+            place = error.start
+        raise NotText.at(place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What gpg's answer means: that it did what was asked, or the error that says why not.
 
 Pure: a ``Reply`` in, and the same out, or an error. What the answer says of a message is told in
-``signatures``, and of an import in ``intake``. The rules for every command live here, once:
+``signatures`` and ``plaintexts``, and of an import in ``imports``. The rules for every command
+live here, once:
 
 1. An exit code that is not 0 is failure.
 2. Exit code 0 alone is not success where gpg has a status line that says what it did.
@@ -50,6 +51,35 @@ SYSTEM_CODES = {
     ErrorCode.EACCES: "the permission was denied",
     ErrorCode.EPERM: "the operation is not permitted",
 }
+
+
+#: Error codes that say: a card has the key.
+CARD_CODES = {
+    ErrorCode.NO_SCDAEMON: "the program that asks it (scdaemon) is not here",
+    ErrorCode.SCDAEMON: "the program that asks it (scdaemon) failed",
+    ErrorCode.NOT_SUPPORTED: "the agent of this home is told not to ask it",
+    ErrorCode.CARD: "it does not work",
+    ErrorCode.CARD_NOT_PRESENT: "it is not inserted",
+    ErrorCode.CARD_REMOVED: "it was taken out",
+    ErrorCode.BAD_PIN: "the PIN is wrong",
+    ErrorCode.PIN_BLOCKED: "its PIN is blocked",
+    ErrorCode.ENODEV: "there is no reader",
+}
+
+
+#: Error codes that say: this gpg lacks an algorithm or a format.
+UNSUPPORTED_CODES = frozenset(
+    {
+        ErrorCode.PUBKEY_ALGO,
+        ErrorCode.DIGEST_ALGO,
+        ErrorCode.CIPHER_ALGO,
+        ErrorCode.COMPR_ALGO,
+        ErrorCode.UNKNOWN_VERSION,
+        ErrorCode.NOT_IMPLEMENTED,
+        ErrorCode.UNSUPPORTED_ALGORITHM,
+        ErrorCode.UNKNOWN_ALGORITHM,
+    }
+)
 
 
 #: Reasons of INV_RECP and INV_SGNR (doc/DETAILS) for a key that is there, but not to be used.

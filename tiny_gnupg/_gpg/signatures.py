@@ -1,51 +1,51 @@
-"""Whether a message is to be believed: its signatures, and its plaintext.
+"""Whether signatures are to be believed.
 
-Pure: what gpg answered in, a ``Verification`` or ``Decryption`` out, or an error raised. The rules
-live here, once:
+Pure: what gpg answered in, a ``Verification`` out, or an error raised. What a decryption gave is
+judged in ``plaintexts``. The rules live here, once:
 
-1. ``DECRYPTION_OKAY`` alone is not success: a wrong passphrase on an OCB message gives it too.
-   Success is exit code 0, and ``DECRYPTION_OKAY``, and none of ``FATAL``.
-2. Exit code 0 alone is not success: a signature by an expired key gives it too. Success is at
+1. Exit code 0 alone is not success: a signature by an expired key gives it too. Success is at
    least one signature, and as many good ones as there are ``NEWSIG``; a good one has ``GOODSIG``
    and ``VALIDSIG`` both.
-3. An exit code that is not 0 is failure, with two exceptions, both of a decryption that succeeded
-   in every other respect. It holds a signature that is not good: then the plaintext is whole, and
-   the caller is told of the signature. Or it has hidden recipients: gpg tries our keys on each, and
-   counts it as an error where an ECDH key does not fit.
-4. Where one of several recipients' keys, or a passphrase, opens a message, ``NO_SECKEY`` or an
-   ``ERROR`` about another is no failure.
-5. One message has one plaintext: a second ``PLAINTEXT`` is refused.
+2. Not everything is good that gpg takes for good: a hash that is not for signatures (RFC 9580,
+   section 9.5) and a date more than a day ahead are states of their own.
+3. Of several signatures of different kinds (binary and text) gpg checks the first alone, and
+   says so to people only. That sentence is looked for: what was not checked is an ``ERRSIG``. A
+   sender who brings it in by other means has their own message refused, and no more.
+4. That the data was changed is said where gpg found it (``BADSIG``), and nowhere else. Of what
+   it could not check, ``ERRSIG`` has the reason.
+5. Where a signer is asked for, one good signature has to be theirs. Those of others may then be
+   by keys that are not here or have expired since; one that is bad in any other way is refused.
+6. A gpg that was ended from outside has answered nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tiny_gnupg._gpg.outcome import PASSPHRASE_CODES, failure, system_failure
+from tiny_gnupg._gpg.outcome import UNSUPPORTED_CODES, system_failure
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import ErrorCode, Status, describe, read_time, unescape_percent
 from tiny_gnupg._openpgp.placeholders import is_placeholder
 from tiny_gnupg.errors import (
-    BadPassphrase,
     BadSignature,
-    DecryptionFailed,
     ExpiredKeySignature,
     ExpiredSignature,
     GnuPGError,
     KeyNotFound,
-    NoSecretKey,
     NotOpenPGP,
     NotSigned,
     RevokedKeySignature,
+    SignatureError,
+    UnsupportedByGnuPG,
+    WrongSigner,
 )
 from tiny_gnupg.results import (
-    Decryption,
     HashAlgorithm,
     PublicKeyAlgorithm,
     Signature,
     SignatureStatus,
-    SymmetricAlgorithm,
     Validity,
     Verification,
 )
@@ -54,11 +54,29 @@ from tiny_gnupg.results import (
 FATAL = frozenset({"NODATA", "ERROR", "UNEXPECTED", "DECRYPTION_FAILED", "BADMDC", "BADARMOR"})
 
 
-#: Where gpg says in an ``ERROR`` that one key, or the passphrase of one packet, does not open it.
-_OF_ONE = ("pkdecrypt_failed", "symkey_decrypt.maybe_error")
+#: Hashes that are not for signatures: RFC 9580, section 9.5; SHAttered for SHA-1.
+WEAK_DIGESTS = frozenset({HashAlgorithm.MD5, HashAlgorithm.SHA1, HashAlgorithm.RIPEMD160})
 
 
-_STATES = {state.value: state for state in SignatureStatus}
+#: So far may a signer's clock be ahead of ours.
+AHEAD = timedelta(days=1)
+
+
+#: What gpg tells people where it checks one of several signatures (its mainproc.c): rule 3.
+_FIRST_ALONE = "multiple signatures detected"
+
+
+#: The states of others' signatures that do not matter where a signer is asked for: rule 5.
+_PASSED_OVER = frozenset(
+    {SignatureStatus.NO_PUBKEY, SignatureStatus.EXPSIG, SignatureStatus.EXPKEYSIG}
+)
+
+
+_STATES = {
+    state.value: state
+    for state in SignatureStatus
+    if state not in (SignatureStatus.WEAK_DIGEST, SignatureStatus.FUTURE)
+}
 
 
 _TRUST = {
@@ -70,19 +88,30 @@ _TRUST = {
 }
 
 
-_ERRSIG_NO_PUBKEY = str(int(ErrorCode.NO_PUBKEY))
+#: Why gpg could not check a signature (ERRSIG), in words.
+_UNCHECKED = {
+    ErrorCode.BAD_PUBKEY: "its key cannot be used here",
+    ErrorCode.SIG_CLASS: "it is no signature of data",
+    ErrorCode.TIME_CONFLICT: "it is older than its key",
+    ErrorCode.WRONG_KEY_USAGE: "its key is not for signing",
+}
 
 
-def read_signatures(status: Iterable[Status]) -> tuple[Signature, ...]:
+def read_signatures(reply: Reply, now: datetime | None = None) -> tuple[Signature, ...]:
     """Read the signatures, each with its own state.
 
     Args:
-        status: the status lines of one run.
+        reply: what gpg answered.
+        now: the moment that decides what is dated ahead, aware; default: this one.
 
     Returns:
         The signatures in gpg's order; one that gpg announced and did not judge is ``ERRSIG``.
     """
-    return tuple(_signature(group) for group in _groups(status))
+    moment = now or datetime.now(UTC)
+    found = [_signature(group, moment) for group in _groups(reply.status)]
+    if found and _FIRST_ALONE in reply.stderr:
+        found.append(_signature([], moment))
+    return tuple(found)
 
 
 def _groups(status: Iterable[Status]) -> list[list[Status]]:
@@ -102,7 +131,7 @@ def _groups(status: Iterable[Status]) -> list[list[Status]]:
     return groups
 
 
-def _signature(group: list[Status]) -> Signature:
+def _signature(group: list[Status], now: datetime) -> Signature:
     said: dict[str, dict[str, str]] = {}
     for line in group:
         said.setdefault(line.keyword, describe(line))
@@ -110,15 +139,17 @@ def _signature(group: list[Status]) -> Signature:
     judged, valid, error = said.get(word, {}), said.get("VALIDSIG", {}), said.get("ERRSIG", {})
     key = judged.get("key", "")
     hashed, expires = valid or error, valid.get("expires", "")
+    digest = _number(HashAlgorithm, hashed.get("hash_algorithm", ""))
+    created = read_time(hashed.get("created", ""))
     return Signature(
-        status=_state(word, valid, error),
+        status=_state(word, error.get("reason", ""), bool(valid), digest, created, now),
         fingerprint=valid.get("fingerprint") or _long(error.get("fingerprint", "")) or _long(key),
         primary_fingerprint=valid.get("primary_fingerprint") or valid.get("fingerprint", ""),
         key_id=key[-16:] or valid.get("fingerprint", "")[-16:],
         user_id=_shown(judged.get("user_id", "")),
-        created=read_time(hashed.get("created", "")),
+        created=created,
         expires=None if expires == "0" else read_time(expires),
-        hash=_number(HashAlgorithm, hashed.get("hash_algorithm", "")),
+        hash=digest,
         algorithm=_number(PublicKeyAlgorithm, hashed.get("public_key_algorithm", "")),
         trust=next((_TRUST[line.keyword] for line in group if line.keyword in _TRUST), None),
         notations=tuple(_notations(group)),
@@ -130,26 +161,49 @@ def _shown(user_id: str) -> str:
     return "" if is_placeholder(user_id.removeprefix("[uncertain] ")) else user_id
 
 
-def _state(word: str, valid: dict[str, str], error: dict[str, str]) -> SignatureStatus:
-    if word == "ERRSIG" and error.get("reason") == _ERRSIG_NO_PUBKEY:
+def _state(
+    word: str,
+    reason: str,
+    valid: bool,
+    digest: HashAlgorithm | None,
+    created: datetime | None,
+    now: datetime,
+) -> SignatureStatus:
+    if word == "ERRSIG" and reason == str(int(ErrorCode.NO_PUBKEY)):
         return SignatureStatus.NO_PUBKEY
+    # gpg itself refuses MD5, by ERRSIG.
+    if digest in WEAK_DIGESTS and word in ("GOODSIG", "ERRSIG"):
+        return SignatureStatus.WEAK_DIGEST
     if word == "GOODSIG" and not valid:
         return SignatureStatus.ERRSIG
+    if word == "GOODSIG" and created is not None and created > now + AHEAD:
+        return SignatureStatus.FUTURE
     return _STATES[word]
 
 
-def _notations(group: list[Status]) -> Iterator[tuple[str, str]]:
-    """Join the pieces in which gpg reports a long notation."""
-    name, value = "", ""
+def _notations(group: list[Status]) -> Iterator[tuple[str, str | bytes]]:
+    """Read the notations. gpg tells a long one in pieces, and cuts inside of characters."""
+    name, readable, value = "", True, b""
     for line in group:
         if line.keyword == "NOTATION_NAME":
             if name:
-                yield name, value
-            name, value = unescape_percent(line.rest), ""
+                yield name, _notation(value, readable)
+            octets = unescape_percent(line.rest).encode(errors="surrogateescape")
+            name, readable, value = octets.decode(errors="backslashreplace"), True, b""
+        elif line.keyword == "NOTATION_FLAGS":
+            readable = describe(line).get("human_readable") == "1"
         elif line.keyword == "NOTATION_DATA":
-            value += unescape_percent(line.rest)
+            value += unescape_percent(line.rest).encode(errors="surrogateescape")
     if name:
-        yield name, value
+        yield name, _notation(value, readable)
+
+
+def _notation(value: bytes, readable: bool) -> str | bytes:
+    """Return a notation's value: text where it is said to be, and is."""
+    try:
+        return value.decode() if readable else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _long(text: str) -> str:
@@ -161,66 +215,127 @@ def _number(kind: Any, text: str) -> Any:
 
 
 #: The worst first: what is raised where several signatures are not good.
-_WORST = (
-    (SignatureStatus.BADSIG, BadSignature, "a signature does not fit the data"),
-    (SignatureStatus.REVKEYSIG, RevokedKeySignature, "the key of a signature is revoked"),
-    (SignatureStatus.EXPKEYSIG, ExpiredKeySignature, "the key of a signature has expired"),
-    (SignatureStatus.EXPSIG, ExpiredSignature, "a signature has expired"),
-    (SignatureStatus.ERRSIG, BadSignature, "a signature cannot be checked"),
+_WORST: tuple[tuple[SignatureStatus, type[GnuPGError], str, str], ...] = (
+    (SignatureStatus.BADSIG, BadSignature, "a signature does not fit the data", ""),
+    (SignatureStatus.REVKEYSIG, RevokedKeySignature, "the key of a signature is revoked", ""),
+    (
+        SignatureStatus.WEAK_DIGEST,
+        SignatureError,
+        "a signature is made with {hash}, which is not for signatures: who finds two texts of the "
+        "same hash has both signed",
+        "ask for a signature with SHA-256 or a longer hash",
+    ),
+    (
+        SignatureStatus.FUTURE,
+        SignatureError,
+        "a signature is dated {created:%Y-%m-%d}, which is still to come",
+        "see whether the clock of this machine is right, or ask for a new signature",
+    ),
+    (SignatureStatus.EXPKEYSIG, ExpiredKeySignature, "the key of a signature has expired", ""),
+    (SignatureStatus.EXPSIG, ExpiredSignature, "a signature has expired", ""),
 )
 
 
-def signature_error(reply: Reply, found: tuple[Signature, ...]) -> GnuPGError | None:
-    """Name the error of signatures that are not all good.
+def signature_error(
+    reply: Reply, found: Sequence[Signature], signers: Collection[str] = ()
+) -> GnuPGError | None:
+    """Name the error of signatures that are not all good, or not by whom they have to be.
 
     Args:
         reply: what gpg answered.
         found: the signatures in it.
+        signers: fingerprints of primary keys or subkeys, of which one must have signed; none
+            means that all signatures must be good, by whom they may be.
 
     Returns:
-        The error of the worst one, or None where all are good.
+        The error, with all signatures in it, or None: of the worst one, or ``WrongSigner``.
     """
-    for state, error, message in _WORST:
-        who = next((one for one in found if one.status is state), None)
+    if not signers:
+        return _worst(reply, found, found)
+    if not found:
+        return NotSigned("there is no signature", reply=reply)
+    refused = [one for one in found if not (one.good or one.status in _PASSED_OVER)]
+    theirs = [one for one in found if {one.fingerprint, one.primary_fingerprint} & {*signers}]
+    if refused or (theirs and not any(one.good for one in theirs)):
+        return _worst(reply, refused or theirs, found)
+    if theirs:
+        return None
+    other = next((one for one in found if one.good), found[0])
+    name = other.fingerprint or other.key_id
+    return WrongSigner(f"it is signed by {name}", value=name, signatures=found, reply=reply)
+
+
+def _worst(
+    reply: Reply, judged: Sequence[Signature], found: Sequence[Signature]
+) -> GnuPGError | None:
+    for state, error, message, hint in _WORST:
+        who = next((one for one in judged if one.status is state), None)
         if who is not None:
-            named = f"{message}: {who.fingerprint or who.key_id}"
-            return error(named, signatures=found, reply=reply)
-    missing = next((one for one in found if one.status is SignatureStatus.NO_PUBKEY), None)
-    if missing is not None:
-        value = missing.fingerprint or missing.key_id
-        return KeyNotFound(
-            f"the key that made a signature is not here: {value}", value=value, reply=reply
+            digest = who.hash.name if who.hash is not None else ""
+            said = message.format(hash=digest, created=who.created)
+            named = f"{said}: {who.fingerprint or who.key_id}"
+            return error(named, hint=hint, signatures=found, reply=reply)
+    states = (SignatureStatus.ERRSIG, SignatureStatus.NO_PUBKEY)
+    left = sorted((one for one in judged if one.status in states), key=lambda one: one.status)
+    return _not_checked(reply, left[0], found) if left else None
+
+
+def _not_checked(reply: Reply, who: Signature, found: Sequence[Signature]) -> GnuPGError:
+    """Name the error of a signature of which gpg does not say whether it is good."""
+    name = who.fingerprint or who.key_id
+    if who.status is SignatureStatus.NO_PUBKEY:
+        message = f"the key that made a signature is not here: {name}"
+        return KeyNotFound(message, value=name, signatures=found, reply=reply)
+    errors = (one for one in reply.fields("ERRSIG") if one.get("key", "")[-16:] == who.key_id)
+    reason = _number(int, next(errors, {}).get("reason", ""))
+    if reason in UNSUPPORTED_CODES:
+        lacks = [one.name for one in (who.algorithm, who.hash) if one is not None]
+        return UnsupportedByGnuPG(
+            f"this gpg does not have the algorithm of a signature ({', '.join(lacks)}): {name}",
+            hint="use a newer GnuPG, or ask for a signature that this one can check",
+            signatures=found,
+            reply=reply,
         )
-    return None
+    if not name:
+        message = "there are signatures of different kinds, and gpg checks the first alone"
+    else:
+        message = f"a signature cannot be checked, {_UNCHECKED.get(reason, f'{reason=}')}: {name}"
+    hint = "do not rely on it: nobody knows whether it is good"
+    return SignatureError(message, hint=hint, signatures=found, reply=reply)
 
 
-def verification(reply: Reply, data: bytes | None = None) -> Verification:
+def verification(
+    reply: Reply, data: bytes | None = None, signers: Collection[str] = ()
+) -> Verification:
     """Judge a verification.
 
     Args:
         reply: what gpg answered.
         data: what a detached signature covers; None for gpg's own output.
+        signers: see ``signature_error``.
 
     Returns:
-        The covered bytes and the signatures, all of them good.
+        The covered bytes and the signatures; all of them good, but for what ``signers`` allows.
 
     Raises:
         NotSigned: there is no signature.
-        SignatureError: one is not good.
+        SignatureError: one is not good, or not by whom it has to be.
         KeyNotFound: the key of one is not here.
+        UnsupportedByGnuPG: this gpg lacks the algorithm of one.
         NotOpenPGP: the data is none.
+        CommandFailed: gpg was ended from outside.
     """
-    found = read_signatures(reply.status)
-    error = signature_error(reply, found)
+    found = () if reply.returncode < 0 else read_signatures(reply)
+    if not found:
+        raise not_signed(reply)
+    error = signature_error(reply, found, signers)
     if error is not None:
         raise error
-    if not found:
-        raise _not_signed(reply)
-    if reply.returncode != 0 or reply.has(*FATAL) or _several_plaintexts(reply):
-        raise BadSignature(
-            "there is more than what the signature covers", signatures=found, reply=reply
-        )
-    return Verification(reply.stdout if data is None else data, found)
+    failed = reply.returncode != 0 and all(one.good for one in found)
+    if failed or reply.has(*FATAL) or several_plaintexts(reply):
+        raise more_than_signed(reply, found)
+    covered = reply.stdout if data is None else data
+    return Verification(covered, found, failure=_worst(reply, found, found))
 
 
 def has_unreadable_signer(reply: Reply) -> bool:
@@ -229,9 +344,11 @@ def has_unreadable_signer(reply: Reply) -> bool:
     return any(fields.get("reason") == code for fields in reply.fields("ERRSIG"))
 
 
-def _not_signed(reply: Reply) -> GnuPGError:
-    if reply.returncode < 0:
-        return failure(reply, "verify")
+def not_signed(reply: Reply) -> GnuPGError:
+    """Name the error of data in which gpg found no signature."""
+    system = system_failure(reply, "verify")
+    if system is not None:
+        return system
     if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT"):
         return NotOpenPGP("this is no OpenPGP data", reply=reply)
     if reply.returncode == 0 or reply.has("UNEXPECTED", "PLAINTEXT", "BEGIN_DECRYPTION"):
@@ -239,88 +356,19 @@ def _not_signed(reply: Reply) -> GnuPGError:
     return NotOpenPGP("there is no signature that gpg can read", reply=reply)
 
 
-def _several_plaintexts(reply: Reply) -> bool:
-    return sum(1 for _ in reply.find("PLAINTEXT")) > 1
-
-
-def decryption(reply: Reply) -> Decryption:
-    """Judge a decryption; signatures are reported, whatever their state.
-
-    Args:
-        reply: what gpg answered.
-
-    Returns:
-        The plaintext, whole, and its signatures; ``.failure`` is what ``require_good`` raises.
-
-    Raises:
-        BadPassphrase: the passphrase opens neither key nor message.
-        NoSecretKey: none of the recipients' keys is here.
-        DecryptionFailed: the message is damaged, or has no integrity protection.
-        NotSigned: it is neither encrypted nor signed.
-        NotOpenPGP: the data is none.
-    """
-    found = read_signatures(reply.status)
-    encrypted = reply.has("BEGIN_DECRYPTION", "ENC_TO", "NEED_PASSPHRASE_SYM")
-    failed = signature_error(reply, found)
-    if not _whole(reply, encrypted, failed is not None):
-        raise _decryption_error(reply, encrypted)
-    if not encrypted and not found:
-        raise _not_signed(reply)
-    plain = next(iter(reply.fields("PLAINTEXT")), {})
-    info = next(iter(reply.fields("DECRYPTION_INFO")), {})
-    return Decryption(
-        data=reply.stdout,
-        encrypted=encrypted,
-        signatures=found,
-        recipients=tuple(status.args[0] for status in reply.find("ENC_TO") if status.args),
-        filename=plain.get("filename", ""),
-        cipher=_number(SymmetricAlgorithm, info.get("cipher", "")),
-        symmetric=reply.has("NEED_PASSPHRASE_SYM"),
-        failure=failed,
-    )
-
-
-def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
-    """Return whether the plaintext is whole: rules 1, 3 and 5."""
-    if _several_plaintexts(reply) or reply.has(*FATAL - {"ERROR"}) or not _errors_harmless(reply):
-        return False
-    if encrypted and not reply.has("DECRYPTION_OKAY"):
-        return False
-    return reply.returncode == 0 or bad_signature or _hidden_recipient_tried(reply)
-
-
-def _hidden_recipient_tried(reply: Reply) -> bool:
-    """Return whether the exit code can be that of a key tried on somebody else: rule 3."""
-    hidden = any(not status.args[0].strip("0") for status in reply.find("ENC_TO") if status.args)
-    return hidden and reply.returncode == 2 and reply.has("DECRYPTION_KEY") and reply.has("GOODMDC")
-
-
-def _errors_harmless(reply: Reply) -> bool:
-    """An ``ERROR`` about one key or passphrase is none where another opened the message: rule 4."""
-    others = [status for status in reply.find("ERROR") if not status.rest.startswith(_OF_ONE)]
-    fatal = [status for status in reply.find("FAILURE") if "gpg-exit" not in status.rest]
-    return not others and not fatal
-
-
-def _decryption_error(reply: Reply, encrypted: bool) -> GnuPGError:
-    opened = reply.has("DECRYPTION_OKAY")
-    if reply.returncode < 0:
-        return failure(reply, "decrypt")
-    if not encrypted and not reply.has("NEWSIG"):
-        return _not_signed(reply)
-    if not encrypted:
-        found = read_signatures(reply.status)
-        return BadSignature("the signed message is damaged", signatures=found, reply=reply)
-    if not opened and reply.codes() & PASSPHRASE_CODES:
-        return BadPassphrase("the passphrase does not open the message", reply=reply)
-    if not opened and reply.has("NO_SECKEY") and not reply.has("DECRYPTION_INFO"):
-        wanted = ", ".join(status.rest for status in reply.find("NO_SECKEY"))
-        return NoSecretKey(f"none of the message's keys is here: {wanted}", reply=reply)
-    system = system_failure(reply, "decrypt")
+def more_than_signed(reply: Reply, found: Sequence[Signature]) -> GnuPGError:
+    """Name the error of an answer that has good signatures, and yet is no success."""
+    system = system_failure(reply, "verify")
     if system is not None:
         return system
-    return DecryptionFailed(
-        "the message is damaged, has no integrity protection, or the passphrase is wrong; "
-        "nothing of it was given out",
+    return BadSignature(
+        "there is more than what the signature covers, or it is not whole",
+        hint="do not use it: only a part of it was signed",
+        signatures=found,
         reply=reply,
     )
+
+
+def several_plaintexts(reply: Reply) -> bool:
+    """Return whether there is more than one plaintext; a message has one."""
+    return sum(1 for _ in reply.find("PLAINTEXT")) > 1

@@ -2,7 +2,7 @@
 
 Pure: bytes in, data out; nothing here runs a program or touches a file. The grammar is that of
 GnuPG's doc/DETAILS, "Format of the --status-fd output". What a line MEANS for a call is not
-decided here but in ``outcome``, ``signatures`` and ``intake``.
+decided here but in ``outcome``, ``signatures`` and ``imports``.
 
 The rules:
 
@@ -324,6 +324,7 @@ class ErrorCode(IntEnum):
     SYNTAX = 29
     BAD_MPI = 30
     INV_PASSPHRASE = 31
+    SIG_CLASS = 32
     RESOURCE_LIMIT = 33
     INV_KEYRING = 34
     TRUSTDB = 35
@@ -340,6 +341,7 @@ class ErrorCode(IntEnum):
     NOT_SUPPORTED = 60
     TIMEOUT = 62
     TOO_LARGE = 67
+    NOT_IMPLEMENTED = 69
     NO_AGENT = 77
     AGENT = 78
     INV_DATA = 79
@@ -352,9 +354,14 @@ class ErrorCode(IntEnum):
     NOT_TRUSTED = 98
     CANCELED = 99
     AMBIGUOUS_NAME = 107
+    CARD = 108
+    CARD_REMOVED = 110
     CARD_NOT_PRESENT = 112
     NOT_CONFIRMED = 114
+    NO_SCDAEMON = 119
+    SCDAEMON = 120
     WRONG_KEY_USAGE = 125
+    PIN_BLOCKED = 130
     UNKNOWN_ALGORITHM = 149
     DECRYPT_FAILED = 152
     KEY_EXPIRED = 153
@@ -379,6 +386,7 @@ class ErrorCode(IntEnum):
     EISDIR = 32819
     EMFILE = 32833
     ENAMETOOLONG = 32837
+    ENODEV = 32848
     ENOENT = 32849
     ENOMEM = 32854
     ENOSPC = 32859

@@ -33,7 +33,7 @@ from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._operations.engine import Engine
 from tiny_gnupg._process.program import LiveProgram
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
-from tiny_gnupg.errors import GnuPGError, GnuPGTimeout
+from tiny_gnupg.errors import GnuPGError, GnuPGTimeout, NotText, printable
 
 M = TypeVar("M")
 
@@ -96,7 +96,7 @@ def binary_of(message: str | bytes) -> bytes | None:
     """Return a short message without its armor; None where that cannot be, or it is long."""
     if len(message) > LONGEST:
         return None
-    octets = message.encode() if isinstance(message, str) else message
+    octets = NotText.encoded(message) if isinstance(message, str) else message
     try:
         return dearmor(octets, checksum=True)
     except GnuPGError:
@@ -107,7 +107,7 @@ def plain_of(message: str | bytes) -> bytes | None:
     """Return a short message as bytes; None where it is long."""
     if len(message) > LONGEST:
         return None
-    return message.encode() if isinstance(message, str) else bytes(message)
+    return NotText.encoded(message) if isinstance(message, str) else bytes(message)
 
 
 async def do_many(
@@ -287,13 +287,16 @@ class _Member:
         self._room = room
         self._input = os.memfd_create("tiny_gnupg-input")
         self._output = os.memfd_create("tiny_gnupg-output")
+        self._told = os.memfd_create("tiny_gnupg-told")
         self._directory = tempfile.TemporaryDirectory(prefix="tiny_gnupg-", dir=_short_directory())
         try:
             self._name = self._link(options)
             base = engine.base
             argv = base.command(["--yes", "--multifile", *options])
             files = (self._input, self._output)
-            self._gpg = LiveProgram(argv, slot=base.slot, inherited=files, passphrase=passphrase)
+            self._gpg = LiveProgram(
+                argv, slot=base.slot, told=self._told, inherited=files, passphrase=passphrase
+            )
         except BaseException:
             self._forget()
             raise
@@ -326,7 +329,14 @@ class _Member:
         written = os.pread(self._output, self._room, 0)
         os.ftruncate(self._input, 0)
         os.ftruncate(self._output, 0)
-        return Reply(0, written, "", status, self._gpg.line)
+        return Reply(0, written, self._what_it_told(), status, self._gpg.line)
+
+    def _what_it_told(self) -> str:
+        """Return what gpg told people of this message; it goes on at the file's beginning."""
+        told = os.pread(self._told, os.fstat(self._told).st_size, 0)
+        os.ftruncate(self._told, 0)
+        os.lseek(self._told, 0, os.SEEK_SET)
+        return printable(told.decode(errors="replace"))
 
     async def _answer(self) -> bytes:
         """Wait for the answer; nothing where gpg has gone, or makes more than there is room for."""
@@ -345,6 +355,7 @@ class _Member:
     def _forget(self) -> None:
         os.close(self._input)
         os.close(self._output)
+        os.close(self._told)
         self._directory.cleanup()
 
 

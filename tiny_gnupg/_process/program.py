@@ -121,7 +121,7 @@ async def run_program(
         CommandFailed: the system cannot start one more program, or the exit code is lost.
         GnuPGTimeout: the time was over.
         OutputTooLarge: more than ``max_output`` bytes came.
-        UnicodeEncodeError: text as ``stdin`` that has no UTF-8 (a lone surrogate).
+        NotText: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
     traffic = Traffic(running_loop(), channels.max_output, channels.hear)
     try:
@@ -151,13 +151,14 @@ class LiveProgram:
     Input: ``ask`` writes one line to its stdin. Files that it shall use are handed over at the
     start, open. ``passphrase`` goes through a pipe of its own.
 
-    Output: the status lines alone; what it writes elsewhere is dropped.
+    Output: the status lines; what it tells people goes to ``told``, and the rest is dropped.
 
     Cancellation: whoever starts it also awaits ``end``, which reaps it.
 
     Args:
         argv: the program and its arguments, taken literally.
         slot: the index in ``argv`` where ``--status-fd`` and ``--passphrase-fd`` go.
+        told: the descriptor of a file; None drops that too.
         inherited: file descriptors that keep their numbers in the program.
         passphrase: as in ``Channels``.
 
@@ -170,6 +171,7 @@ class LiveProgram:
         argv: Sequence[str],
         *,
         slot: int,
+        told: int | None = None,
         inherited: Sequence[int] = (),
         passphrase: bytes | None = None,
     ) -> None:
@@ -186,7 +188,9 @@ class LiveProgram:
             self.line = shlex.join(full)
             log.debug("keeping alive %s", self.line)
             silent = self._traffic.silent()
-            self._child = Child(full, (source, silent, silent), self._traffic.inherited)
+            self._child = Child(
+                full, (source, silent, silent if told is None else told), self._traffic.inherited
+            )
         except BaseException:
             self._traffic.close()
             raise

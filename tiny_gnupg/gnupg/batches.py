@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from typing import AnyStr, Literal, overload
 
-from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
 from tiny_gnupg.errors import NotSigned
@@ -120,7 +120,7 @@ class Batches(Messages):
             return binary_of(message)
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
-            return await like(message, signatures.decryption(reply).require_good().data)
+            return await like(message, plaintexts.decryption(reply).require_good().data)
 
         job = Job(prepare, read, judge, self.decrypt, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiofiles
 
-from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg import commands, outcome, plaintexts
 from tiny_gnupg._gpg.arguments import checked_passphrase, checked_trust
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_file
@@ -163,7 +163,7 @@ class Files(Messages):
 
             def judge(reply: Reply) -> Decryption:
                 outcome.require_within(reply, os.fstat(stdout).st_size, max_output)
-                found = signatures.decryption(reply)
+                found = plaintexts.decryption(reply)
                 return found.require_good() if require_good else found
 
             kind = await _kind_of(os.pread(stdin, _HEAD, 0))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import AnyStr, Literal, overload
 
-from tiny_gnupg._gpg import commands, outcome, signatures
+from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.reply import Reply
@@ -256,7 +256,7 @@ class Messages(Trust):
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         kind = await _kind_of(message)
         call = Call(commands.decrypt(OUTPUT), stdin=message)
-        found = await self._open(call, signatures.decryption, kind, raw)
+        found = await self._open(call, plaintexts.decryption, kind, raw)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
