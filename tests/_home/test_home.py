@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +12,7 @@ import pytest
 from tests.instances import ALICE, MakeGnuPG, PlainGpg, alice_at, bob_at, copied
 from tests.leftovers import clean_home
 from tiny_gnupg import BadPassphrase, GnuPG, HomeUnusable
-from tiny_gnupg._home.home import Home, default_homedir
+from tiny_gnupg._home.home import Home
 from tiny_gnupg._process.find_gpg import package_home
 
 # -- where it is ---------------------------------------------------------------------------
@@ -35,52 +32,6 @@ async def test_a_homedir_through_a_symbolic_link_is_the_same_home(
     async with alice_at(tmp_path / "link") as other:
         assert await other.list_keys() == await alice.list_keys()
         assert other._engine.home is alice._engine.home
-
-
-def test_the_default_homedir(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.delenv("TINY_GNUPG_HOME", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_homedir(tmp_path) == tmp_path / "gpghome"
-    with caplog.at_level("INFO", "tiny_gnupg"):
-        found = default_homedir(tmp_path / "is not there")
-    assert found == tmp_path / "tiny_gnupg" / "gpghome"
-    assert str(found) in caplog.text
-    monkeypatch.setenv("TINY_GNUPG_HOME", "/elsewhere")
-    assert default_homedir(tmp_path) == Path("/elsewhere")
-    assert GnuPG().home == "/elsewhere"
-
-
-@pytest.mark.parametrize("trace", ["pubring.kbx", "secring.gpg", "private-keys-v1.d"])
-def test_keys_that_0_5_2_left_in_the_package_are_where_they_were(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trace: str
-) -> None:
-    monkeypatch.delenv("TINY_GNUPG_HOME", raising=False)
-    (tmp_path / trace).mkdir()
-    assert default_homedir(tmp_path) == tmp_path
-
-
-async def test_a_home_in_the_package_shuts_no_other_user_out(
-    monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path, make_gnupg: MakeGnuPG
-) -> None:
-    """Root installs the package and uses it; what all users need lies in the same folder."""
-    monkeypatch.delenv("TINY_GNUPG_HOME", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    package = home / "gpghome"
-    for path in (home, package):
-        path.mkdir(exist_ok=True)
-        path.chmod(0o755)
-    shutil.copy(package_home() / "gpg2.conf", package)
-    found = default_homedir(package)
-    assert await make_gnupg(at=found).list_keys() == {}
-    assert found.stat().st_mode & 0o777 == 0o700
-    assert package.stat().st_mode & 0o777 == 0o755
-    assert default_homedir(package) == found
-    if os.getuid() == 0:
-        subprocess.run(["cat", package / "gpg2.conf"], user=65534, check=True, capture_output=True)
-        os.chown(found, 65534, -1)
-        assert default_homedir(package) == tmp_path / "tiny_gnupg" / "gpghome"
 
 
 def test_a_tilde_in_a_homedir_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

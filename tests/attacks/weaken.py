@@ -196,8 +196,8 @@ WEAKENINGS = (
         ),
         ("            one.confirm(await keys_of(reply))\n", ""),
         (
-            'raise KeyserverMismatch(f"a {tag_name(part.tag)}',
-            'str(f"a {tag_name(part.tag)}',
+            'raise KeyserverMismatch(f"a {tag_name(first.tag)}',
+            'str(f"a {tag_name(first.tag)}',
         ),
     ),
     weakening(
@@ -333,6 +333,39 @@ WEAKENINGS = (
             'alone = [] if output is None else ["--yes", "--output", output]',
             "alone: list[str] = []",
         ),
+    ),
+    weakening(
+        31,
+        "all names of a found key taken",
+        "found_key_brings_other_names",
+        ("    if term.kind is not NameForm.EMAIL or", "    if True or"),
+    ),
+    weakening(
+        31,
+        "new names taken by an update",
+        "found_key_brings_other_names",
+        (
+            "        if not is_placeholder_key(key):\n            found =",
+            "        if False:\n            found =",
+        ),
+    ),
+    weakening(
+        33,
+        "names of hosts by IDNA 2003",
+        "domain_of_somebody_else",
+        ("return idna.encode(mapped).decode()", 'return mapped.encode("idna").decode()'),
+    ),
+    weakening(
+        34,
+        "adopted subkeys let in",
+        "subkey_of_another_key",
+        ("    return bool(signing) and not any(", "    return False and not any("),
+    ),
+    weakening(
+        34,
+        "back signatures over other keys believed",
+        "subkey_of_another_key",
+        ("return digest.digest()[:2] == back[", "return True or back == back["),
     ),
     weakening(
         28,

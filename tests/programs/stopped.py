@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tests.instances import ALICE, alice_at
 
-STEPS = frozenset({"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link"})
+STEPS = frozenset(
+    {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.symlink"}
+)
 
 
 def killed_before(step: int, directory: Path) -> None:

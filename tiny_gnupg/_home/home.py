@@ -20,6 +20,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -86,6 +87,8 @@ class Home:
         self._watched = [str(path / name) for name in WATCHED]
         #: The path that gpg is given: the home's own, or a short link to it.
         self.short = path
+        #: What comes before the first opening: see ``default_home``.
+        self.settle: Callable[[], None] = lambda: None
         self._protection: Protection | None = None
         # Weakly, so that who was dropped without a word does not count for ever.
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
@@ -140,6 +143,7 @@ class Home:
     def prepare(self, kind: Scheme | None, template: Path) -> None:
         """Make the home, its permissions and its configuration, where they are not there yet."""
         try:
+            self.settle()
             self._make(kind, template)
             self.short = short_path(self.path)
         except OSError as error:
@@ -295,34 +299,6 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def default_homedir(package_home: Path) -> Path:
-    """Return the homedir of those who name none.
-
-    Args:
-        package_home: the package's own ``gpghome``.
-
-    Returns:
-        ``TINY_GNUPG_HOME``; else the package's own where it can be written, which is a folder in
-        ``package_home`` unless keys lie in that one itself; else the directory for the user's
-        data, with one log line.
-    """
-    named = os.environ.get("TINY_GNUPG_HOME")
-    if named:
-        return Path(named)
-    if os.access(package_home, os.W_OK):
-        if holds_keys(package_home):
-            return package_home
-        own = package_home / "gpghome"
-        # Where several users can write the package, the first one has it.
-        if not own.exists() or own.stat().st_uid == os.geteuid():
-            return own
-    from platformdirs import user_data_path  # rarely needed, and slow to import
-
-    path = user_data_path("tiny_gnupg") / "gpghome"
-    log.info("%s cannot be written; the homedir is %s", package_home, path)
-    return path
 
 
 def _forget() -> None:

@@ -43,8 +43,8 @@ SEEN = "keys.seen"
 KEYRING_LOCK, GATE_LOCK, AGENT_LOCK = "keyring.lock", "gate.lock", "agent.lock"
 
 
-#: And the note on where the short link to a home with a long path is.
-SHORT_PATH = "short_path"
+#: And notes: where the short link to a home with a long path is, and what was moved from where.
+SHORT_PATH, MOVED_FROM = "short_path", "moved_from.json"
 
 
 #: The folder, beside secret keys, of those that replace others (see ``repair``).

@@ -106,7 +106,7 @@ def _finish_renames(keyring: Path) -> None:
     backup, draft = _beside(keyring, "~"), _beside(keyring, ".tmp")
     if _held(_beside(keyring, ".lock")):
         return
-    if not keyring.exists() or (_keys_in(keyring) == 0 and _keys_in(backup)):
+    if not keyring.exists() or (keys_in(keyring) == 0 and keys_in(backup)):
         log.warning("%s was lost by a gpg that was stopped; its backup takes its place", keyring)
         os.replace(backup, keyring)
     draft.unlink(missing_ok=True)
@@ -115,8 +115,8 @@ def _finish_renames(keyring: Path) -> None:
 def _replace_damaged(home: Path) -> None:
     keyring, trust = home / KEYBOX, home / TRUST
     backup = _beside(keyring, "~")
-    if keyring.exists() and _keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
-        if _keys_in(backup):
+    if keyring.exists() and keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
+        if keys_in(backup):
             _set_aside(keyring)
             shutil.copyfile(backup, keyring)
         else:
@@ -131,12 +131,12 @@ def _set_aside(path: Path) -> None:
     os.replace(path, aside)
 
 
-def _keys_in(keyring: Path) -> int | None:
+def keys_in(keyring: Path) -> int | None:
     """Count the keys of a keybox, going by its blobs (kbx/keybox-blob.c); None: it is broken."""
-    if keyring.suffix == ".gpg":
-        return 1 if keyring.stat().st_size else 0
     found = place = 0
     try:
+        if keyring.suffix == ".gpg":
+            return 1 if keyring.stat().st_size else 0
         with open(keyring, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             while place < size:

@@ -12,15 +12,21 @@ gpg sees any of it:
    then holds has to pass ``FoundKey.confirm``.
 4. One key is one key: another beside it is refused. Only a Web Key Directory may send several,
    all of the one address (draft-koch-openpgp-webkey-service, section 3.1).
+5. Of a key that was looked up by an address, the user ids with that address are kept and no other:
+   its owner could claim anybody's. Of one that was looked up by its fingerprint or key id, all are
+   that gpg finds signed; of one that is here already, those that it has here (``keeping``).
+6. A subkey that may sign and did not say whose it is is dropped (``back_signatures``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from tiny_gnupg._gpg.key_names import NameForm, Term, classify, matching
 from tiny_gnupg._openpgp.armor import dearmor, is_armored
+from tiny_gnupg._openpgp.back_signatures import is_adopted, parts
 from tiny_gnupg._openpgp.fingerprints import key_fingerprint, key_id_of, signature_issuer
 from tiny_gnupg._openpgp.packets import (
     MARKER,
@@ -28,7 +34,7 @@ from tiny_gnupg._openpgp.packets import (
     PADDING,
     PUBLIC_SUBKEY,
     SECRET_KEYS,
-    SIGNATURE,
+    USER_ATTRIBUTE,
     USER_ID,
     Frame,
     cut_keys,
@@ -49,8 +55,9 @@ MOST_PACKETS = 50_000
 class FoundKey:
     """A public key that a server sent and that passed the rules of this module.
 
-    ``data`` is its binary form, byte for byte as it came; ``fingerprint`` and ``subkeys`` are
-    computed from it, ``user_ids`` are its texts. ``term`` is what it was looked up by.
+    ``data`` is what is kept of its binary form, byte for byte as it came; ``fingerprint`` and
+    ``subkeys`` are computed from it, ``user_ids`` are its texts. ``term`` is what it was looked up
+    by.
     """
 
     term: Term
@@ -58,6 +65,17 @@ class FoundKey:
     subkeys: tuple[str, ...]
     user_ids: tuple[str, ...]
     data: bytes = field(repr=False)
+
+    def keeping(self, user_ids: Container[str]) -> Self:
+        """Return the key with no other user ids than these; they may be none."""
+
+        def kept(part: list[Frame]) -> bool:
+            tag, text = part[0].tag, _text(part[0].body)
+            return tag != USER_ATTRIBUTE and (tag != USER_ID or text in user_ids)
+
+        ours = [part for part in parts(walk(self.data)) if kept(part)]
+        texts = tuple(text for text in self.user_ids if text in user_ids)
+        return replace(self, user_ids=texts, data=_octets(self.data, ours))
 
     def confirm(self, keys: Iterable[Key]) -> None:
         """Require that gpg, having checked the signatures, holds this key to be the one too.
@@ -170,22 +188,33 @@ def _key(term: Term, data: bytes, packets: list[Frame]) -> FoundKey:
     if len(fingerprint) != 40:
         raise NotOpenPGP("the key is of a version other than 4")
     own = (fingerprint, key_id_of(fingerprint))
-    part: Frame | None = None
-    for packet in [*packets[1:], None]:
-        if packet is not None and packet.tag == SIGNATURE:
-            part = None if signature_issuer(packet.body) in own else part
-        elif part is not None:
-            raise KeyserverMismatch(f"a {tag_name(part.tag)} is not signed by {fingerprint}")
-        else:
-            part = packet
-    last = packets[-1]
+    kept = []
+    for part in parts(packets):
+        first, *signatures = part
+        # The primary key needs none of its own: those of its user ids bind it.
+        if first is not packets[0] and not any(signature_issuer(s.body) in own for s in signatures):
+            raise KeyserverMismatch(f"a {tag_name(first.tag)} is not signed by {fingerprint}")
+        if not is_adopted(packets[0], part) and _belongs(term, first):
+            kept.append(part)
+    firsts = [part[0] for part in kept]
     return FoundKey(
         term,
         fingerprint,
-        tuple(key_fingerprint(packet.body) for packet in packets if packet.tag == PUBLIC_SUBKEY),
-        tuple(_text(packet.body) for packet in packets if packet.tag == USER_ID),
-        data[packets[0].offset : last.offset + last.length],
+        tuple(key_fingerprint(one.body) for one in firsts if one.tag == PUBLIC_SUBKEY),
+        tuple(_text(one.body) for one in firsts if one.tag == USER_ID),
+        _octets(data, kept),
     )
+
+
+def _belongs(term: Term, first: Frame) -> bool:
+    """Return whether a part of a key is kept, going by what was looked up (rule 5)."""
+    if term.kind is not NameForm.EMAIL or first.tag not in (USER_ID, USER_ATTRIBUTE):
+        return True
+    return first.tag == USER_ID and same_address(address(_text(first.body)), term.value)
+
+
+def _octets(data: bytes, kept: Iterable[list[Frame]]) -> bytes:
+    return b"".join(data[p.offset : p.offset + p.length] for part in kept for p in part)
 
 
 def _require(key: FoundKey) -> None:

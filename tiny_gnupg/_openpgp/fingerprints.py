@@ -179,7 +179,7 @@ def _areas(body: bytes) -> tuple[bytes, bytes]:
 def _issuers(area: bytes) -> tuple[str, str]:
     """Read the first issuer fingerprint and the first issuer key id among subpackets."""
     found = {33: "", 16: ""}
-    for kind, content in _subpackets(area):
+    for kind, content in _in_area(area):
         if kind == 33 and content and not found[33]:
             found[33] = _key_name(content[0], content[1:])
         elif kind == 16 and len(content) == 8 and not found[16]:
@@ -187,7 +187,23 @@ def _issuers(area: bytes) -> tuple[str, str]:
     return found[33], found[16]
 
 
-def _subpackets(area: bytes) -> Iterator[tuple[int, bytes]]:
+def subpackets(body: bytes, *, protected: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Cut a signature of version 4 or newer into its subpackets, each with its type.
+
+    Args:
+        body: the body of a signature packet.
+        protected: only those that the signature protects.
+    """
+    try:
+        hashed, unhashed = _areas(body)
+    except CutOff:
+        return
+    yield from _in_area(hashed)
+    if not protected:
+        yield from _in_area(unhashed)
+
+
+def _in_area(area: bytes) -> Iterator[tuple[int, bytes]]:
     """Cut an area into subpackets (RFC 9580, section 5.2.3.7), up to the first broken one."""
     place = 0
     while place < len(area):

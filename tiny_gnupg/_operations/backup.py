@@ -28,6 +28,7 @@ from tiny_gnupg._home.protection import Protection
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._home.stretching import Stretcher
 from tiny_gnupg._home.whole_files import read_regular, write_whole
+from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of
@@ -256,10 +257,12 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
             raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
     public = await aside.run(Call(commands.export_backup()))
     trust = await aside.run(Call(commands.export_ownertrust()))
+    own = {subkey.fingerprint for key in owned for subkey in key.subkeys if subkey.secret}
+    block = await in_thread(let_in, public.stdout, own=own)
     files = list((aside.home.path / KEYS).glob("*.key"))
     async with engine.locked(writing=True):
         held = await engine.run_locked(Call(commands.export_ownertrust()))
-        result = await _import_public(engine, public.stdout)
+        result = await _import_public(engine, block)
         copied = await uninterrupted(in_thread(copy_keys, files, engine.home.path))
         new_trust = _without(trust.stdout, held.stdout)
         await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))

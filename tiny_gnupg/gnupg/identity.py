@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
-from tiny_gnupg._home.home import Home, default_homedir
+from tiny_gnupg._home.default_home import default_homedir
+from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import SCHEMES, Scheme
 from tiny_gnupg._home.stretching import Stretcher
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
@@ -105,8 +106,8 @@ class Identity:
 
     @property
     def home(self) -> str:
-        """The homedir."""
-        return str(self._engine.home.path)
+        """The homedir; the default one by its name in the package, which is a link to it."""
+        return str(self._home_name)
 
     def set_homedir(self, path: str | os.PathLike[str] | None = None) -> None:
         """Use another homedir from now on.
@@ -114,15 +115,17 @@ class Identity:
         Args:
             path: the directory; None takes the default one.
         """
-        homedir = (
-            os.path.abspath(os.path.expanduser(path))
-            if path
-            else default_homedir(find_gpg.package_home())
-        )
+        if path:
+            home = Home.at(Path(os.path.abspath(os.path.expanduser(path))))
+            self._home_name = home.path
+        else:
+            default = default_homedir(find_gpg.package_home())
+            home, self._home_name = Home.at(default.path), default.name
+            home.settle = default.settle
         self.fingerprint = ""
         self._engine = Engine(
             Path(self.executable),
-            Home.at(Path(homedir)),
+            home,
             Path(self.options),
             kind=self._bounds.protection,
             torify=self._torify,

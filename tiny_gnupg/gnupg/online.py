@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, AnyStr, Literal, overload
 
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
-from tiny_gnupg._operations.keyring import list_keys
+from tiny_gnupg._operations.keyring import is_placeholder_key, list_keys
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
 from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
 from tiny_gnupg.gnupg.inputs import _each
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.gnupg.transfer import Transfer
-from tiny_gnupg.results import ImportResult, Verification
+from tiny_gnupg.results import ImportResult, Key, Verification
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -134,6 +134,8 @@ class Online(Messages, Transfer):
     async def network_import(self, uid: str) -> ImportResult:
         """Find a key on the keyserver, check that it is the one, and import it.
 
+        By an address, the key comes with the user ids of that address and no other.
+
         Args:
             uid: a fingerprint, a key id or an address.
 
@@ -153,6 +155,11 @@ class Online(Messages, Transfer):
     async def wkd_import(self, email: str) -> ImportResult:
         """Import the key of an address from the Web Key Directory of its domain.
 
+        It comes with the user ids of that address and no other.
+
+        Args:
+            email: the address.
+
         Returns:
             What was imported: the key, and the address's revoked ones where the directory has them.
 
@@ -165,6 +172,9 @@ class Online(Messages, Transfer):
 
     async def refresh(self, uid: str = "") -> tuple[str, ...]:
         """Fetch updates of keys that are here, each over a circuit of its own.
+
+        A key gains no user id by that, but the first where it has none yet: by another address of
+        its owner, ``network_import`` asks for it.
 
         Args:
             uid: which; the empty text is all of them.
@@ -180,26 +190,23 @@ class Online(Messages, Transfer):
             TorUnavailable: Tor does not reach it.
         """
         if uid:
-            fingerprint = (await self._key(uid)).fingerprint
-            await self._refresh(fingerprint)
-            return (fingerprint,)
+            key = await self._key(uid)
+            await self._refresh(key)
+            return (key.fingerprint,)
         turns = asyncio.Semaphore(REFRESHED_AT_ONCE)
         lies: list[KeyserverMismatch] = []
 
-        async def update(fingerprint: str) -> str:
+        async def update(key: Key) -> str:
             async with turns:
                 try:
-                    await self._refresh(fingerprint)
+                    await self._refresh(key)
                 except NotOnKeyserver:
                     return ""
                 except KeyserverMismatch as lie:  # no reason for the other keys to stay old
                     lies.append(lie)
-            return fingerprint
+            return key.fingerprint
 
-        updates = [
-            asyncio.ensure_future(update(one))
-            for one in [key.fingerprint for key in await list_keys(self._engine)]
-        ]
+        updates = [asyncio.ensure_future(update(one)) for one in await list_keys(self._engine)]
         try:
             found = tuple(filter(None, await asyncio.gather(*updates)))
         finally:
@@ -208,9 +215,11 @@ class Online(Messages, Transfer):
             raise lies[0]
         return found
 
-    async def _refresh(self, fingerprint: str) -> None:
+    async def _refresh(self, key: Key) -> None:
         async with self._network.isolated() as network:
-            found = await keyserver.look_up(network, self._keyserver, fingerprint)
+            found = await keyserver.look_up(network, self._keyserver, key.fingerprint)
+        if not is_placeholder_key(key):
+            found = found.keeping({user_id.text for user_id in key.user_ids})
         await self._import_found(found)
 
     async def network_export(self, uid: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import aiofiles
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.arguments import checked_secret
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
+from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
@@ -30,28 +32,47 @@ if TYPE_CHECKING:
 class Transfer(Access):
     """Keys in and out of the home."""
 
-    async def text_import(self, key: str | bytes) -> ImportResult:
+    async def text_import(self, key: str | bytes, *, secret: bool = True) -> ImportResult:
         """Import keys.
 
         Args:
             key: armored text, or bytes of either form.
+            secret: False takes public keys only, of secret ones their public part: for what comes
+                from strangers.
 
         Returns:
             What was imported.
 
         Raises:
+            TypeError: ``secret`` is no bool (it is a ``ValueError`` too).
             ImportFailed: nothing was.
         """
+        checked_secret(secret)
+        key = await self._let_in(key, secret=secret)
         if (await _kind_of(key)).is_secret_key and await self._stretches():
             result = await secret_keys.import_secret(
-                self._engine, _octets(key), await self._agent_passphrase(), self.passphrase.encode()
+                self._engine, key, await self._agent_passphrase(), self.passphrase.encode()
             )
             self._table.forget()
             await self._drop_placeholders(result.fingerprints if result.updated else ())
             return result
         return await self._import(key)
 
-    async def _import(self, key: str | bytes, *, found: bool = False) -> ImportResult:
+    async def _let_in(self, key: str | bytes, *, secret: bool) -> bytes:
+        """Return what of a block is imported: see ``back_signatures``."""
+        block = _octets(key)
+        with suppress(NotOpenPGP):
+            return await in_thread(let_in, block, secret=secret)
+        # gpg reads more than we do, as keys in compressed packets: it says what there is.
+        async with secret_keys.scratch(self._engine, "gnupg") as aside:
+            reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
+            found = imports.imported(reply)
+            if secret and found.counts.get("sec_read"):
+                return block
+            exported = await aside.run(Call(commands.export(found.fingerprints)))
+            return let_in(secret_keys.exported(exported, found.fingerprints), secret=secret)
+
+    async def _import(self, key: bytes, *, found: bool = False) -> ImportResult:
         """Import public keys, those without user ids among them."""
         call = Call(commands.import_keys(found=found), stdin=key, writing=True)
         replies = [await self._reply(call)]
@@ -78,12 +99,15 @@ class Transfer(Access):
                 reply = await self._reply(call)
                 outcome.require_success(reply, "drop the placeholder of", key.fingerprint)
 
-    async def file_import(self, path: str | os.PathLike[str], mode: str = "r") -> ImportResult:
+    async def file_import(
+        self, path: str | os.PathLike[str], mode: str = "r", *, secret: bool = True
+    ) -> ImportResult:
         """Import keys from a file.
 
         Args:
             path: the file.
             mode: ``r`` or ``rb``; both read what is there, armored or not.
+            secret: as for ``text_import``.
 
         Raises:
             ImportFailed: nothing was imported.
@@ -93,7 +117,7 @@ class Transfer(Access):
         if mode not in ("r", "rb", "r+", "rb+", "r+b"):
             raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
         async with aiofiles.open(path, "rb") as file:
-            return await self.text_import(await file.read())
+            return await self.text_import(await file.read(), secret=secret)
 
     async def text_export(self, uid: str = "", *, secret: bool = False) -> str:
         """Export a key, armored.
