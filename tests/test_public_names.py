@@ -147,20 +147,20 @@ PLAIN = [
 PROPERTIES = [
     "Connector",
     "Session",
+    "executable",
     "home",
     "keyserver",
     "keyserver_export_api",
     "keyserver_verify_api",
+    "options",
     "port",
     "searchserver",
     "tor_port",
 ]
 ATTRIBUTES = [
     "email",
-    "executable",
     "fingerprint",
     "max_output",
-    "options",
     "passphrase",
     "username",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -90,6 +90,7 @@ async def identity(home: Path) -> None:
         assert_type(same, GnuPG)
     assert_type(gpg.home, str)
     assert_type(gpg.executable, str)
+    gpg.executable = "gpg"  # type: ignore[misc]
     assert_type(gpg.options, str)
     assert_type(gpg.username, str)
     assert_type(gpg.email, str)
@@ -136,6 +137,8 @@ async def life_of_a_key(gpg: GnuPG) -> None:
     assert_type(await gpg.certify("bob@example.org", fingerprint, local=True), str)
     assert_type(await gpg.key_trust(fingerprint), str)
     await gpg.set_expire(fingerprint, "1y", subkeys=False)
+    await gpg.set_expire("", timedelta(days=365))
+    await gpg.set_expire("", datetime.now(UTC))
     await gpg.change_passphrase(fingerprint, "another")
     await gpg.add_uid(fingerprint, "Alice", "alice@example.net")
     await gpg.revoke_uid(fingerprint, "alice@example.net")
@@ -150,6 +153,10 @@ async def key_listings(gpg: GnuPG) -> None:
     assert_type(gpg.format_list_keys(text, secret=False), dict[str, str])
     assert_type(await gpg.key_fingerprint("alice"), str)
     assert_type(await gpg.key_email("alice"), str)
+    [key] = await gpg.keys("alice")
+    assert_type(await gpg.keys(key), tuple[Key, ...])
+    assert_type(await gpg.encrypt("text", [key, "bob"], local_user=key), str)
+    assert_type(await gpg.text_export(key), str)
 
 
 def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
@@ -182,29 +189,31 @@ def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
     subkey.revoked = False  # type: ignore[misc]
 
 
-async def messages(gpg: GnuPG, either: bool) -> None:
+async def messages(gpg: GnuPG, either: bool, text: str | bytes) -> None:
     assert_type(await gpg.encrypt("text", "bob", True, "alice", hidden=True, trust="web"), str)
     assert_type(await gpg.encrypt(b"octets", ["bob", "carol"], sign=False, compress=False), bytes)
     assert_type(await gpg.encrypt(uid="bob"), str)
     assert_type(await gpg.encrypt("text", "bob", armor=True), str)
-    assert_type(await gpg.encrypt("text", "bob", armor=False), bytes)
+    await gpg.encrypt("text", "bob", armor=False)  # type: ignore[call-overload]
     assert_type(await gpg.encrypt(b"octets", armor=False, hidden=True), bytes)
-    assert_type(await gpg.encrypt("text", armor=either), str | bytes)
+    assert_type(await gpg.encrypt(text, "bob"), str | bytes)
     assert_type(await gpg.encrypt(b"octets", armor=either), bytes)
     assert_type(await gpg.encrypt_symmetric("text", "passphrase"), str)
     assert_type(await gpg.encrypt_symmetric(b"octets"), bytes)
-    assert_type(await gpg.encrypt_symmetric("text", armor=False), bytes)
-    assert_type(await gpg.encrypt_symmetric("text", armor=either), str | bytes)
+    assert_type(await gpg.encrypt_symmetric(b"octets", armor=False), bytes)
+    assert_type(await gpg.encrypt_symmetric(text), str | bytes)
     assert_type(await gpg.decrypt("text", passphrase="passphrase"), str)
     assert_type(await gpg.decrypt(b"octets"), bytes)
+    assert_type(await gpg.decrypt(text), str | bytes)
     assert_type(await gpg.sign("text", "alice", detach=True), str)
     assert_type(await gpg.sign(b"text", clear=True), bytes)
+    assert_type(await gpg.sign(text), str | bytes)
     assert_type(await gpg.sign("bob@example.org", key=True, local=True), str)
     assert_type(await gpg.verify("text"), Verification)
     assert_type(await gpg.verify(b"octets", "signature"), Verification)
     assert_type(await gpg.auto_encrypt("text", "bob", hidden=True), str)
-    assert_type(await gpg.auto_encrypt("text", "bob", armor=False), bytes)
-    assert_type(await gpg.auto_encrypt("text", "bob", armor=either), str | bytes)
+    assert_type(await gpg.auto_encrypt(b"octets", "bob", armor=either), bytes)
+    assert_type(await gpg.auto_encrypt(text, "bob"), str | bytes)
     assert_type(await gpg.auto_decrypt(b"octets"), bytes)
     assert_type(await gpg.auto_verify("text"), Verification)
     await gpg.decrypt(None)  # type: ignore[type-var]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_gnupg._gpg.arguments import (
+    Expiry,
     checked_expiry,
     checked_name,
     checked_passphrase,
@@ -34,9 +36,7 @@ def test_a_name_is_given_back_as_it_is_or_refused(text: str) -> None:
         assert not set(text) & set("<>")
 
 
-@pytest.mark.parametrize(
-    "text", ["Alice Å", "", "李雷", 'O\'Brien, "Bob"', "a % b", "a: b#c", " x "]
-)
+@pytest.mark.parametrize("text", ["Alice Å", "", "李雷", 'O\'Brien, "Bob"', "a % b", "a: b#c"])
 def test_ordinary_names_pass(text: str) -> None:
     assert checked_name("username", text) == text
 
@@ -79,11 +79,61 @@ def test_expiries_that_gpg_knows(expires: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expires", ["", "3 y", "-1", "3y\n", "tomorrow", "٣y", "--version", 3, None]
+    "expires",
+    ["", "3 y", "-1", "3y\n", "tomorrow", "٣y", "--version", 3, None, "2030-02-30", "2030-1-1"],
 )
 def test_expiries_that_it_does_not(expires: str) -> None:
     with pytest.raises(ValueError, match="expires is like"):
         checked_expiry(expires)
+
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+#: What ends just in time, and just beyond, seen from ``NOW``.
+LAST: list[tuple[Expiry, Expiry]] = [
+    ("29225d", "29226d"),
+    ("29225", "29226"),
+    ("4175w", "4176w"),
+    ("974m", "975m"),
+    ("80y", "81y"),
+    ("2106-02-06", "2106-02-07"),
+    ("21060206T235959", "21060207T000000"),
+    (datetime(2106, 2, 6, 23, 59, tzinfo=UTC), datetime(2106, 2, 7, tzinfo=UTC)),
+    (timedelta(days=29225), timedelta(days=29226)),
+]
+
+
+@pytest.mark.parametrize(("last", "beyond"), LAST)
+def test_an_expiry_ends_before_32_bits_do(last: Expiry, beyond: Expiry) -> None:
+    assert checked_expiry(last, NOW)
+    with pytest.raises(ValueError, match="beyond 2106-02-06"):
+        checked_expiry(beyond, NOW)
+
+
+@pytest.mark.parametrize(
+    "expires",
+    [
+        "0d",
+        "seconds=0",
+        "2026-01-29",
+        "20260131T120000",
+        NOW,
+        timedelta(0),
+        timedelta(days=-3),
+        timedelta(0, 0, 9),
+    ],
+)
+def test_an_expiry_is_to_come(expires: Expiry) -> None:
+    with pytest.raises(ValueError, match="over already"):
+        checked_expiry(expires, NOW)
+
+
+def test_a_moment_is_written_in_universal_time_and_needs_a_zone() -> None:
+    east = timezone(timedelta(hours=5, minutes=30))
+    moment = datetime(2030, 1, 1, 4, 0, 0, tzinfo=east)
+    assert checked_expiry(moment, NOW) == "20291231T223000"
+    assert checked_expiry(timedelta(hours=1, microseconds=9), NOW) == "seconds=3600"
+    with pytest.raises(ValueError, match="time zone"):
+        checked_expiry(datetime(2030, 1, 1), NOW)
 
 
 def test_a_user_id_needs_something() -> None:

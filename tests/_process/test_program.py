@@ -14,6 +14,7 @@ import pytest
 
 from tests.proc import children
 from tiny_gnupg import BinaryNotFound, CommandFailed, GnuPGTimeout, NotText, OutputTooLarge
+from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND, Channels, run_program
 
 SH = "/bin/sh"
@@ -67,7 +68,9 @@ async def test_files_are_handed_over_as_they_are(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"from a file")
     with source.open("rb") as reading, target.open("wb") as writing:
-        done = await run_program(["cat"], Channels(stdin=reading.fileno(), stdout=writing.fileno()))
+        done = await run_program(
+            ["cat"], Channels(stdin=Descriptor(reading.fileno()), stdout=writing.fileno())
+        )
     assert (done.stdout, target.read_bytes()) == (b"", b"from a file")
 
 
@@ -210,7 +213,9 @@ async def test_output_is_heard_as_it_comes() -> None:
         os.write(writer, b"\n")
 
     try:
-        done = await run_program([SH, "-c", script], Channels(stdin=reader, hear=hear), timeout=20)
+        done = await run_program(
+            [SH, "-c", script], Channels(stdin=Descriptor(reader), hear=hear), timeout=20
+        )
     finally:
         os.close(reader)
         os.close(writer)

@@ -163,7 +163,7 @@ async def test_it_takes_messages_beside_others(
     alice: GnuPG, bob: GnuPG, block: bytes, others: dict[str, bytes]
 ) -> None:
     [carol] = (await alice.text_import(without_user_ids(others["Carol"]))).fingerprints
-    for uids in ([bob.fingerprint, ALICE], ["", carol, bob.fingerprint[-16:]]):
+    for uids in ([bob.fingerprint, ALICE], [alice.fingerprint, carol, bob.fingerprint[-16:]]):
         message = await alice.encrypt("for both", uids)
         assert await bob.decrypt(message) == await alice.decrypt(message) == "for both"
         assert len((await bob.decrypt_verify(message)).recipients) == len(uids)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import BOB, MakeGnuPG, PlainGpg, alice_at
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at
 from tests.openpgp import without_user_ids
 from tiny_gnupg import GnuPG
 from tiny_gnupg._openpgp.armor import dearmor
@@ -43,7 +43,10 @@ Try = Callable[[Workbench], Awaitable[object]]
 ONE: list[tuple[str, Try]] = [
     ("encrypt(message, fingerprint)", lambda w: w.gpg.encrypt("x", w.bob)),
     ("encrypt(message, sign=False)", lambda w: w.gpg.encrypt("x", w.bob, sign=False)),
-    ("encrypt(message, [two recipients])", lambda w: w.gpg.encrypt("x", [w.bob, ""])),
+    (
+        "encrypt(message, [two recipients])",
+        lambda w: w.gpg.encrypt("x", [w.bob, ALICE]),
+    ),
     ("encrypt_symmetric(message)", lambda w: w.gpg.encrypt_symmetric("x")),
     ("decrypt(message)", lambda w: w.gpg.decrypt(w.encrypted)),
     ("decrypt(signed message)", lambda w: w.gpg.decrypt(w.signed)),

@@ -8,14 +8,41 @@ control characters are refused here, and never escaped or dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from tiny_gnupg.errors import NotSecretBool
+from tiny_gnupg.results import Key
 
-#: Forms of an expiry (gpg's manual, --quick-generate-key).
-_EXPIRY = re.compile(
-    r"0|never|none|[0-9]{1,5}[dwmy]?|seconds=[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}T[0-9]{6}"
-)
+#: What names a key: text, or the key itself as a listing gave it.
+Uid = str | Key
+
+
+#: When a key expires: gpg's own forms, a moment, or how long from now.
+Expiry = str | datetime | timedelta
+
+
+#: gpg's forms of an expiry (its manual, --quick-generate-key): none, a time from now, a moment.
+_NEVER = ("0", "never", "none")
+
+
+_SPAN = re.compile(r"(?P<number>[0-9]{1,5})(?P<unit>[dwmy]?)|seconds=(?P<seconds>[0-9]{1,10})")
+
+
+_DAYS = {"": 1, "d": 1, "w": 7, "m": 30, "y": 365}
+
+
+_MOMENTS = {10: "%Y-%m-%d", 15: "%Y%m%dT%H%M%S"}
+
+
+#: The first day that gpg cannot write: an expiry is a time of 32 bits (RFC 9580, section 5.2.3.13,
+#: counts from the key's creation), and what lies beyond wraps around.
+_END = datetime(2106, 2, 7, tzinfo=UTC)
+
+
+#: Bytes of a passphrase that gpg-agent takes over its pipe (measured on 2.2.40 and 2.4.7).
+LONGEST_PASSPHRASE = 255
 
 
 #: The models of trust that ``encrypt`` offers, in gpg's terms.
@@ -31,7 +58,7 @@ def checked_name(what: str, text: str) -> str:
     Raises:
         TypeError: it is no text.
         ValueError: it holds a control character, a lone surrogate, an angle bracket, or begins
-            with ``%``.
+            with ``%``, or has a blank at an end; an address has none at all.
     """
     _require_text(what, text)
     if not all(char.isprintable() or char == "\u00ad" or char.isspace() for char in text):
@@ -42,6 +69,8 @@ def checked_name(what: str, text: str) -> str:
         raise ValueError(f"{what} begins with %, which is a command in gpg's parameter files")
     if any(char in "<>" for char in text):
         raise ValueError(f"{what} holds an angle bracket, which marks the address in a user id")
+    if text != text.strip() or (what == "email" and len(text.split()) > 1):
+        raise ValueError(f"{what} holds a blank that no search for it would have: {text!r}")
     return text
 
 
@@ -55,6 +84,19 @@ def checked_passphrase(text: str) -> str:
     _require_text("passphrase", text)
     if any(char in "\0\r\n" for char in text):
         raise ValueError("the passphrase holds a NUL or a line end")
+    return text
+
+
+def checked_own_passphrase(text: str) -> str:
+    """Return back a passphrase that is to guard secret keys.
+
+    Raises:
+        TypeError, ValueError: as ``checked_passphrase``; also where it is too long for gpg-agent:
+            its keys could be made, and then neither exported nor backed up.
+    """
+    checked_passphrase(text)
+    if len(text.encode()) > LONGEST_PASSPHRASE:
+        raise ValueError(f"the passphrase has more than {LONGEST_PASSPHRASE} bytes in UTF-8")
     return text
 
 
@@ -85,15 +127,53 @@ def user_id_of(name: str, email: str) -> str:
     return f"{name} <{email}>" if name and email else name or f"<{email}>"
 
 
-def checked_expiry(expires: str) -> str:
-    """Return back when a key expires.
+def checked_expiry(expires: Expiry, now: datetime | None = None) -> str:
+    """Return when a key expires, as gpg takes it.
+
+    Args:
+        expires: ``3y``, ``6m``, ``2w``, ``90d``, ``2030-12-31``, ``0`` for never; an aware
+            ``datetime``; or a ``timedelta`` from now on.
+        now: the time; default: this moment.
 
     Raises:
-        ValueError: gpg knows no such form.
+        ValueError: it is none of these, over already, or beyond 2106-02-06.
     """
-    if not isinstance(expires, str) or not _EXPIRY.fullmatch(expires):
-        raise ValueError(f"expires is like 3y, 6m, 2w, 90d, 2030-12-31 or 0, not {expires!r}")
-    return expires
+    moment = now or datetime.now(UTC)
+    if isinstance(expires, timedelta):
+        seconds = expires // timedelta(seconds=1)
+        end, text = _after(moment, timedelta(seconds=seconds)), f"seconds={seconds}"
+    elif isinstance(expires, datetime):
+        if expires.tzinfo is None:
+            raise ValueError(f"expires needs a time zone: {expires!r}")
+        end = expires.astimezone(UTC)
+        text = end.strftime("%Y%m%dT%H%M%S")
+    elif expires in _NEVER:
+        return expires
+    else:
+        end, text = _end_of(expires, moment), expires
+    # gpg takes a date for its noon.
+    if end <= moment - timedelta(days=1 if text.count("-") == 2 else 0):
+        raise ValueError(f"expires is over already: {expires!r}")
+    if end >= _END:
+        raise ValueError(f"expires is beyond 2106-02-06, OpenPGP's last day: {expires!r}")
+    return text
+
+
+def _end_of(expires: str, now: datetime) -> datetime:
+    """Return the moment that a text of gpg's forms names."""
+    if isinstance(expires, str) and (match := _SPAN.fullmatch(expires)):
+        days = int(match["number"] or 0) * _DAYS[match["unit"] or ""]
+        return _after(now, timedelta(days=days, seconds=int(match["seconds"] or 0)))
+    with suppress(KeyError, TypeError, ValueError):
+        return datetime.strptime(expires, _MOMENTS[len(expires)]).replace(tzinfo=UTC)
+    raise ValueError(f"expires is like 3y, 6m, 2w, 90d, 2030-12-31 or 0, not {expires!r}")
+
+
+def _after(now: datetime, span: timedelta) -> datetime:
+    try:
+        return now + span
+    except OverflowError:
+        return _END
 
 
 def checked_secret(secret: bool) -> bool:
@@ -147,15 +227,47 @@ def revocation_answers(reason: int, text: str) -> Callable[[str], bytes | None]:
     return answer
 
 
-def check_uid(uid: str) -> str:
-    """Return a uid back where gpg can be asked for it.
+def check_uid(uid: Uid) -> str:
+    """Return the text that names a key, where gpg can be asked for it.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: it is neither text nor a key.
         ValueError: it holds a NUL, which no argument of a program can.
     """
+    if isinstance(uid, Key):
+        return uid.fingerprint
     if not isinstance(uid, str):
-        raise TypeError(f"a uid is text, not {type(uid).__name__}")
+        raise TypeError(f"a uid is text or a Key, not {type(uid).__name__}")
     if "\0" in uid:
         raise ValueError("a uid cannot hold a NUL character")
     return uid
+
+
+def check_uids(uid: Uid | Iterable[Uid]) -> list[str]:
+    """Return the texts that name recipients, each once; the empty text alone is a key of one's own.
+
+    Raises:
+        TypeError: one is neither text nor a key.
+        ValueError: there is none, or an empty one among several: a variable that was never set.
+    """
+    if isinstance(uid, str | Key):
+        return [check_uid(uid)]
+    uids = list(dict.fromkeys(map(check_uid, uid)))
+    if not uids:
+        raise ValueError("there is no recipient")
+    if "" in uids:
+        raise ValueError("an empty text among recipients names nobody; say your own fingerprint")
+    return uids
+
+
+def checked_data(what: str, data: object) -> str | bytes:
+    """Return data back; what is like bytes as bytes.
+
+    Raises:
+        TypeError: it is neither text nor like bytes. A number would be taken for a file's.
+    """
+    if isinstance(data, str | bytes):
+        return data
+    with suppress(TypeError):
+        return bytes(memoryview(data))  # type: ignore[arg-type]
+    raise TypeError(f"{what} is text or bytes, not {type(data).__name__}")

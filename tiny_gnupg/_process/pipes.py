@@ -17,6 +17,10 @@ from tiny_gnupg.errors import CommandFailed, NotText, OutputTooLarge
 Data = str | bytes | bytearray | memoryview
 
 
+class Descriptor(int):
+    """A file descriptor of ours that a child inherits: a number alone is nothing to read from."""
+
+
 Answer = Callable[[str], bytes | None]
 
 
@@ -134,15 +138,16 @@ class Traffic:
             self._writers[ours] = feed
         return theirs
 
-    def hand_over(self, data: Data | int) -> int:
+    def hand_over(self, data: Data | Descriptor) -> int:
         """Let the child inherit one more input, and give its descriptor."""
-        if not isinstance(data, int):
+        if not isinstance(data, Descriptor):
             return self.input(data, inherit=True)
-        if data < 3:
-            data = above_standard(os.dup(data))
-            self._childs.add(data)
-        self.inherited.append(data)
-        return data
+        fd = int(data)
+        if fd < 3:
+            fd = above_standard(os.dup(fd))
+            self._childs.add(fd)
+        self.inherited.append(fd)
+        return fd
 
     def dialogue(self, answer: Answer) -> int:
         """Open the pipe through which ``answer`` replies to gpg's questions."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tiny_gnupg._process.child import Child
-from tiny_gnupg._process.pipes import Answer, Data, Hear, Traffic
+from tiny_gnupg._process.pipes import Answer, Data, Descriptor, Hear, Traffic
 from tiny_gnupg._process.tasks import running_loop, uninterrupted
 from tiny_gnupg.errors import GnuPGTimeout, printable
 
@@ -61,7 +61,7 @@ class Channels:
     """What goes into a program, and what becomes of its output.
 
     Args:
-        stdin: the data, or a file descriptor, or None.
+        stdin: the data, or a descriptor of a file of ours, or None for no input.
         second: the same for gpg's special file name ``-&FD``, or None.
         stdout: a file descriptor for the child's output, or None to collect it.
         hear: gets each piece of the output that is collected, as it comes; it works on the event
@@ -72,8 +72,8 @@ class Channels:
         max_output: bytes of collected output; None is without bound.
     """
 
-    stdin: Data | int | None = field(default=None, repr=False)
-    second: Data | int | None = field(default=None, repr=False)
+    stdin: Data | Descriptor | None = field(default=None, repr=False)
+    second: Data | Descriptor | None = field(default=None, repr=False)
     stdout: int | None = None
     hear: Hear | None = None
     passphrase: bytes | None = field(default=None, repr=False)
@@ -244,13 +244,14 @@ def _connected(
 ) -> tuple[list[str], tuple[int, int, int]]:
     """Open the channels of a run, and give its arguments and its three standard descriptors."""
     stdin, second, stdout = channels.stdin, channels.second, channels.stdout
-    source = stdin if isinstance(stdin, int) else traffic.input(b"" if stdin is None else stdin)
+    given = b"" if stdin is None else stdin
+    source = given if isinstance(given, Descriptor) else traffic.input(given)
     named = stdout is None and OUTPUT in argv
     sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
     errors = traffic.output(traffic.take_errors)
     full = list(argv)
     if OUTPUT in full:
-        sink = sink if stdout is None else traffic.hand_over(stdout)
+        sink = sink if stdout is None else traffic.hand_over(Descriptor(stdout))
         full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
         sink = errors
     if second is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
-from tiny_gnupg._gpg.arguments import check_uid
+from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched
@@ -36,14 +36,14 @@ Remedy = Callable[[Call, Reply | None, GnuPGError | None], Awaitable[Call | None
 class Access(Identity):
     """The key that a uid names, the passphrase, and gpg run with both."""
 
-    async def set_fingerprint(self, uid: str) -> None:
+    async def set_fingerprint(self, uid: Uid) -> None:
         """Make the key that ``uid`` names this instance's own.
 
         Raises:
             KeyNotFound: there is none.
             AmbiguousKey: there are several.
         """
-        self.fingerprint = (await self._table.one(uid)).fingerprint
+        self.fingerprint = (await self._key(uid)).fingerprint
 
     async def _export(self, fingerprint: str, secret: bool) -> bytes:
         if not secret:
@@ -173,32 +173,34 @@ class Access(Identity):
             self.fingerprint = the_one(secret, self.email).fingerprint
         return self.fingerprint
 
-    async def _named(self, uid: str) -> str:
+    async def _named(self, uid: Uid) -> str:
         """Return the fingerprint that a uid names; a fingerprint costs no look-up."""
-        if not check_uid(uid):
+        text = check_uid(uid)
+        if not text:
             return await self._own()
-        kind, value = classify(uid)
+        kind, value = classify(text)
         if kind is NameForm.FINGERPRINT:
             return value
-        return (await self._table.one(uid)).fingerprint
+        return (await self._table.one(text)).fingerprint
 
-    async def _key(self, uid: str) -> Key:
-        return await self._table.one(uid or await self._own())
+    async def _key(self, uid: Uid) -> Key:
+        return await self._table.one(check_uid(uid) or await self._own())
 
-    async def _secret_key(self, uid: str) -> Key:
+    async def _secret_key(self, uid: Uid) -> Key:
         """Return the one key that a uid names, where its secret part is here."""
         key = await self._key(uid)
         if not key.secret and not any(subkey.secret for subkey in key.subkeys):
-            raise KeyNotFound(f"no secret key for {uid or key.fingerprint}", value=key.fingerprint)
+            named = check_uid(uid) or key.fingerprint
+            raise KeyNotFound(f"no secret key for {named}", value=key.fingerprint)
         return key
 
-    async def _secret_fingerprint(self, uid: str) -> str:
+    async def _secret_fingerprint(self, uid: Uid) -> str:
         return (await self._secret_key(uid)).fingerprint
 
-    async def _signer(self, local_user: str) -> str:
-        return await self._named(local_user) if local_user else await self._own()
+    async def _signer(self, local_user: Uid) -> str:
+        return await self._named(local_user)
 
-    async def _signing(self, local_user: str) -> tuple[str, bytes]:
+    async def _signing(self, local_user: Uid) -> tuple[str, bytes]:
         """Return who signs, and the passphrase of this instance's keys."""
         return await self._signer(local_user), await self._agent_passphrase()
 

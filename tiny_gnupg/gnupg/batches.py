@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
+from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_data
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
 from tiny_gnupg.errors import NotSigned
-from tiny_gnupg.gnupg.inputs import _each, _kind_of
+from tiny_gnupg.gnupg.inputs import _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.gnupg.text import like
-from tiny_gnupg.results import Verification
+from tiny_gnupg.results import Key, Verification
 
 
 class Batches(Messages):
@@ -22,10 +23,10 @@ class Batches(Messages):
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: str | Iterable[str] = ...,
+        uid: Uid | Iterable[Uid] = ...,
         *,
         sign: bool = ...,
-        local_user: str = ...,
+        local_user: Uid = ...,
         return_exceptions: Literal[False] = ...,
     ) -> AsyncGenerator[AnyStr, None]: ...
 
@@ -33,20 +34,20 @@ class Batches(Messages):
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: str | Iterable[str] = ...,
+        uid: Uid | Iterable[Uid] = ...,
         *,
         sign: bool = ...,
-        local_user: str = ...,
+        local_user: Uid = ...,
         return_exceptions: bool,
     ) -> AsyncGenerator[AnyStr | Exception, None]: ...
 
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: str | Iterable[str] = "",
+        uid: Uid | Iterable[Uid] = "",
         *,
         sign: bool = False,
-        local_user: str = "",
+        local_user: Uid = "",
         return_exceptions: bool = False,
     ) -> AsyncGenerator[AnyStr | Exception, None]:
         """Encrypt many messages to the same recipients, by gpgs that are kept alive.
@@ -67,15 +68,16 @@ class Batches(Messages):
         Raises:
             GnuPGError: as ``encrypt``, at the place of the message.
         """
-        uids = uid if isinstance(uid, str) else tuple(uid)
+        uids = uid if isinstance(uid, str | Key) else tuple(uid)
 
         async def prepare() -> tuple[list[str], None]:
-            each = _each(uids)
+            each = check_uids(uids)
             await self._look_up(each)  # once for all messages
             return commands.encrypt([await self._recipient(one) for one in each]), None
 
         async def read(message: AnyStr) -> bytes | None:
-            return None if sign else plain_of(message)
+            data = checked_data("message", message)
+            return None if sign else plain_of(data)
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
             outcome.require_keyword(reply, "END_ENCRYPTION", "encrypt")
@@ -117,7 +119,7 @@ class Batches(Messages):
             return commands.decrypt(), await self._agent_passphrase()
 
         async def read(message: AnyStr) -> bytes | None:
-            return binary_of(message)
+            return binary_of(checked_data("message", message))
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
             return await like(message, plaintexts.decryption(reply).require_good().data)
@@ -156,8 +158,9 @@ class Batches(Messages):
             return commands.decrypt(), None
 
         async def read(message: AnyStr) -> bytes | None:
-            kind = await _kind_of(message)
-            return binary_of(message) if kind.signed and not kind.encrypted else None
+            data = checked_data("message", message)
+            kind = await _kind_of(data)
+            return binary_of(data) if kind.signed and not kind.encrypted else None
 
         async def judge(reply: Reply, message: AnyStr) -> Verification:
             if reply.has("BEGIN_DECRYPTION"):

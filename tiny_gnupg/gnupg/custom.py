@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 
 from tiny_gnupg._gpg import commands
+from tiny_gnupg._gpg.arguments import checked_data
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._process.pipes import Data
 from tiny_gnupg._process.program import Channels
 from tiny_gnupg.errors import CommandFailed
 from tiny_gnupg.gnupg.access import Access
@@ -47,7 +47,7 @@ class CustomCommands(Access):
         """
         return (await self._agent_passphrase()).decode()
 
-    async def run_command(self, command: Sequence[str], inputs: Data = b"") -> CommandResult:
+    async def run_command(self, command: Sequence[str], inputs: str | bytes = b"") -> CommandResult:
         """Run a command, and return all that came of it.
 
         Args:
@@ -61,7 +61,7 @@ class CustomCommands(Access):
         reply = await self._answer_to(command, inputs)
         return CommandResult(reply.returncode, reply.stdout, reply.stderr, reply.lines)
 
-    async def read_output(self, command: Sequence[str], inputs: Data = b"") -> str:
+    async def read_output(self, command: Sequence[str], inputs: str | bytes = b"") -> str:
         """Run a command and return its output as text.
 
         Args:
@@ -79,7 +79,8 @@ class CustomCommands(Access):
             raise CommandFailed("the command failed", output=reply.stdout, reply=reply)
         return await as_text(reply.stdout)
 
-    async def _answer_to(self, command: Sequence[str], inputs: Data) -> Reply:
+    async def _answer_to(self, command: Sequence[str], inputs: str | bytes) -> Reply:
+        data = checked_data("inputs", inputs)
         await self._engine.open()
         base = self._engine.base
         ours = list(command[: base.slot]) == base.command()[: base.slot]
@@ -91,7 +92,7 @@ class CustomCommands(Access):
         if ours and "--no-tty" not in command:
             # A child has no terminal; without this, gpg ends instead of reading --command-fd.
             command = [*command[: base.slot], "--no-tty", *command[base.slot :]]
-        channels = Channels(stdin=inputs, max_output=self.max_output)
+        channels = Channels(stdin=data, max_output=self.max_output)
         slot = base.slot if ours else None
         writing = not commands.reads_only(command)
         try:

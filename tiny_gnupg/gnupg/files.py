@@ -12,12 +12,13 @@ from pathlib import Path
 import aiofiles
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts
-from tiny_gnupg._gpg.arguments import checked_passphrase, checked_trust
+from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_passphrase, checked_trust
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_file
 from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND
-from tiny_gnupg.gnupg.inputs import _HEAD, _each, _kind_of
+from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.results import Decryption, Verification
 
@@ -28,11 +29,11 @@ class Files(Messages):
     async def encrypt_file(
         self,
         source: str | os.PathLike[str],
-        uid: str | Iterable[str] = "",
+        uid: Uid | Iterable[Uid] = "",
         output: str | os.PathLike[str] | None = None,
         *,
         sign: bool = True,
-        local_user: str = "",
+        local_user: Uid = "",
         armor: bool = False,
         hidden: bool = False,
         trust: str | None = None,
@@ -62,7 +63,7 @@ class Files(Messages):
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError: as ``encrypt``.
         """
-        uids, model = _each(uid), checked_trust(trust)
+        uids, model = check_uids(uid), checked_trust(trust)
         signer, passphrase = await self._signing(local_user) if sign else ("", None)
         command = partial(
             commands.encrypt,
@@ -73,7 +74,7 @@ class Files(Messages):
             compress=compress,
         )
         ending = ".asc" if armor else ".gpg"
-        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
             await self._encrypt(replace(call, passphrase=passphrase), command, uids)
         return target
@@ -109,7 +110,7 @@ class Files(Messages):
             OutputTooLarge: more than ``max_output`` bytes came out.
             GnuPGError: as ``decrypt``.
         """
-        target = Path(output) if output else plain_name(Path(source))
+        target = plain_name(Path(source)) if output is None else Path(output)
         await self.decrypt_verify_file(
             source,
             target,
@@ -155,7 +156,7 @@ class Files(Messages):
             GnuPGError: as ``decrypt_file``, save for signatures.
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
-        target = Path(output) if output else plain_name(Path(source))
+        target = plain_name(Path(source)) if output is None else Path(output)
         async with (
             reading(Path(source), progress) as stdin,
             whole_file(target, mode=0o600, replace=overwrite) as stdout,
@@ -167,7 +168,8 @@ class Files(Messages):
                 return found.require_good() if require_good else found
 
             kind = await _kind_of(os.pread(stdin, _HEAD, 0))
-            call = Call(commands.decrypt(OUTPUT, max_output), stdin=stdin, stdout=stdout)
+            options = commands.decrypt(OUTPUT, max_output)
+            call = Call(options, stdin=Descriptor(stdin), stdout=stdout)
             found = await self._open(call, judge, kind, raw)
         return replace(found, symmetric=found.symmetric or kind.symmetric, path=target)
 
@@ -178,7 +180,7 @@ class Files(Messages):
         *,
         detach: bool = True,
         clear: bool = False,
-        local_user: str = "",
+        local_user: Uid = "",
         armor: bool = True,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -207,7 +209,7 @@ class Files(Messages):
         detach = detach and not clear
         options = commands.sign(signer, detach=detach, clear=clear, armor=armor)
         ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
-        target = Path(output) if output else Path(f"{os.fspath(source)}{ending}")
+        target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
             await self._sign(replace(call, options=options), signer)
         return target
@@ -235,11 +237,12 @@ class Files(Messages):
         async with reading(Path(source), progress) as data:
             if signature is None:
                 self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
-                return await self._verify(Call(commands.verify_only(), stdin=data), b"")
-            async with aiofiles.open(signature, "rb") as file:
+                return await self._verify(Call(commands.verify_only(), stdin=Descriptor(data)), b"")
+            async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
             self._require_detached(await _kind_of(detached))
-            call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
+            options = commands.verify_detached(SECOND)
+            call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, b"")
 
 
@@ -255,4 +258,4 @@ async def _between(
         reading(Path(source), progress) as stdin,
         whole_file(target, replace=overwrite) as stdout,
     ):
-        yield Call(stdin=stdin, stdout=stdout)
+        yield Call(stdin=Descriptor(stdin), stdout=stdout)

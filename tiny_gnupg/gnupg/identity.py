@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tiny_gnupg._gpg.arguments import checked_name, checked_passphrase
+from tiny_gnupg._gpg.arguments import checked_name, checked_own_passphrase
 from tiny_gnupg._home.default_home import default_homedir
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import SCHEMES, Scheme
@@ -63,10 +63,10 @@ class Identity:
             raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
         self._bounds = _Bounds(protection, timeout, limit)
         self._stretcher = Stretcher()
-        self.executable = str(
-            find_gpg.find_executable(os.fspath(executable) if executable else None)
-        )
-        self.options = os.path.abspath(options or find_gpg.package_home() / "gpg2.conf")
+        named = None if executable is None else os.fspath(executable)
+        self._executable = Path(find_gpg.find_executable(named))
+        shipped = find_gpg.package_home() / "gpg2.conf"
+        self._options = Path(os.path.abspath(shipped if options is None else options))
         self._torify = ""
         #: Those of earlier homedirs too: ``aclose`` leaves them all.
         self._engines: list[Engine] = []
@@ -109,6 +109,16 @@ class Identity:
         """The homedir; the default one by its name in the package, which is a link to it."""
         return str(self._home_name)
 
+    @property
+    def executable(self) -> str:
+        """The gpg in use; another one is another instance's."""
+        return str(self._executable)
+
+    @property
+    def options(self) -> str:
+        """The file of gpg's options."""
+        return str(self._options)
+
     def set_homedir(self, path: str | os.PathLike[str] | None = None) -> None:
         """Use another homedir from now on.
 
@@ -124,9 +134,9 @@ class Identity:
             home.settle = default.settle
         self.fingerprint = ""
         self._engine = Engine(
-            Path(self.executable),
+            self._executable,
             home,
-            Path(self.options),
+            self._options,
             kind=self._bounds.protection,
             torify=self._torify,
             timeout=self._bounds.timeout,
@@ -157,5 +167,5 @@ class Identity:
 _CHECKED: dict[str, Callable[[str], str]] = {
     "username": partial(checked_name, "username"),
     "email": partial(checked_name, "email"),
-    "passphrase": checked_passphrase,
+    "passphrase": checked_own_passphrase,
 }

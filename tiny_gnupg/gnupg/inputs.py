@@ -1,21 +1,10 @@
-"""What callers pass as messages and recipients."""
+"""What callers pass as messages."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from tiny_gnupg._openpgp.kinds import MessageKind, message_kind
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotOpenPGP
-
-
-def _each(uid: str | Iterable[str]) -> list[str]:
-    """Return the recipients, each once."""
-    uids = [uid] if isinstance(uid, str) else list(dict.fromkeys(uid))
-    if not uids:
-        raise ValueError("there is no recipient")
-    return uids
-
 
 #: Characters that are enough to tell what a message is; bytes at which that is done in a thread.
 _HEAD, _LONG = 2**20, 2**16

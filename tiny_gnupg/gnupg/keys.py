@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import (
+    Expiry,
+    Uid,
     check_uid,
     checked_expiry,
     checked_name,
-    checked_passphrase,
+    checked_own_passphrase,
     checked_reason,
     revocation_answers,
     user_id_of,
@@ -30,31 +32,31 @@ from tiny_gnupg.results import Key
 class Keys(Access):
     """The life of keys."""
 
-    async def gen_key(self, *, expires: str = "3y") -> str:
+    async def gen_key(self, *, expires: Expiry = "3y") -> str:
         """Make this identity's key: a certifying ed25519 primary key, and three subkeys.
 
         The subkeys sign (ed25519), authenticate (ed25519) and encrypt (cv25519).
 
         Args:
             expires: when all four expire: ``3y``, ``6m``, ``2w``, ``90d``, a date
-                (``2030-12-31``), or ``0`` for never.
+                (``2030-12-31``), or ``0`` for never; an aware ``datetime``; or a ``timedelta``.
 
         Returns:
             The fingerprint, which is now this instance's own.
 
         Raises:
-            ValueError: the identity has neither name nor address, or ``expires`` is no such text.
+            ValueError: the identity has neither name nor address, or ``expires`` is none of these,
+                over already, or beyond 2106-02-06, the last day that OpenPGP can write.
         """
-        user_id = user_id_of(self.username, self.email)
-        checked_expiry(expires)
+        user_id, end = user_id_of(self.username, self.email), checked_expiry(expires)
         passphrase = await self._agent_passphrase()
         made: list[str] = []
 
         async def make() -> None:
-            call = Call(commands.generate(user_id, expires), passphrase=passphrase)
+            call = Call(commands.generate(user_id, end), passphrase=passphrase)
             reply = await self._engine.run_locked(call)
             made.append(outcome.created_key(reply, "make a key"))
-            await self._add_trio(made[0], expires, passphrase)
+            await self._add_trio(made[0], end, passphrase)
 
         async with self._engine.locked(writing=True):
             try:
@@ -78,29 +80,25 @@ class Keys(Access):
             reply = await self._engine.run_locked(Call(options, passphrase=passphrase))
             outcome.created_key(reply, f"add a subkey to {fingerprint}")
 
-    async def add_subkeys(self, uid: str = "", *, expires: str = "3y") -> None:
+    async def add_subkeys(self, uid: Uid = "", *, expires: Expiry = "3y") -> None:
         """Add the three subkeys that ``gen_key`` makes to another key.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             expires: as for ``gen_key``.
 
         Raises:
             BadPassphrase: the passphrase does not open the key.
         """
-        checked_expiry(expires)
+        end = checked_expiry(expires)
         fingerprint = await self._secret_fingerprint(uid)
         await self._try_passphrase(fingerprint)
         passphrase = await self._agent_passphrase()
         async with self._engine.locked(writing=True):
-            await self._add_trio(fingerprint, expires, passphrase)
+            await self._add_trio(fingerprint, end, passphrase)
         self._table.forget()
 
-    async def delete(self, uid: str = "") -> None:
+    async def delete(self, uid: Uid = "") -> None:
         """Delete a key, secret part and public part, without a question.
-
-        Args:
-            uid: the key; the empty text is this instance's own.
 
         Raises:
             KeyNotFound: there is none.
@@ -115,11 +113,10 @@ class Keys(Access):
         if fingerprint == self.fingerprint:
             self.fingerprint = ""
 
-    async def revoke(self, uid: str = "", *, reason: int = 0, text: str = "") -> str:
+    async def revoke(self, uid: Uid = "", *, reason: int = 0, text: str = "") -> str:
         """Revoke a key: make the revocation certificate, and import it.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             reason: 0 none, 1 compromised, 2 superseded, 3 no longer used (gpg's numbers).
             text: a description for others to read.
 
@@ -151,42 +148,41 @@ class Keys(Access):
             raise outcome.failure(imported, "revoke", fingerprint)
         return (await self._export(fingerprint, secret=False)).decode()
 
-    async def set_expire(self, uid: str, expires: str, *, subkeys: bool = True) -> None:
+    async def set_expire(self, uid: Uid, expires: Expiry, *, subkeys: bool = True) -> None:
         """Set when a key expires.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             expires: as for ``gen_key``.
             subkeys: set that of all subkeys too, save revoked ones.
 
         Raises:
-            ValueError: ``expires`` is no such text.
+            ValueError: ``expires`` is none of these, or out of its range.
             KeyNotFound: there is no such key, or its secret part is not here.
             BadPassphrase: the passphrase does not open the key.
         """
-        checked_expiry(expires)
+        end = checked_expiry(expires)
         key = await self._secret_key(uid)
         # By name, because gpg's "*" leaves those out that have expired.
         alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
         for which in ([], alive) if subkeys and alive else ([],):
-            options = commands.set_expire(key.fingerprint, expires, which)
+            options = commands.set_expire(key.fingerprint, end, which)
             await self._edit(options, "set the expiry", key.fingerprint)
 
-    async def change_passphrase(self, uid: str, new: str) -> None:
+    async def change_passphrase(self, uid: Uid, new: str) -> None:
         """Change the passphrase of a secret key and its subkeys.
 
         The instance goes on with the new one where the key is its own.
 
         Args:
-            uid: the key; the empty text is this instance's own.
-            new: the passphrase from now on; the empty one leaves the key unprotected.
+            new: the passphrase from now on, of at most 255 bytes; the empty one leaves the key
+                unprotected.
 
         Raises:
-            ValueError: ``new`` holds NUL, CR or LF.
+            ValueError: ``new`` holds NUL, CR or LF, or is too long.
             KeyNotFound: there is no such key, or its secret part is not here.
             BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
         """
-        checked_passphrase(new)
+        checked_own_passphrase(new)
         fingerprint = await self._secret_fingerprint(uid)
         key = await self._table.one(fingerprint)
         with suppress(KeyNotFound, AmbiguousKey):
@@ -201,11 +197,10 @@ class Keys(Access):
         if fingerprint == self.fingerprint:
             self.passphrase = new
 
-    async def add_uid(self, uid: str, name: str, email: str) -> None:
+    async def add_uid(self, uid: Uid, name: str, email: str) -> None:
         """Add a user id to a key.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             name: the user id's name.
             email: its address.
 
@@ -220,11 +215,10 @@ class Keys(Access):
         options = commands.add_user_id(fingerprint, user_id)
         await self._edit(options, "add a user id", fingerprint)
 
-    async def revoke_uid(self, uid: str, which: str) -> None:
+    async def revoke_uid(self, uid: Uid, which: str) -> None:
         """Revoke one user id of a key.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             which: the user id's whole text, or its address.
 
         Raises:
@@ -238,7 +232,7 @@ class Keys(Access):
         options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
         await self._edit(options, "revoke a user id", fingerprint)
 
-    async def keys(self, uid: str = "", *, secret: bool = False) -> tuple[Key, ...]:
+    async def keys(self, uid: Uid = "", *, secret: bool = False) -> tuple[Key, ...]:
         """List keys, typed.
 
         Args:
@@ -248,11 +242,12 @@ class Keys(Access):
         Returns:
             The keys; none where nothing fits.
         """
-        terms = [search_term(check_uid(uid))] if uid else []
+        text = check_uid(uid)
+        terms = [search_term(text)] if text else []
         found = await list_keys(self._engine, terms, secret=secret)
-        return matching(found, uid) if uid else found
+        return matching(found, text) if text else found
 
-    async def list_keys(self, uid: str = "", secret: bool = False) -> dict[str, str]:
+    async def list_keys(self, uid: Uid = "", secret: bool = False) -> dict[str, str]:
         """List keys by fingerprint and address, with one gpg process whatever their number.
 
         Args:
@@ -263,7 +258,7 @@ class Keys(Access):
             The address of each key's first user id that is signed, not revoked and has one, else
             ``""``.
         """
-        if uid:
+        if check_uid(uid):
             return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
         listed = Addresses(secret)
         call = Call(commands.list_addresses(secret=secret), hear=listed.feed)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tiny_gnupg._gpg import commands, listings
-from tiny_gnupg._gpg.arguments import check_uid
+from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.key_names import search_term
 from tiny_gnupg._gpg.packet_dump import list_packet_lines
 from tiny_gnupg._network import keyserver
@@ -51,14 +51,15 @@ class Legacy(CustomCommands, Packets):
 
     # -- keys: see ``keys`` ----------------------------------------------------------------
 
-    async def raw_list_keys(self, uid: str = "", secret: bool = False) -> str:
+    async def raw_list_keys(self, uid: Uid = "", secret: bool = False) -> str:
         """Return gpg's own listing, as it prints it.
 
         Args:
             uid: which; the empty text is all of them.
             secret: only those whose secret part is there.
         """
-        terms = [search_term(check_uid(uid))] if uid else []
+        text = check_uid(uid)
+        terms = [search_term(text)] if text else []
         options = commands.list_keys(terms, secret=secret, colons=False)
         reply = await self._engine.run(Call(options))
         require_listing(reply)
@@ -69,7 +70,7 @@ class Legacy(CustomCommands, Packets):
         """Read fingerprints and addresses from a listing, gpg's human one or the colon one."""
         return listings.format_list_keys(text, secret)
 
-    async def key_fingerprint(self, uid: str = "") -> str:
+    async def key_fingerprint(self, uid: Uid = "") -> str:
         """Return the fingerprint of the one key that ``uid`` names.
 
         Raises:
@@ -78,11 +79,11 @@ class Legacy(CustomCommands, Packets):
         """
         return (await self._key(uid)).fingerprint
 
-    async def key_email(self, uid: str = "") -> str:
+    async def key_email(self, uid: Uid = "") -> str:
         """Return the address of the one key that ``uid`` names; raises as ``key_fingerprint``."""
         return (await self._key(uid)).email
 
-    async def key_trust(self, uid: str = "") -> str:
+    async def key_trust(self, uid: Uid = "") -> str:
         """Return the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
 
         Raises:
@@ -140,7 +141,7 @@ class Legacy(CustomCommands, Packets):
         """Return the keyserver's whole answer to a look-up, whatever it is."""
         return await keyserver.raw_search(self._network, self._keyserver, query)
 
-    async def raw_api_export(self, uid: str = "") -> str:
+    async def raw_api_export(self, uid: Uid = "") -> str:
         """Upload a key to the keyserver, and return its whole answer: JSON with a ``token``."""
         key = await self._export(await self._named(uid), secret=False)
         return await keyserver.upload(self._network, self._keyserver, key.decode())

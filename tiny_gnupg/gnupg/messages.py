@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import AnyStr, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import check_uid, checked_passphrase, checked_trust
+from tiny_gnupg._gpg.arguments import (
+    Uid,
+    check_uids,
+    checked_data,
+    checked_passphrase,
+    checked_trust,
+)
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -24,8 +30,8 @@ from tiny_gnupg.errors import (
     UnusableKey,
 )
 from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
-from tiny_gnupg.gnupg.inputs import _each, _kind_of, _octets
-from tiny_gnupg.gnupg.text import like
+from tiny_gnupg.gnupg.inputs import _kind_of, _octets
+from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
 from tiny_gnupg.results import Capability, Decryption, Key, Verification
 
@@ -36,26 +42,12 @@ class Messages(Trust):
     @overload
     async def encrypt(
         self,
-        message: AnyStr = ...,
-        uid: str | Iterable[str] = ...,
+        message: bytes,
+        uid: Uid | Iterable[Uid] = ...,
         sign: bool = ...,
-        local_user: str = ...,
+        local_user: Uid = ...,
         *,
-        armor: Literal[True] = ...,
-        hidden: bool = ...,
-        trust: str | None = ...,
-        compress: bool = ...,
-    ) -> AnyStr: ...
-
-    @overload
-    async def encrypt(
-        self,
-        message: AnyStr = ...,
-        uid: str | Iterable[str] = ...,
-        sign: bool = ...,
-        local_user: str = ...,
-        *,
-        armor: Literal[False],
+        armor: bool = ...,
         hidden: bool = ...,
         trust: str | None = ...,
         compress: bool = ...,
@@ -64,29 +56,29 @@ class Messages(Trust):
     @overload
     async def encrypt(
         self,
-        message: AnyStr,
-        uid: str | Iterable[str] = ...,
+        message: str = ...,
+        uid: Uid | Iterable[Uid] = ...,
         sign: bool = ...,
-        local_user: str = ...,
+        local_user: Uid = ...,
         *,
-        armor: bool,
+        armor: Literal[True] = ...,
         hidden: bool = ...,
         trust: str | None = ...,
         compress: bool = ...,
-    ) -> AnyStr | bytes: ...
+    ) -> str: ...
 
     async def encrypt(
         self,
-        message: AnyStr = "",  # type: ignore[assignment]
-        uid: str | Iterable[str] = "",
+        message: str | bytes = "",
+        uid: Uid | Iterable[Uid] = "",
         sign: bool = True,
-        local_user: str = "",
+        local_user: Uid = "",
         *,
         armor: bool = True,
         hidden: bool = False,
         trust: str | None = None,
         compress: bool = True,
-    ) -> AnyStr | bytes:
+    ) -> str | bytes:
         """Encrypt a message, and sign it.
 
         Args:
@@ -94,7 +86,7 @@ class Messages(Trust):
             uid: the recipient, or several; the empty text is this instance's own key.
             sign: sign it too.
             local_user: whose key signs; the empty text is this instance's own.
-            armor: give text; without it the result is bytes, whatever the message is.
+            armor: give an armored message; without it the result is binary, so pass bytes.
             hidden: do not write the recipients into the message.
             trust: ``"web"`` asks for gpg's own check of a recipient's validity; None takes each.
             compress: try to make it smaller; without it, data that is compressed already goes
@@ -110,7 +102,8 @@ class Messages(Trust):
             BadPassphrase: the passphrase does not open the signing key.
             ValueError: there is no recipient, or ``trust`` is another word.
         """
-        uids, model = _each(uid), checked_trust(trust)
+        data = checked_data("message", message)
+        uids, model = check_uids(uid), checked_trust(trust)
         signer, passphrase = await self._signing(local_user) if sign else ("", None)
         command = partial(
             commands.encrypt,
@@ -120,7 +113,7 @@ class Messages(Trust):
             trust=model,
             compress=compress,
         )
-        call = Call(stdin=message, passphrase=passphrase)
+        call = Call(stdin=data, passphrase=passphrase)
         reply = await self._encrypt(call, command, uids)
         return await like(message, reply.stdout) if armor else reply.stdout
 
@@ -180,41 +173,37 @@ class Messages(Trust):
 
     @overload
     async def encrypt_symmetric(
-        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[True] = ...
-    ) -> AnyStr: ...
-
-    @overload
-    async def encrypt_symmetric(
-        self, message: AnyStr, passphrase: str | None = ..., *, armor: Literal[False]
+        self, message: bytes, passphrase: str | None = ..., *, armor: bool = ...
     ) -> bytes: ...
 
     @overload
     async def encrypt_symmetric(
-        self, message: AnyStr, passphrase: str | None = ..., *, armor: bool
-    ) -> AnyStr | bytes: ...
+        self, message: str, passphrase: str | None = ..., *, armor: Literal[True] = ...
+    ) -> str: ...
 
     async def encrypt_symmetric(
-        self, message: AnyStr, passphrase: str | None = None, *, armor: bool = True
-    ) -> AnyStr | bytes:
+        self, message: str | bytes, passphrase: str | None = None, *, armor: bool = True
+    ) -> str | bytes:
         """Encrypt a message to a passphrase, so that any tool can open it with it.
 
         Args:
             message: text or bytes.
             passphrase: default: this instance's own text.
-            armor: give text; without it the result is bytes.
+            armor: as for ``encrypt``.
 
         Raises:
             ValueError: the passphrase is empty, or holds NUL, CR or LF.
         """
+        data = checked_data("message", message)
         secret = self.passphrase if passphrase is None else checked_passphrase(passphrase)
         if not secret:
             raise ValueError("a message cannot be encrypted to an empty passphrase")
         options = commands.encrypt_symmetric(armor=armor)
-        call = Call(options, stdin=message, passphrase=secret.encode())
+        call = Call(options, stdin=data, passphrase=secret.encode())
         reply = await self._run(call, _wants("END_ENCRYPTION", "encrypt"))
         return await like(message, reply.stdout) if armor else reply.stdout
 
-    async def decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+    async def decrypt(self, message: M, *, passphrase: str | None = None) -> M:
         """Decrypt a message; where it is signed, every signature must be good.
 
         A signed message that is not encrypted is verified and given back.
@@ -254,8 +243,9 @@ class Messages(Trust):
             GnuPGError: as ``decrypt``, save for signatures.
         """
         raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
-        kind = await _kind_of(message)
-        call = Call(commands.decrypt(OUTPUT), stdin=message)
+        data = checked_data("message", message)
+        kind = await _kind_of(data)
+        call = Call(commands.decrypt(OUTPUT), stdin=data)
         found = await self._open(call, plaintexts.decryption, kind, raw)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
@@ -273,14 +263,14 @@ class Messages(Trust):
 
     async def sign(
         self,
-        target: AnyStr = "",  # type: ignore[assignment]
-        local_user: str = "",
+        target: M = "",  # type: ignore[assignment]
+        local_user: Uid = "",
         *,
         key: bool = False,
         detach: bool = False,
         clear: bool = False,
         local: bool = False,
-    ) -> AnyStr:
+    ) -> M:
         """Sign a message, or certify a key.
 
         Args:
@@ -304,13 +294,14 @@ class Messages(Trust):
         if not isinstance(key, bool):
             raise TypeError("key says whether target names a key: True or False")
         if key:
-            # mypy takes the two types of a message one by one; that of a uid is the caller's.
-            block = await self.certify(target, local_user, local=local)  # type: ignore[arg-type]
-            return await like(target, block.encode())
+            # Typed as a message, which it is not: a uid is text, and so is what comes of it.
+            certify: Any = self.certify
+            return cast(M, await certify(target, local_user, local=local))
         if (detach and clear) or local:
             raise ValueError("detach and clear exclude each other; local needs key=True")
+        data = checked_data("target", target)
         signer = await self._signer(local_user)
-        call = Call(commands.sign(signer, detach=detach, clear=clear), stdin=target)
+        call = Call(commands.sign(signer, detach=detach, clear=clear), stdin=data)
         return await like(target, (await self._sign(call, signer)).stdout)
 
     async def _sign(self, call: Call, signer: str) -> Reply:
@@ -336,12 +327,14 @@ class Messages(Trust):
             KeyNotFound: the key of one is not here; ``.value`` names it.
             NotOpenPGP: the data is none.
         """
+        data = checked_data("message", message)
         if signature is not None:
-            self._require_detached(await _kind_of(signature))
-            call = Call(commands.verify_detached(SECOND), stdin=message, second=signature)
-            return await self._verify(call, _octets(message))
-        self._require_visible(await _kind_of(message))
-        return await self._verify(Call(commands.verify(), stdin=message))
+            detached = checked_data("signature", signature)
+            self._require_detached(await _kind_of(detached))
+            call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
+            return await self._verify(call, _octets(data))
+        self._require_visible(await _kind_of(data))
+        return await self._verify(Call(commands.verify(), stdin=data))
 
     async def _verify(self, call: Call, data: bytes | None = None) -> Verification:
         judge = partial(signatures.verification, data=data)
@@ -364,7 +357,7 @@ class Messages(Trust):
 
     async def _recipient(self, uid: str) -> str:
         """Return what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
-        if not check_uid(uid):
+        if not uid:
             return await self._own()
         kind, value = classify(uid)
         if kind is NameForm.FINGERPRINT:

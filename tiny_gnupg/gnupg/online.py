@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, AnyStr, Literal, overload
+from typing import TYPE_CHECKING, Any
 
+from tiny_gnupg._gpg.arguments import Uid, check_uid, check_uids, checked_data
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
 from tiny_gnupg._operations.keyring import is_placeholder_key, list_keys
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
 from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
-from tiny_gnupg.gnupg.inputs import _each
 from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.gnupg.text import M
 from tiny_gnupg.gnupg.transfer import Transfer
 from tiny_gnupg.results import ImportResult, Key, Verification
 
@@ -131,7 +132,7 @@ class Online(Messages, Transfer):
         """
         return await keyserver.search(self._network, self._keyserver, query)
 
-    async def network_import(self, uid: str) -> ImportResult:
+    async def network_import(self, uid: Uid) -> ImportResult:
         """Find a key on the keyserver, check that it is the one, and import it.
 
         By an address, the key comes with the user ids of that address and no other.
@@ -149,7 +150,7 @@ class Online(Messages, Transfer):
             TorUnavailable: Tor does not reach it.
         """
         return await self._import_found(
-            await keyserver.look_up(self._network, self._keyserver, uid)
+            await keyserver.look_up(self._network, self._keyserver, check_uid(uid))
         )
 
     async def wkd_import(self, email: str) -> ImportResult:
@@ -170,7 +171,7 @@ class Online(Messages, Transfer):
         """
         return await self._import_found(*await keyserver.wkd_look_up(self._network, email))
 
-    async def refresh(self, uid: str = "") -> tuple[str, ...]:
+    async def refresh(self, uid: Uid = "") -> tuple[str, ...]:
         """Fetch updates of keys that are here, each over a circuit of its own.
 
         A key gains no user id by that, but the first where it has none yet: by another address of
@@ -222,11 +223,8 @@ class Online(Messages, Transfer):
             found = found.keeping({user_id.text for user_id in key.user_ids})
         await self._import_found(found)
 
-    async def network_export(self, uid: str = "") -> dict[str, Any]:
+    async def network_export(self, uid: Uid = "") -> dict[str, Any]:
         """Upload a key to the keyserver, and ask for the mails that confirm its addresses.
-
-        Args:
-            uid: the key; the empty text is this instance's own.
 
         Returns:
             The server's answer: ``key_fpr``, and ``status`` with each address and its state.
@@ -239,65 +237,27 @@ class Online(Messages, Transfer):
         key = await self.text_export(fingerprint)
         return await keyserver.publish(self._network, self._keyserver, key, fingerprint)
 
-    @overload
     async def auto_encrypt(
         self,
-        message: AnyStr = ...,
-        uid: str | Iterable[str] = ...,
-        sign: bool = ...,
-        local_user: str = ...,
-        *,
-        armor: Literal[True] = ...,
-        **options: Any,
-    ) -> AnyStr: ...
-
-    @overload
-    async def auto_encrypt(
-        self,
-        message: AnyStr = ...,
-        uid: str | Iterable[str] = ...,
-        sign: bool = ...,
-        local_user: str = ...,
-        *,
-        armor: Literal[False],
-        **options: Any,
-    ) -> bytes: ...
-
-    @overload
-    async def auto_encrypt(
-        self,
-        message: AnyStr,
-        uid: str | Iterable[str] = ...,
-        sign: bool = ...,
-        local_user: str = ...,
-        *,
-        armor: bool,
-        **options: Any,
-    ) -> AnyStr | bytes: ...
-
-    async def auto_encrypt(
-        self,
-        message: AnyStr = "",  # type: ignore[assignment]
-        uid: str | Iterable[str] = "",
+        message: M = "",  # type: ignore[assignment]
+        uid: Uid | Iterable[Uid] = "",
         sign: bool = True,
-        local_user: str = "",
+        local_user: Uid = "",
         **options: Any,
-    ) -> AnyStr | bytes:
+    ) -> M:
         """Encrypt as ``encrypt`` does, after a look-up of recipients whose keys are not here.
 
         Raises:
             NotOnKeyserver: a recipient's key is nowhere; ``.value`` names it.
         """
-        recipients = _each(uid)
+        checked_data("message", message)
+        recipients = check_uids(uid)
         for one in recipients:
             if one and not await self._table.find(one):
                 await self.network_import(one)
-        sealed: AnyStr | bytes = await self.encrypt(
-            message, recipients, sign, local_user, **options
-        )
-        return sealed
+        return await self.encrypt(message, recipients, sign, local_user, **options)
 
-    async def auto_decrypt(self, message: AnyStr, *, passphrase: str | None = None) -> AnyStr:
+    async def auto_decrypt(self, message: M, *, passphrase: str | None = None) -> M:
         """Decrypt as ``decrypt`` does, after a look-up of a signer's key that is not here.
 
         Raises:

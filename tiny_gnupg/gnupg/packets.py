@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.arguments import checked_data
 from tiny_gnupg._gpg.packet_dump import describe
 from tiny_gnupg._openpgp.kinds import issuer
 from tiny_gnupg._operations.engine import Call
@@ -24,7 +25,8 @@ class Packets(Access):
         Raises:
             NotOpenPGP: the data is none.
         """
-        return describe(_octets(target), await self._packet_text(target))
+        data = checked_data("target", target)
+        return describe(_octets(data), await self._packet_text(data))
 
     async def packet_fingerprint(self, target: str | bytes) -> str:
         """Return whose key some OpenPGP data belongs to.
@@ -39,11 +41,12 @@ class Packets(Access):
         Raises:
             NotOpenPGP: the data is none, or names nobody.
         """
-        found = await in_thread(issuer, _octets(target))
+        octets = _octets(checked_data("target", target))
+        found = await in_thread(issuer, octets)
         if not found:
             raise NotOpenPGP("the data names no key")
         return found
 
     async def _packet_text(self, target: str | bytes) -> str:
-        call = Call(commands.list_packets(), stdin=target)
+        call = Call(commands.list_packets(), stdin=checked_data("target", target))
         return (await self._run(call, outcome.listed_packets)).stdout.decode(errors="replace")

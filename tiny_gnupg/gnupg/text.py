@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from typing import AnyStr
+from typing import TypeVar
 
 from tiny_gnupg.errors import NotText
+
+#: A message, and what comes back for it: of the same type.
+M = TypeVar("M", str, bytes, str | bytes)
+
 
 #: Pieces in which long text is decoded, so that the event loop is never held up (bytes). What
 #: takes the time is new memory: up to 6 ms for the 1 MiB that a piece becomes, where a virtual
@@ -40,10 +44,10 @@ async def as_text(data: bytes) -> str:
     raise NotText.at(place)
 
 
-async def like(message: AnyStr, data: bytes) -> AnyStr:
+async def like(message: M, data: bytes) -> M:
     """Return data in the type that a message has.
 
     Raises:
         NotText: the message is text, and the data is not UTF-8.
     """
-    return data if isinstance(message, bytes) else await as_text(data)
+    return await as_text(data) if isinstance(message, str) else data

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiofiles
 
 from tiny_gnupg._gpg import commands, imports, outcome
-from tiny_gnupg._gpg.arguments import checked_secret
+from tiny_gnupg._gpg.arguments import Uid, checked_data, checked_secret
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
@@ -48,15 +48,14 @@ class Transfer(Access):
             ImportFailed: nothing was.
         """
         checked_secret(secret)
-        key = await self._let_in(key, secret=secret)
-        if (await _kind_of(key)).is_secret_key and await self._stretches():
-            result = await secret_keys.import_secret(
-                self._engine, key, await self._agent_passphrase(), self.passphrase.encode()
-            )
+        block = await self._let_in(checked_data("key", key), secret=secret)
+        if (await _kind_of(block)).is_secret_key and await self._stretches():
+            inner, outer = await self._agent_passphrase(), self.passphrase.encode()
+            result = await secret_keys.import_secret(self._engine, block, inner, outer)
             self._table.forget()
             await self._drop_placeholders(result.fingerprints if result.updated else ())
             return result
-        return await self._import(key)
+        return await self._import(block)
 
     async def _let_in(self, key: str | bytes, *, secret: bool) -> bytes:
         """Return what of a block is imported: see ``back_signatures``."""
@@ -116,14 +115,13 @@ class Transfer(Access):
         """
         if mode not in ("r", "rb", "r+", "rb+", "r+b"):
             raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
-        async with aiofiles.open(path, "rb") as file:
+        async with aiofiles.open(Path(path), "rb") as file:
             return await self.text_import(await file.read(), secret=secret)
 
-    async def text_export(self, uid: str = "", *, secret: bool = False) -> str:
+    async def text_export(self, uid: Uid = "", *, secret: bool = False) -> str:
         """Export a key, armored.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             secret: export the secret key too, protected by the user's own passphrase in gpg's
                 own way, so that any other tool opens it.
 
@@ -138,7 +136,7 @@ class Transfer(Access):
     async def file_export(
         self,
         path: str | os.PathLike[str],
-        uid: str = "",
+        uid: Uid = "",
         mode: str = "w+",
         *,
         secret: bool = False,
@@ -150,7 +148,6 @@ class Transfer(Access):
 
         Args:
             path: the directory.
-            uid: the key; the empty text is this instance's own.
             mode: ``w`` or ``w+`` replaces a file that is there, ``x`` does not.
             secret: as for ``text_export``.
 
@@ -182,7 +179,8 @@ class Transfer(Access):
         Raises:
             NotOpenPGP: there is no key in it.
         """
-        reply = await self._engine.run(Call(commands.show_keys(), stdin=key))
+        data = checked_data("key", key)
+        reply = await self._engine.run(Call(commands.show_keys(), stdin=data))
         if not reply.stdout:
             raise outcome.unreadable(reply, "read keys")
         # Builds of GnuPG 2.4 list user ids that nobody signed.
@@ -194,7 +192,7 @@ class Transfer(Access):
             raise NotOpenPGP("there is no key in this", reply=reply)
         if all(one.user_ids for one in found):
             return found
-        placeholder_keys = await in_thread(with_placeholders, _octets(key))
+        placeholder_keys = await in_thread(with_placeholders, _octets(data))
         if not placeholder_keys:
             return found
         call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.certifications import certified
 from tiny_gnupg._gpg.key_names import user_ids_of
 from tiny_gnupg._operations.engine import Call
@@ -15,7 +16,7 @@ from tiny_gnupg.results import Key, UserID
 class Trust(Access):
     """Who vouches for whom."""
 
-    async def certify(self, uid: str, local_user: str = "", *, local: bool = False) -> str:
+    async def certify(self, uid: Uid, local_user: Uid = "", *, local: bool = False) -> str:
         """Certify that a key belongs to whom its user ids name.
 
         Args:
@@ -35,7 +36,7 @@ class Trust(Access):
         """
         # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
         key = await self._key(uid)
-        named = _require_certifiable(key, uid)
+        named = _require_certifiable(key, check_uid(uid))
         signer = await self._signer(local_user)
         every = len(named) == len(user_ids_of(key, key.fingerprint))
         names = [] if every else [f"={one.text}" for one in named]
@@ -53,11 +54,10 @@ class Trust(Access):
             )
         return (await self._export(key.fingerprint, secret=False)).decode()
 
-    async def trust(self, uid: str = "", level: int = 5) -> None:
+    async def trust(self, uid: Uid = "", level: int = 5) -> None:
         """Set the ownertrust of a key.
 
         Args:
-            uid: the key; the empty text is this instance's own.
             level: 1 undefined, 2 never, 3 marginal, 4 full, 5 ultimate (as gpg numbers them).
 
         Raises:
