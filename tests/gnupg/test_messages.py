@@ -94,7 +94,7 @@ async def test_many_recipients_open_one_message(alice: GnuPG, crowd: Crowd, hidd
 
 async def test_a_message_is_also_for_oneself_where_that_is_asked(alice: GnuPG, bob: GnuPG) -> None:
     # gpg ends with an error where it tried a key on the part of another.
-    for uids in (["", BOB], [BOB, ""]):
+    for uids in ([ALICE, BOB], [BOB, ALICE]):
         message = await alice.encrypt("note", uids, hidden=True)
         assert await alice.decrypt(message) == await bob.decrypt(message) == "note"
         found = await alice.decrypt_verify(message)
