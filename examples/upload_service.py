@@ -4,7 +4,8 @@
 
 ``GET /key`` gives the service's public key. ``POST /upload`` takes a message that is encrypted to
 it and signed by a key of its keyring; what was in it is stored under its SHA-256. Add people with
-``tiny-gnupg import --home HOME their-key.asc``.
+``tiny-gnupg import --home HOME their-key.asc``; a key that comes from the web itself would have to
+go through ``text_import(key, secret=False)``.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ async def test_a_second_instance_of_the_address_has_the_fingerprint(
     alice: GnuPG, make_gnupg: MakeGnuPG
 ) -> None:
     second = make_gnupg()
-    assert second.fingerprint == ""
+    assert second.fingerprint == alice.fingerprint
     assert await second.decrypt(await second.encrypt(TEXT)) == TEXT
     assert second.fingerprint == alice.fingerprint
     await second.set_fingerprint(BOB)

@@ -303,6 +303,7 @@ async def packets(gpg: GnuPG, packet: Packet) -> None:
 
 async def import_and_export(gpg: GnuPG, path: Path) -> None:
     result = await gpg.text_import("key")
+    result = await gpg.text_import(b"key", secret=False)
     assert_type(result, ImportResult)
     assert_type(result.fingerprints, tuple[str, ...])
     assert_type([result.imported, result.updated, result.unchanged], list[int])

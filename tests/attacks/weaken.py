@@ -410,6 +410,18 @@ WEAKENINGS = (
         ),
     ),
     weakening(
+        35,
+        "any secret key of the address taken for the own one",
+        "secret_key_of_a_stranger",
+        ("the_one(await self._opened(secret), self.email)", "the_one(secret, self.email)"),
+    ),
+    weakening(
+        35,
+        "secret keys let in where only public ones are asked for",
+        "secret_key_of_a_stranger",
+        ("            if packet.tag in SECRET_KEYS and not secret:", "            if False:"),
+    ),
+    weakening(
         40,
         "homes of other users taken",
         "home_in_a_place_of_others",

@@ -61,6 +61,11 @@ def is_protected(path: Path) -> bool:
     return b"protected-private-key" in unfolded and not unguarded
 
 
+def is_open(path: Path) -> bool:
+    """Return whether whoever reads a key file has the key: it has no passphrase, and no card."""
+    return b"shadowed-private-key" not in path.read_bytes() and not is_protected(path)
+
+
 def is_untouched(path: Path) -> bool:
     """Return whether a key is still protected the way it came in, by a passphrase not yet seen."""
     return b"openpgp-native" in path.read_bytes()

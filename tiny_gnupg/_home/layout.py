@@ -47,6 +47,10 @@ KEYRING_LOCK, GATE_LOCK, AGENT_LOCK = "keyring.lock", "gate.lock", "agent.lock"
 SHORT_PATH, MOVED_FROM = "short_path", "moved_from.json"
 
 
+#: The folder of notes of which key is whose own (see ``own_keys``).
+OWN = "own"
+
+
 #: The folder, beside secret keys, of those that replace others (see ``repair``).
 SWAP = ".swap"
 

@@ -29,6 +29,11 @@ def is_placeholder_key(key: Key) -> bool:
     return stands_in and not any(user_id.signed for user_id in key.user_ids)
 
 
+def has_secret(key: Key) -> bool:
+    """Return whether a secret part of a key is here."""
+    return key.secret or any(subkey.secret for subkey in key.subkeys)
+
+
 def encryption_key(key: Key) -> str:
     """Return the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
 

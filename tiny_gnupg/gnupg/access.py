@@ -10,11 +10,18 @@ from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._home.key_files import any_untouched
+from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
+from tiny_gnupg._home.own_keys import note
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import PLACEHOLDERS, is_placeholder_key, list_keys, the_one
+from tiny_gnupg._operations.keyring import (
+    PLACEHOLDERS,
+    has_secret,
+    is_placeholder_key,
+    list_keys,
+    the_one,
+)
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import BadPassphrase, GnuPGError, KeyNotFound
 from tiny_gnupg.gnupg.identity import Identity
@@ -160,18 +167,57 @@ class Access(Identity):
         return await self._stretcher.stretched(self._engine.home.protection, text)
 
     async def _own(self) -> str:
-        """Return the fingerprint of this instance's own key."""
-        if not self.fingerprint:
-            if not self.email:
-                raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
-            found = await self._table.find(self.email)
-            secret = [key for key in found if key.secret and not key.revoked and not key.expired]
-            if not secret:
-                raise KeyNotFound(
-                    f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
-                )
-            self.fingerprint = the_one(secret, self.email).fingerprint
+        """Return the fingerprint of this instance's own key.
+
+        It is the one that was set, made or noted; else that with this instance's address which its
+        passphrase opens: a secret key of a stranger's that came in is nobody's own.
+        """
+        if self.fingerprint and self.fingerprint != self._noted:
+            return self.fingerprint
+        if self._noted:
+            held = await self._table.find(self._noted)
+            self.fingerprint, self._noted = self._noted if any(map(has_secret, held)) else "", ""
+            if self.fingerprint:
+                return self.fingerprint
+        if not self.email:
+            raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
+        found = await self._table.find(self.email)
+        secret = [key for key in found if key.secret and not key.revoked and not key.expired]
+        if not secret:
+            raise KeyNotFound(
+                f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
+            )
+        self.fingerprint = the_one(await self._opened(secret), self.email).fingerprint
+        await in_thread(note, self._engine.home.path, self._who, self.fingerprint)
         return self.fingerprint
+
+    async def _opened(self, secret: Sequence[Key]) -> list[Key]:
+        """Return those of some secret keys that this instance's passphrase opens.
+
+        Raises:
+            BadPassphrase: it opens none.
+            KeyNotFound: none has a passphrase, and this instance has one.
+        """
+        home, opened, failure = self._engine.home.path, [], None
+        for key in secret:
+            files = key_files(home, keygrips(key))
+            guarded = not files or not all(map(is_open, files))
+            try:
+                if guarded:
+                    await self._try_passphrase(key.fingerprint)
+            except BadPassphrase as error:
+                failure = error
+            except GnuPGError:
+                opened.append(key)  # what says nothing of the passphrase, as an offline primary
+            else:
+                opened += [key] if guarded or not self.passphrase else []
+        if opened:
+            return opened
+        raise failure or KeyNotFound(
+            f"the secret key of {self.email} here has no passphrase, and this instance has one",
+            value=self.email,
+            hint="set_fingerprint takes it for this instance's own; gen_key() makes one",
+        )
 
     async def _named(self, uid: Uid) -> str:
         """Return the fingerprint that a uid names; a fingerprint costs no look-up."""
@@ -189,7 +235,7 @@ class Access(Identity):
     async def _secret_key(self, uid: Uid) -> Key:
         """Return the one key that a uid names, where its secret part is here."""
         key = await self._key(uid)
-        if not key.secret and not any(subkey.secret for subkey in key.subkeys):
+        if not has_secret(key):
             named = check_uid(uid) or key.fingerprint
             raise KeyNotFound(f"no secret key for {named}", value=key.fingerprint)
         return key

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from tiny_gnupg._gpg.arguments import checked_name, checked_own_passphrase
 from tiny_gnupg._home.default_home import default_homedir
 from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.own_keys import noted
 from tiny_gnupg._home.protection import SCHEMES, Scheme
 from tiny_gnupg._home.stretching import Stretcher
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
@@ -105,6 +106,10 @@ class Identity:
         self._engines = [self._engine]
 
     @property
+    def _who(self) -> str:
+        return self.email or self.username
+
+    @property
     def home(self) -> str:
         """The homedir; the default one by its name in the package, which is a link to it."""
         return str(self._home_name)
@@ -132,7 +137,6 @@ class Identity:
             default = default_homedir(find_gpg.package_home())
             home, self._home_name = Home.at(default.path), default.name
             home.settle = default.settle
-        self.fingerprint = ""
         self._engine = Engine(
             self._executable,
             home,
@@ -144,6 +148,8 @@ class Identity:
         )
         self._engines.append(self._engine)
         self._table = KeyTable(self._engine)
+        #: What is known from the home's note alone, and is checked where it is used.
+        self._noted = self.fingerprint = noted(self._engine.home.path, self._who)
 
     def set_base_command(self, torify: bool = False) -> None:
         """Say whether gpg commands are prefixed with ``torify``.

@@ -20,6 +20,7 @@ from tiny_gnupg._gpg.arguments import (
 from tiny_gnupg._gpg.key_names import matching, search_term
 from tiny_gnupg._gpg.listings import Addresses
 from tiny_gnupg._home.key_files import drop_unreadable, key_files, keygrips
+from tiny_gnupg._home.own_keys import drop_note, note
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
@@ -62,6 +63,7 @@ class Keys(Access):
             try:
                 # A gpg stopped half-way leaves secret keys in the agent that no public key names.
                 await uninterrupted(make())
+                await in_thread(note, self._engine.home.path, self._who, made[0])
             except BaseException:
                 # Half a key is none: not even a cancellation leaves one behind.
                 for fingerprint in made:
@@ -112,6 +114,7 @@ class Keys(Access):
         outcome.require_success(reply, "delete", fingerprint)
         if fingerprint == self.fingerprint:
             self.fingerprint = ""
+            await in_thread(drop_note, self._engine.home.path, self._who)
 
     async def revoke(self, uid: Uid = "", *, reason: int = 0, text: str = "") -> str:
         """Revoke a key: make the revocation certificate, and import it.
@@ -185,7 +188,7 @@ class Keys(Access):
         checked_own_passphrase(new)
         fingerprint = await self._secret_fingerprint(uid)
         key = await self._table.one(fingerprint)
-        with suppress(KeyNotFound, AmbiguousKey):
+        with suppress(KeyNotFound, AmbiguousKey, BadPassphrase):
             await self._own()
         old, inner = await self._agent_passphrase(), await self._agent_passphrase(new)
         try:
