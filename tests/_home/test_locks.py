@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.namespaces import CHECKOUT
 from tiny_gnupg import HomeUnusable
+from tiny_gnupg._home import locks
 from tiny_gnupg._home.locks import KeyringLock
 
 HOLD = """
@@ -43,36 +43,23 @@ def lock(tmp_path: Path) -> KeyringLock:
 @contextmanager
 def held_elsewhere(directory: Path, how: str) -> Iterator[subprocess.Popen[str]]:
     """Hold the lock in another process."""
+    with waiting_elsewhere(directory, how) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield other
+
+
+@contextmanager
+def waiting_elsewhere(directory: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    """Want the lock in another process, which says when it holds it."""
     command = [sys.executable, "-c", HOLD, str(directory), how]
     with subprocess.Popen(
         command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
         try:
             yield other
         finally:
             other.kill()
-
-
-async def test_a_crowd_of_readers_leaves_the_loop_free(lock: KeyringLock) -> None:
-    inside, leave = 0, asyncio.Event()
-
-    async def reader() -> None:
-        nonlocal inside
-        async with lock.held(writing=False):
-            inside += 1
-            await leave.wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(50):
-            tasks.create_task(reader())
-        seen = [0]
-        while inside < 50:
-            await asyncio.sleep(0)
-            seen.append(inside)
-        leave.set()
-    assert max(after - before for before, after in pairwise(seen)) == 1
 
 
 async def gets(lock: KeyringLock, *, writing: bool, within: float = 0.15) -> bool:
@@ -109,6 +96,103 @@ async def test_a_writer_that_waits_goes_before_later_readers(lock: KeyringLock) 
             await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     assert order == ["writer", "reader 1", "reader 2"]
+
+
+@pytest.mark.parametrize("where", ["here", "in another process"])
+async def test_one_slow_reader_and_one_waiting_writer_hold_nobody_else_up(
+    lock: KeyringLock, tmp_path: Path, where: str
+) -> None:
+    """All calls of a service stood still behind an import that waited for a stranger's message."""
+    async with AsyncExitStack() as stack:
+        if where == "here":
+            await stack.enter_async_context(lock.held(writing=False))
+        else:
+            stack.enter_context(held_elsewhere(tmp_path, "reading"))
+        writer = asyncio.ensure_future(gets(lock, writing=True, within=99))
+        for _ in range(4):
+            await asyncio.sleep(0.1)
+            assert await gets(lock, writing=False, within=30)
+            assert not writer.done()
+    assert await writer
+
+
+@pytest.mark.parametrize("writers", [1, 3])
+async def test_readers_of_one_process_go_on_beside_the_waiting_writers_of_others(
+    lock: KeyringLock, tmp_path: Path, writers: int
+) -> None:
+    with ExitStack() as stack:
+        async with lock.held(writing=False):
+            for _ in range(writers):
+                stack.enter_context(waiting_elsewhere(tmp_path, "writing"))
+            for _ in range(4):
+                await asyncio.sleep(0.1)
+                assert await gets(lock, writing=False, within=30)
+
+
+async def test_a_stream_of_readers_keeps_no_writer_out(lock: KeyringLock) -> None:
+    """Not at one moment there is no reader."""
+    reading = True
+
+    async def stream(beat: float) -> None:
+        while reading:
+            async with lock.held(writing=False):
+                await asyncio.sleep(beat)
+
+    readers = [asyncio.ensure_future(stream(beat)) for beat in (0.02, 0.03, 0.05)]
+    await asyncio.sleep(0.1)
+    assert await gets(lock, writing=True, within=60)
+    reading = False
+    await asyncio.gather(*readers)
+
+
+async def test_nor_one_in_another_process(lock: KeyringLock, tmp_path: Path) -> None:
+    async def stream() -> None:
+        while True:
+            async with lock.held(writing=False), lock.held(writing=False):
+                await asyncio.sleep(0.02)
+
+    readers = [asyncio.ensure_future(stream()) for _ in range(3)]
+    with waiting_elsewhere(tmp_path, "writing") as other:
+        assert other.stdout is not None
+        assert await asyncio.to_thread(other.stdout.readline) == "held\n"
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_who_waits_in_vain_is_told_who_holds_it(
+    lock: KeyringLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with held_elsewhere(tmp_path, "reading") as other:
+        told = await asyncio.gather(gets(lock, writing=True, within=60), return_exceptions=True)
+        assert f"process {other.pid} " in str(told)
+    with held_elsewhere(tmp_path, "writing") as other:
+        for writing in (True, False):
+            with pytest.raises(HomeUnusable, match=f"process {other.pid} "):
+                await gets(lock, writing=writing, within=60)
+    async with lock.held(writing=False):
+        with pytest.raises(HomeUnusable, match="a call of this process"):
+            await gets(lock, writing=True, within=60)
+        assert await gets(lock, writing=False)
+    async with lock.held(writing=True):
+        waits = [gets(lock, writing=writing, within=60) for writing in (False, False, False)]
+        for found in await asyncio.gather(*waits, return_exceptions=True):
+            assert isinstance(found, HomeUnusable)
+    assert await gets(lock, writing=True)
+
+
+async def test_a_line_of_writers_that_moves_is_no_reason_to_give_up(
+    lock: KeyringLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of a hundred imports waits longer than any of them takes."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.5)
+
+    async def write() -> None:
+        async with lock.held(writing=True):
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(write() for _ in range(30)))
 
 
 async def test_an_error_or_a_cancellation_gives_the_lock_back(lock: KeyringLock) -> None:
@@ -201,6 +285,7 @@ async def test_waiting_holds_nobody_up(lock: KeyringLock, tmp_path: Path) -> Non
 async def test_a_directory_without_room_for_locks_is_said(tmp_path: Path) -> None:
     with pytest.raises(HomeUnusable, match="writable"):
         await gets(KeyringLock(tmp_path / "is not there"), writing=False)
+    (tmp_path / "gate.lock").unlink(missing_ok=True)
     (tmp_path / "gate.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(HomeUnusable, match=r"gate\.lock"):
         await gets(KeyringLock(tmp_path), writing=True)

@@ -422,6 +422,12 @@ WEAKENINGS = (
         ("            if packet.tag in SECRET_KEYS and not secret:", "            if False:"),
     ),
     weakening(
+        36,
+        "no reader let in beside a writer that waits",
+        "slow_message_holds_up_everybody",
+        ("SHUT = (0.25, 4.0)", "SHUT = (600.0, 600.0)"),
+    ),
+    weakening(
         40,
         "homes of other users taken",
         "home_in_a_place_of_others",

@@ -70,6 +70,7 @@ async def test_readers_never_see_an_empty_keyring_while_it_is_written(
 
 IMPORTS = """
 import asyncio, pathlib, sys
+import tests.instances  # its home may cost little
 from tiny_gnupg import GnuPG
 
 async def main():

@@ -37,6 +37,7 @@ GROWTH = 40 * 2**20
 #: A program of its own: its memory is not that of the tests, and it can be killed.
 PROGRAM = """
 import asyncio, os, pathlib, re, signal, sys
+import tests.instances  # its home may cost little
 from tiny_gnupg import GnuPG
 from tiny_gnupg._home import whole_files
 
