@@ -13,6 +13,7 @@ from tests.homes import DEBIAN_KEYRING, Home, temporary_home
 from tests.keys import NOW, subkey
 from tests.keys import key as made
 from tests.openpgp import without_user_ids
+from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.listings import format_list_keys, parse_colons
 from tiny_gnupg._openpgp.armor import enarmor
 from tiny_gnupg._openpgp.fingerprints import key_fingerprint
@@ -24,7 +25,6 @@ from tiny_gnupg._openpgp.placeholders import (
     normalise,
     split_keys,
 )
-from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key
 from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP
 
 MATERIAL = b"\x1b" + b"\x07" * 32

@@ -95,7 +95,7 @@ async def test_of_a_dead_key_it_says_so(
         gpg.run("--import", stdin=certificate.replace(":-----BEGIN", "-----BEGIN"))
     await alice.text_import(gpg.run("--export", fingerprint).stdout)
     for uid in ("dora@x.org", fingerprint):
-        with pytest.raises(UnusableKey, match=f"{fingerprint}: it is {state}"):
+        with pytest.raises(UnusableKey, match=f"{fingerprint}: it (is )?{state}"):
             await certify(alice, uid)
 
 

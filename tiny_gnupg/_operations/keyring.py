@@ -14,40 +14,14 @@ from collections.abc import Iterable, Sequence
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import matching, search_term
+from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
-from tiny_gnupg.results import Capability, Key, Subkey, UserID
-
-
-def is_placeholder_key(key: Key) -> bool:
-    """Return whether a key of the keyring has no user id of its owner's, but our placeholder."""
-    stands_in = any(user_id.placeholder for user_id in key.user_ids)
-    return stands_in and not any(user_id.signed for user_id in key.user_ids)
-
-
-def has_secret(key: Key) -> bool:
-    """Return whether a secret part of a key is here."""
-    return key.secret or any(subkey.secret for subkey in key.subkeys)
-
-
-def encryption_key(key: Key) -> str:
-    """Return the fingerprint to encrypt to: of the newest part of a key that is able to and alive.
-
-    With the user ids went the key's own word on which of its parts to take.
-
-    Returns:
-        The fingerprint, or ``""`` where there is none.
-    """
-    whole: tuple[Key | Subkey, ...] = (key, *key.subkeys)
-    parts = [part for part in whole if not (part.revoked or part.expired)]
-    able = [part for part in parts if Capability.ENCRYPT in part.capabilities]
-    newest = max(able, key=lambda part: (part.created is not None, part.created), default=None)
-    return newest.fingerprint if newest else ""
-
+from tiny_gnupg.results import Capability, Key, UserID
 
 #: What finds the keys of the keyring that have our placeholder.
 PLACEHOLDERS = search_term(PLACEHOLDER.format(fingerprint=""))
@@ -127,10 +101,12 @@ class KeyTable:
             raise KeyNotFound(value=uid)
         usable = [key for key in keys if key.usable_for(capability)]
         if not usable:
+            troubles = {key.fingerprint: trouble(key, capability) for key in keys}
+            whys = [f"{name}: {found.what}" for name, found in troubles.items() if found]
+            cures = dict.fromkeys(found.cure for found in troubles.values() if found)
             raise UnusableKey(
-                f"no key for {uid!r} can {capability.name.lower()} now: "
-                + ", ".join(f"{key.fingerprint} {why_unusable(key)}" for key in keys),
-                hint="ask its owner for a newer one, or refresh it",
+                f"no key for {uid!r} can {capability.name.lower()} now; {', '.join(whys)}",
+                hint="; ".join(cures),
             )
         return the_one(usable, uid)
 
@@ -230,9 +206,19 @@ def the_user_id(key: Key, which: str) -> UserID:
     return fits[0]
 
 
-def why_unusable(key: Key) -> str:
-    """Say in a few words what is wrong with a key."""
-    for name in ("revoked", "expired", "disabled"):
-        if getattr(key, name):
-            return f"is {name}"
-    return "has no subkey for it that is alive"
+def unusable(
+    key: Key, capability: Capability, doing: str, reply: Reply | None = None
+) -> UnusableKey | None:
+    """Name the error of a key that cannot be used for something now; None where it can.
+
+    Args:
+        key: the key.
+        capability: what for.
+        doing: the same in words, as in ``cannot <doing>``.
+        reply: gpg's answer, where it refused the key.
+    """
+    found = trouble(key, capability)
+    if found is None:
+        return None
+    what, cure = found
+    return UnusableKey(f"cannot {doing} {key.fingerprint}: {what}", hint=cure, reply=reply)

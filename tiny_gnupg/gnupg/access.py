@@ -9,6 +9,7 @@ from typing import TypeVar
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify
+from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
 from tiny_gnupg._home.own_keys import note
@@ -17,15 +18,20 @@ from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import (
     PLACEHOLDERS,
-    has_secret,
-    is_placeholder_key,
     list_keys,
     the_one,
+    unusable,
 )
 from tiny_gnupg._process.tasks import in_thread
-from tiny_gnupg.errors import BadPassphrase, GnuPGError, KeyNotFound
+from tiny_gnupg.errors import (
+    BadPassphrase,
+    CommandFailed,
+    GnuPGError,
+    KeyNotFound,
+    UnusableKey,
+)
 from tiny_gnupg.gnupg.identity import Identity
-from tiny_gnupg.results import Key
+from tiny_gnupg.results import Capability, Key
 
 T = TypeVar("T")
 
@@ -132,6 +138,26 @@ class Access(Identity):
             return None
         return replace(call, options=[*commands.UNSIGNED_USER_IDS, *call.options])
 
+    def _explain(
+        self, signer: str, capability: Capability = Capability.SIGN, doing: str = "sign with"
+    ) -> Remedy:
+        """Return what says why gpg cannot sign with a key: no remedy, but it knows better."""
+
+        async def explain(_: Call, reply: Reply | None, error: GnuPGError | None) -> None:
+            if reply is None or isinstance(error, KeyNotFound | UnusableKey | CommandFailed):
+                await self._require_able(signer, capability, doing, reply)
+
+        return explain
+
+    async def _require_able(
+        self, uid: str, capability: Capability, doing: str, reply: Reply | None = None
+    ) -> None:
+        """Say what is wrong with a key, where something is: see ``keyring.unusable``."""
+        for key in await self._table.find(uid):
+            refused = unusable(key, capability, doing, reply)
+            if refused is not None:
+                raise refused
+
     async def _try_passphrase(self, fingerprint: str) -> None:
         """See that the passphrase opens a key, before a command that has no status line for that.
 
@@ -141,10 +167,12 @@ class Access(Identity):
         call = Call(commands.try_passphrase(fingerprint), passphrase=await self._agent_passphrase())
         await self._run(call, _wants("SUCCESS", "use the key", fingerprint), self._take_over_keys)
 
-    async def _edit(self, options: Sequence[str], doing: str, fingerprint: str) -> None:
+    async def _edit(
+        self, options: Sequence[str], doing: str, fingerprint: str, *more: Remedy
+    ) -> None:
         """Run a command that changes a key by means of its secret part, or another's."""
         call = Call(options, passphrase=await self._agent_passphrase(), writing=True)
-        await self._run(call, _succeeds(doing, fingerprint), self._take_over_keys)
+        await self._run(call, _succeeds(doing, fingerprint), self._take_over_keys, *more)
 
     async def _take_over(self) -> bool:
         """Take over keys that came in under this instance's passphrase; return whether any did."""
@@ -167,7 +195,7 @@ class Access(Identity):
         return await self._stretcher.stretched(self._engine.home.protection, text)
 
     async def _own(self) -> str:
-        """Return the fingerprint of this instance's own key.
+        """Return the fingerprint of this instance's own key, in whatever state it is.
 
         It is the one that was set, made or noted; else that with this instance's address which its
         passphrase opens: a secret key of a stranger's that came in is nobody's own.
@@ -181,13 +209,16 @@ class Access(Identity):
                 return self.fingerprint
         if not self.email:
             raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
-        found = await self._table.find(self.email)
-        secret = [key for key in found if key.secret and not key.revoked and not key.expired]
-        if not secret:
+        found = [key for key in await self._table.find(self.email) if has_secret(key)]
+        if not found:
             raise KeyNotFound(
                 f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
             )
-        self.fingerprint = the_one(await self._opened(secret), self.email).fingerprint
+        opened = await self._opened(found)
+        # One that has expired is there all the same: it can be renewed.
+        kept = [key for key in opened if not key.revoked] or opened
+        alive = [key for key in kept if not key.expired and not key.disabled] or kept
+        self.fingerprint = the_one(alive, self.email).fingerprint
         await in_thread(note, self._engine.home.path, self._who, self.fingerprint)
         return self.fingerprint
 
@@ -240,8 +271,18 @@ class Access(Identity):
             raise KeyNotFound(f"no secret key for {named}", value=key.fingerprint)
         return key
 
+    async def _secret_primary(self, uid: Uid) -> Key:
+        """Return the one key that a uid names, where the secret part of its primary key is here."""
+        key = await self._secret_key(uid)
+        if not key.secret:
+            raise UnusableKey(
+                f"the secret part of the primary key {key.fingerprint} is not here",
+                hint="do it where that is, and import what comes of it",
+            )
+        return key
+
     async def _secret_fingerprint(self, uid: Uid) -> str:
-        return (await self._secret_key(uid)).fingerprint
+        return (await self._secret_primary(uid)).fingerprint
 
     async def _signer(self, local_user: Uid) -> str:
         return await self._named(local_user)

@@ -76,7 +76,7 @@ class Files(Messages):
         ending = ".asc" if armor else ".gpg"
         target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
-            await self._encrypt(replace(call, passphrase=passphrase), command, uids)
+            await self._encrypt(replace(call, passphrase=passphrase), command, uids, signer)
         return target
 
     async def decrypt_file(

@@ -164,7 +164,7 @@ class Keys(Access):
             BadPassphrase: the passphrase does not open the key.
         """
         end = checked_expiry(expires)
-        key = await self._secret_key(uid)
+        key = await self._secret_primary(uid)
         # By name, because gpg's "*" leaves those out that have expired.
         alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
         for which in ([], alive) if subkeys and alive else ([],):
@@ -186,8 +186,8 @@ class Keys(Access):
             BadPassphrase: this instance's passphrase does not open the key; nothing was changed.
         """
         checked_own_passphrase(new)
-        fingerprint = await self._secret_fingerprint(uid)
-        key = await self._table.one(fingerprint)
+        key = await self._secret_key(uid)
+        fingerprint = key.fingerprint
         with suppress(KeyNotFound, AmbiguousKey, BadPassphrase):
             await self._own()
         old, inner = await self._agent_passphrase(), await self._agent_passphrase(new)

@@ -16,10 +16,10 @@ from tiny_gnupg._gpg.arguments import (
     checked_trust,
 )
 from tiny_gnupg._gpg.key_names import NameForm, classify
+from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import encryption_key, is_placeholder_key, why_unusable
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg.errors import (
     BadPassphrase,
@@ -33,7 +33,7 @@ from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
 from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
-from tiny_gnupg.results import Capability, Decryption, Key, Verification
+from tiny_gnupg.results import Capability, Decryption, Verification
 
 
 class Messages(Trust):
@@ -114,25 +114,31 @@ class Messages(Trust):
             compress=compress,
         )
         call = Call(stdin=data, passphrase=passphrase)
-        reply = await self._encrypt(call, command, uids)
+        reply = await self._encrypt(call, command, uids, signer)
         return await like(message, reply.stdout) if armor else reply.stdout
 
     async def _encrypt(
-        self, call: Call, command: Callable[[Sequence[str]], list[str]], uids: Sequence[str]
+        self,
+        call: Call,
+        command: Callable[[Sequence[str]], list[str]],
+        uids: Sequence[str],
+        signer: str,
     ) -> Reply:
-        """Encrypt to recipients.
+        """Encrypt to recipients, and sign where there is a signer.
 
         Args:
-            call: what goes in and out; with a passphrase where the message is signed too.
+            call: what goes in and out, and the passphrase where the message is signed.
             command: returns gpg's options for recipients.
             uids: who they are.
+            signer: whose key signs, or ``""``.
         """
         recipients = [await self._recipient(one) for one in uids]
         call = replace(call, options=command(recipients))
         judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
         naming = partial(self._name_placeholder_recipients, uids, command)
-        signing = [] if call.passphrase is None else [self._take_over_keys]
-        return await self._run(call, judge, *signing, naming)
+        if not signer:
+            return await self._run(call, judge, naming)
+        return await self._run(call, judge, self._take_over_keys, naming, self._explain(signer))
 
     async def _name_placeholder_recipients(
         self,
@@ -149,7 +155,7 @@ class Messages(Trust):
         """
         if isinstance(error, KeyNotFound | UnusableKey):
             another_try = await self._look_up(uids)
-            await self._require_usable(uids, error)
+            await self._require_usable(uids, reply)
         elif error is None and (reply is None or not outcome.used_aes256(reply)):
             another_try = await self._look_up(uids)
         else:
@@ -158,12 +164,11 @@ class Messages(Trust):
             return None
         return replace(call, options=command([await self._recipient(one) for one in uids]))
 
-    async def _require_usable(self, uids: Iterable[str], error: GnuPGError) -> None:
+    async def _require_usable(self, uids: Iterable[str], reply: Reply | None) -> None:
         """Say what is wrong with a recipient's key that gpg refused, where something is."""
-        for uid in filter(None, uids):
-            for key in await self._table.find(uid):
-                if not key.usable_for(Capability.ENCRYPT):
-                    raise _unusable(key, error)
+        for uid in uids:
+            name = uid or await self._own()
+            await self._require_able(name, Capability.ENCRYPT, "encrypt to", reply)
 
     async def _look_up(self, uids: Iterable[str]) -> bool:
         """Look up the recipients that were not yet; return whether one of those has no user ids."""
@@ -307,7 +312,7 @@ class Messages(Trust):
     async def _sign(self, call: Call, signer: str) -> Reply:
         call = replace(call, passphrase=await self._agent_passphrase())
         judge = _wants("SIG_CREATED", "sign", signer)
-        return await self._run(call, judge, self._take_over_keys)
+        return await self._run(call, judge, self._take_over_keys, self._explain(signer))
 
     async def verify(
         self, message: str | bytes = "", signature: str | bytes | None = None
@@ -369,7 +374,7 @@ class Messages(Trust):
             return value
         subkey = encryption_key(key)
         if not subkey:
-            raise _unusable(key)
+            await self._require_able(key.fingerprint, Capability.ENCRYPT, "encrypt to")
         return f"{subkey}!"
 
 
@@ -380,17 +385,3 @@ async def _try_passphrase_of_message(
     if isinstance(error, BadPassphrase | NoSecretKey):
         return replace(call, passphrase=raw)
     return None
-
-
-def _unusable(key: Key, error: GnuPGError | None = None) -> UnusableKey:
-    """Name the error of a recipient's key that cannot be used, as gpg refused it or before that."""
-    said = {} if error is None else {name: getattr(error, name) for name in _DETAILS}
-    return UnusableKey(
-        f"cannot encrypt with {key.fingerprint}: it {why_unusable(key)}",
-        hint="ask its owner for a newer one, or refresh it",
-        **said,
-    )
-
-
-#: What each error from a gpg run carries.
-_DETAILS = ("status", "returncode", "stderr", "command")

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiny_gnupg._gpg.arguments import Uid, check_uid, check_uids, checked_data
+from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
-from tiny_gnupg._operations.keyring import is_placeholder_key, list_keys
+from tiny_gnupg._operations.keyring import list_keys
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
 from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
 from tiny_gnupg.gnupg.messages import Messages

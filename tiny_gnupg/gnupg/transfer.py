@@ -13,12 +13,13 @@ import aiofiles
 
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.arguments import Uid, checked_data, checked_secret
+from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import is_placeholder_key, keys_of, list_keys
+from tiny_gnupg._operations.keyring import keys_of, list_keys
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.gnupg.access import Access

@@ -6,11 +6,12 @@ from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.certifications import certified
 from tiny_gnupg._gpg.key_names import user_ids_of
+from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import is_placeholder_key, why_unusable
+from tiny_gnupg._operations.keyring import unusable
 from tiny_gnupg.errors import UnusableKey
 from tiny_gnupg.gnupg.access import Access
-from tiny_gnupg.results import Key, UserID
+from tiny_gnupg.results import Capability, Key, UserID
 
 
 class Trust(Access):
@@ -41,13 +42,19 @@ class Trust(Access):
         every = len(named) == len(user_ids_of(key, key.fingerprint))
         names = [] if every else [f"={one.text}" for one in named]
         options = commands.certify(key.fingerprint, signer, local=local, names=names)
-        await self._edit(options, "certify", key.fingerprint)
+        await self._edit(
+            options,
+            "certify",
+            key.fingerprint,
+            self._explain(signer, Capability.CERTIFY, "certify with"),
+        )
         # Looked at, because gpg ends well where it certified nothing (2.2.40 and 2.4.7).
         listing = await self._engine.run(Call(commands.list_signatures([key.fingerprint, signer])))
         outcome.require_success(listing, "list certifications", key.fingerprint)
         done = certified(listing.stdout, key.fingerprint, signer, local=local)
         missing = [one.text for one in named if one.hash not in done]
         if missing:
+            await self._require_able(signer, Capability.CERTIFY, "certify with")
             raise UnusableKey(
                 f"gpg did not certify {', '.join(missing)} of {key.fingerprint}",
                 hint="is one of the two keys revoked, expired or disabled, or gpg's to certify?",
@@ -80,11 +87,9 @@ def _require_certifiable(key: Key, uid: str) -> tuple[UserID, ...]:
             f"{key.fingerprint} has no user id that could be certified",
             hint="import it with its user ids first",
         )
-    if key.revoked or key.expired:
-        raise UnusableKey(
-            f"cannot certify {key.fingerprint}: it {why_unusable(key)}",
-            hint="ask its owner for a newer one, or refresh it",
-        )
+    refused = unusable(key, Capability.CERTIFY, "certify") if key.revoked or key.expired else None
+    if refused is not None:
+        raise refused
     named = user_ids_of(key, uid)
     if not named:
         raise UnusableKey(

@@ -1,0 +1,250 @@
+"""An own key in any state is told as it is, and nobody is led to a second one by mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.instances import BOB, MakeGnuPG, PlainGpg, cheap
+from tiny_gnupg import GnuPG, UnusableKey
+from tiny_gnupg._home.protection import Scheme
+
+MakePlain = Callable[..., PlainGpg]
+Use = Callable[[GnuPG, Path], Awaitable[object]]
+SVC = "svc@example.org"
+PAST = "--faked-system-time=20200101T000000!"
+
+
+async def _all(results: AsyncIterator[object]) -> list[object]:
+    return [one async for one in results]
+
+
+#: What signs with the own key, in every method that shares the step.
+SIGNING: dict[str, Use] = {
+    "sign": lambda gpg, _: gpg.sign("x"),
+    "sign(detach)": lambda gpg, _: gpg.sign(b"x", detach=True),
+    "sign(clear)": lambda gpg, _: gpg.sign("x", clear=True),
+    "sign(local_user)": lambda gpg, _: gpg.sign("x", SVC),
+    "sign_file": lambda gpg, folder: gpg.sign_file(folder / "source", folder / "out"),
+    "encrypt": lambda gpg, _: gpg.encrypt("x", BOB),
+    "encrypt_file": lambda gpg, folder: gpg.encrypt_file(folder / "source", BOB, folder / "out"),
+    "encrypt_many": lambda gpg, _: _all(gpg.encrypt_many(["x"], BOB, sign=True)),
+    "auto_encrypt": lambda gpg, _: gpg.auto_encrypt("x", BOB),
+}
+#: What encrypts to the own key.
+ENCRYPTING: dict[str, Use] = {
+    "encrypt": lambda gpg, _: gpg.encrypt("x", sign=False),
+    "encrypt(address)": lambda gpg, _: gpg.encrypt("x", [BOB, SVC], sign=False),
+    "encrypt_file": lambda gpg, folder: gpg.encrypt_file(
+        folder / "source", "", folder / "out", sign=False
+    ),
+    "encrypt_many": lambda gpg, _: _all(gpg.encrypt_many(["x"])),
+    "auto_encrypt": lambda gpg, _: gpg.auto_encrypt("x", SVC, sign=False),
+}
+#: What needs the secret part of the primary key.
+PRIMARY: dict[str, Use] = {
+    "set_expire": lambda gpg, _: gpg.set_expire("", "1y"),
+    "add_subkeys": lambda gpg, _: gpg.add_subkeys(),
+    "add_uid": lambda gpg, _: gpg.add_uid("", "New", "new@example.org"),
+    "revoke_uid": lambda gpg, _: gpg.revoke_uid("", SVC),
+    "revoke": lambda gpg, _: gpg.revoke(),
+    "certify": lambda gpg, _: gpg.certify(BOB),
+}
+
+
+def svc_at(home: Path, passphrase: str = "") -> GnuPG:
+    return GnuPG("Svc", SVC, passphrase, homedir=home)
+
+
+class Owned:
+    """A key of a plain gpg's, that a service takes for its own."""
+
+    def __init__(self, plain: PlainGpg, life: str, *subkeys: tuple[str, str, str]) -> None:
+        self.plain = plain
+        making = ("--quick-generate-key", f"Svc <{SVC}>", "ed25519", "cert", life)
+        said = plain.run(PAST, "--status-fd", "1", *making).stdout.decode()
+        self.fingerprint = re.findall(r"KEY_CREATED P (\w+)", said)[0]
+        for algorithm, usage, lasts in subkeys:
+            plain.run(PAST, "--quick-add-key", self.fingerprint, algorithm, usage, lasts)
+        listed = plain.run("--with-colons", "-k", self.fingerprint).stdout.decode()
+        self.subkeys = [
+            fpr for fpr in re.findall(r"fpr:+(\w+):", listed) if fpr != self.fingerprint
+        ]
+
+    def block(self, how: str = "--export-secret-keys", *names: str) -> bytes:
+        return self.plain.run(how, *(names or (self.fingerprint,))).stdout
+
+
+SIGN, ENCRYPT = ("ed25519", "sign", "never"), ("cv25519", "encr", "never")
+
+
+@pytest.fixture
+async def service(
+    home: Path, make_gnupg: MakeGnuPG, bob: GnuPG, tmp_path: Path
+) -> Callable[[bytes], Awaitable[GnuPG]]:
+    """A maker of services that hold a secret key, Bob's public one, and a file to work on."""
+    (tmp_path / "source").write_text("x")
+
+    async def make(block: bytes) -> GnuPG:
+        gpg: GnuPG = make_gnupg(svc_at, cheap(home))
+        await gpg.text_import(block)
+        await gpg.text_import(await bob.text_export())
+        return gpg
+
+    return make
+
+
+async def _refuses(call: Awaitable[object], *told: str) -> None:
+    with pytest.raises(UnusableKey) as caught:
+        await call
+    for one in told:
+        assert one in str(caught.value)
+    assert "gen_key" not in str(caught.value)
+
+
+async def test_an_expired_one_says_when_and_is_renewed(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain, tmp_path: Path
+) -> None:
+    key = Owned(plain_gpg(), "1d", ("ed25519", "sign", "1d"), ("cv25519", "encr", "1d"))
+    gpg = await service(key.block())
+    for use in (*SIGNING.values(), *ENCRYPTING.values()):
+        told = (key.fingerprint, "expired on 2020-01-02", "await set_expire(")
+        await _refuses(use(gpg, tmp_path), *told)
+    assert not (tmp_path / "out").exists()
+    assert "PUBLIC" in await gpg.text_export()
+    assert "PRIVATE" in await gpg.text_export(secret=True)
+    assert (await gpg.backup(tmp_path / "backup") / "secret.asc").exists()
+    await gpg.set_expire("", "2y")
+    for use in (*SIGNING.values(), *ENCRYPTING.values()):
+        await use(gpg, tmp_path)
+        (tmp_path / "out").unlink(missing_ok=True)
+    assert gpg.fingerprint == key.fingerprint
+
+
+async def test_an_expired_one_can_be_revoked_and_deleted(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain, tmp_path: Path
+) -> None:
+    key = Owned(plain_gpg(), "1d", SIGN, ENCRYPT)
+    gpg = await service(key.block())
+    await gpg.revoke()
+    for use in (*SIGNING.values(), *ENCRYPTING.values()):
+        await _refuses(use(gpg, tmp_path), key.fingerprint, "it is revoked")
+    assert "PUBLIC" in await gpg.text_export()
+    await gpg.delete()
+    assert list(await gpg.list_keys()) == [(await gpg.keys(BOB))[0].fingerprint]
+
+
+@pytest.mark.parametrize("state", ["expired", "revoked", "missing", "not made"])
+async def test_a_signing_subkey_that_cannot_be_used_is_named(
+    service: Callable[[bytes], Awaitable[GnuPG]],
+    plain_gpg: MakePlain,
+    tmp_path: Path,
+    state: str,
+) -> None:
+    plain = plain_gpg()
+    lasts = "1d" if state == "expired" else "never"
+    signing = [] if state == "not made" else [("ed25519", "sign", lasts)]
+    key = Owned(plain, "never", *signing, ENCRYPT)
+    if state == "revoked":
+        edit = (
+            "--command-fd",
+            "0",
+            "--yes",
+            "--edit-key",
+            key.fingerprint,
+            "key 1",
+            "revkey",
+            "save",
+        )
+        plain.run(*edit, stdin="y\n0\n\ny\n")
+    block = key.block()
+    if state == "missing":
+        block = key.block("--export-secret-subkeys", f"{key.subkeys[1]}!")
+    told = {
+        "expired": f"its subkey {key.subkeys[0]} expired on 2020-01-02",
+        "revoked": f"its subkey {key.subkeys[0]} is revoked",
+        "missing": f"the secret part of its subkey {key.subkeys[0]} is not here",
+        "not made": "it has no subkey that can sign",
+    }[state]
+    gpg = await service(block)
+    if state == "missing":
+        await gpg.text_import(plain.run("--export", key.fingerprint).stdout)
+    for use in SIGNING.values():
+        await _refuses(use(gpg, tmp_path), key.fingerprint, told)
+    # And what does not need that subkey works.
+    assert await gpg.decrypt(await gpg.encrypt("x", sign=False)) == "x"
+
+
+async def test_an_encryption_subkey_that_expired_is_named(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain, tmp_path: Path
+) -> None:
+    key = Owned(plain_gpg(), "never", SIGN, ("cv25519", "encr", "1d"))
+    gpg = await service(key.block())
+    for use in ENCRYPTING.values():
+        await _refuses(use(gpg, tmp_path), key.subkeys[1], "expired on 2020-01-02", "set_expire(")
+    assert "MESSAGE" in await gpg.sign("x")
+    await gpg.set_expire("", "1y")
+    for use in ENCRYPTING.values():
+        await use(gpg, tmp_path)
+        (tmp_path / "out").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("protection", ["scrypt", "gnupg"])
+async def test_one_whose_primary_part_is_elsewhere_does_all_that_needs_it_not(
+    bob: GnuPG,
+    home: Path,
+    make_gnupg: MakeGnuPG,
+    plain_gpg: MakePlain,
+    tmp_path: Path,
+    protection: Scheme,
+) -> None:
+    (tmp_path / "source").write_text("x")
+    key = Owned(plain_gpg("words", quick=True), "never", SIGN, ENCRYPT)
+    block = key.plain.run("--export-secret-subkeys", key.fingerprint).stdout
+    gpg = make_gnupg(svc_at, cheap(home, protection), passphrase="words")
+    await gpg.text_import(block)
+    await gpg.text_import(await bob.text_export())
+    for use in (*SIGNING.values(), *ENCRYPTING.values()):
+        await use(gpg, tmp_path)
+        (tmp_path / "out").unlink(missing_ok=True)
+    assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
+    for name, use in PRIMARY.items():
+        await _refuses(use(gpg, tmp_path), "the secret part of", "primary key", "is not here")
+        assert name
+    # It leaves as it came: a machine that gets it signs too.
+    exported = await gpg.text_export(secret=True)
+    await gpg.change_passphrase("", "other words")
+    assert "MESSAGE" in await gpg.sign("x")
+    await gpg.backup(tmp_path / "backup")
+    elsewhere = make_gnupg(svc_at, cheap(home / "elsewhere"), passphrase="words")
+    await elsewhere.text_import(exported)
+    assert "MESSAGE" in await elsewhere.sign("x")
+    restored = make_gnupg(svc_at, cheap(home / "restored"), passphrase="other words")
+    await restored.restore(tmp_path / "backup")
+    assert "MESSAGE" in await restored.sign("x")
+
+
+async def test_of_two_under_one_address_it_is_the_one_that_can_be_used(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain
+) -> None:
+    old = Owned(plain_gpg(), "1d", SIGN)
+    new = Owned(plain_gpg(), "never", SIGN, ENCRYPT)
+    gpg = await service(old.block() + new.block())
+    assert "MESSAGE" in await gpg.sign("x")
+    assert gpg.fingerprint == new.fingerprint
+    assert old.fingerprint in await gpg.list_keys()
+
+
+async def test_what_another_cannot_do_is_told_in_other_words(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain, tmp_path: Path
+) -> None:
+    theirs = Owned(plain_gpg(), "1d", ENCRYPT)
+    gpg = await service(Owned(plain_gpg(), "never", SIGN, ENCRYPT).block())
+    await gpg.delete(BOB)
+    await gpg.text_import(theirs.plain.run("--export", theirs.fingerprint).stdout)
+    for uid in (theirs.fingerprint, theirs.fingerprint[-16:]):
+        told = (theirs.fingerprint, "expired on 2020-01-02", "ask its owner")
+        await _refuses(gpg.encrypt("x", uid, sign=False), *told)
