@@ -16,6 +16,7 @@ from tests.openpgp import first_part, parts, with_forged_subkey, without_user_id
 from tiny_gnupg import (
     Decryption,
     GnuPG,
+    HashAlgorithm,
     ImportFailed,
     KeyNotFound,
     OwnerTrust,
@@ -157,6 +158,7 @@ async def test_it_takes_messages_however_it_is_named(
         assert found.recipients == (encryption.key_id,)
         assert found.cipher is SymmetricAlgorithm.AES256
         assert [one.status for one in found.signatures] == [SignatureStatus.GOODSIG]
+        assert [one.hash for one in found.signatures] == [HashAlgorithm.SHA512]
 
 
 async def test_it_takes_messages_beside_others(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at
+from tests.instances import BOB, MakeGnuPG, PlainGpg, alice_at
 from tests.openpgp import without_user_ids
 from tiny_gnupg import GnuPG
 from tiny_gnupg._openpgp.armor import dearmor
@@ -45,7 +45,7 @@ ONE: list[tuple[str, Try]] = [
     ("encrypt(message, sign=False)", lambda w: w.gpg.encrypt("x", w.bob, sign=False)),
     (
         "encrypt(message, [two recipients])",
-        lambda w: w.gpg.encrypt("x", [w.bob, ALICE]),
+        lambda w: w.gpg.encrypt("x", [w.bob, w.gpg.fingerprint]),
     ),
     ("encrypt_symmetric(message)", lambda w: w.gpg.encrypt_symmetric("x")),
     ("decrypt(message)", lambda w: w.gpg.decrypt(w.encrypted)),

@@ -49,6 +49,11 @@ _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 _HIGHEST_COUNT = ("--s2k-count", "65011712")
 
 
+#: Without it gpg 2.2 signs by SHA-1 what it also encrypts to a key that says no preferences, as one
+#: without user ids, and whatever a DSA key of 1024 bits signs. Every key can sign by this one.
+_DIGEST = ("--digest-algo", "SHA512")
+
+
 #: In batch mode gpg says nothing of the signatures behind one that is bad.
 EVERY_SIGNATURE = ("--no-batch",)
 
@@ -217,7 +222,7 @@ def encrypt(
     placeholders = any(recipient.endswith("!") for recipient in recipients)
     how = "--hidden-recipient" if hidden else "--recipient"
     named = [part for recipient in recipients for part in (how, recipient)]
-    signing = [*LOOPBACK, "--local-user", local_user, "--sign"] if local_user else []
+    signing = [*LOOPBACK, *_DIGEST, "--local-user", local_user, "--sign"] if local_user else []
     return [
         *_form(armor=armor, compress=compress),
         *("--trust-model", trust),
@@ -255,7 +260,7 @@ def sign(
     """Sign data."""
     how = "--detach-sign" if detach else "--clear-sign" if clear else "--sign"
     form = ["--armor"] if armor else []
-    return [*LOOPBACK, *form, "--local-user", local_user, how]
+    return [*LOOPBACK, *_DIGEST, *form, "--local-user", local_user, how]
 
 
 def verify() -> list[str]:

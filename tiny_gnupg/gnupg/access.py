@@ -56,7 +56,7 @@ class Access(Identity):
             KeyNotFound: there is none.
             AmbiguousKey: there are several.
         """
-        self.fingerprint = (await self._key(uid)).fingerprint
+        self.fingerprint, self._noted = (await self._key(uid)).fingerprint, ""
 
     async def _export(self, fingerprint: str, secret: bool) -> bytes:
         if not secret:
