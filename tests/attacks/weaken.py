@@ -413,7 +413,7 @@ WEAKENINGS = (
         35,
         "any secret key of the address taken for the own one",
         "secret_key_of_a_stranger",
-        ("the_one(await self._opened(secret), self.email)", "the_one(secret, self.email)"),
+        ("opened = await self._opened(found)", "opened = found"),
     ),
     weakening(
         35,
