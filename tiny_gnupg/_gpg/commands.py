@@ -207,6 +207,7 @@ def ownertrust(fingerprint: str, level: int) -> tuple[list[str], str]:
 
 def encrypt(
     recipients: Sequence[str],
+    placeholders: bool = False,
     *,
     local_user: str = "",
     armor: bool = True,
@@ -216,10 +217,9 @@ def encrypt(
 ) -> list[str]:
     """Encrypt to recipients, and sign where ``local_user`` is given.
 
-    One that is named by its subkey and a ``!`` has no user id and so no preferences: gpg 2.2 would
-    take 3DES, and 2.4 AES128.
+    With ``placeholders`` some have no user id, and so no preferences: gpg 2.2 would take 3DES, and
+    2.4 AES128. Those are named by their subkeys, with a ``!``.
     """
-    placeholders = any(recipient.endswith("!") for recipient in recipients)
     how = "--hidden-recipient" if hidden else "--recipient"
     named = [part for recipient in recipients for part in (how, recipient)]
     signing = [*LOOPBACK, *_DIGEST, "--local-user", local_user, "--sign"] if local_user else []

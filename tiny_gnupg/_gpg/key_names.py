@@ -5,7 +5,8 @@ Pure: text and ``Key`` in, ``Key`` out; nothing here runs a program or touches a
 The rules:
 
 1. 40 or 64 hex digits are a fingerprint, 16 are a key id; ``0x`` may stand before them, and spaces
-   inside a fingerprint, as gpg prints it. Either may be a subkey's.
+   inside a fingerprint, as gpg prints it. Either may be a subkey's, and then names its key; with a
+   ``!`` behind it, exactly that part of the key is used where a key is used.
 2. An e-mail address, bare or in angle brackets, is matched WHOLE: ``bob@x.org`` never finds
    ``notbob@x.org``. gpg itself takes a bare address for a part of one.
 3. Any other text is looked for inside the user ids.
@@ -23,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tiny_gnupg._openpgp.user_ids import address, lower, same_address
-from tiny_gnupg.results import Key, UserID
+from tiny_gnupg.results import Key, Subkey, UserID
 
 
 class NameForm(StrEnum):
@@ -42,10 +43,10 @@ class Term(NamedTuple):
     value: str
 
 
-_FINGERPRINT = re.compile(r"(?:0x)?([0-9a-f]{40}|[0-9a-f]{64})", re.IGNORECASE)
+_FINGERPRINT = re.compile(r"(?:0x)?([0-9a-f]{40}|[0-9a-f]{64})!?", re.IGNORECASE)
 
 
-_KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})", re.IGNORECASE)
+_KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})!?", re.IGNORECASE)
 
 
 @lru_cache(256)  # each call asks for the same few names, some of them several times
@@ -56,7 +57,7 @@ def classify(uid: str) -> Term:
         uid: the text.
 
     Returns:
-        Its kind, and the fingerprint or key id in upper case without spaces and ``0x``, the
+        Its kind, and the fingerprint or key id in upper case without spaces, ``0x`` and ``!``, the
         address without brackets, or the text as it is.
     """
     if match := _FINGERPRINT.fullmatch(uid.replace(" ", "")):
@@ -67,6 +68,20 @@ def classify(uid: str) -> Term:
     if email and uid in (email, f"<{email}>"):
         return Term(NameForm.EMAIL, email)
     return Term(NameForm.TEXT, uid)
+
+
+def is_exact(uid: str) -> bool:
+    """Return whether a text names exactly one part of a key, by a ``!`` behind it."""
+    return uid.endswith("!") and classify(uid).kind in (NameForm.FINGERPRINT, NameForm.KEY_ID)
+
+
+def exact_name(key: Key, uid: str) -> str:
+    """Return the name by which gpg takes exactly that part of a key which an exact text names."""
+    value = classify(uid).value
+    parts: tuple[Key | Subkey, ...] = (key, *key.subkeys)
+    return next(
+        f"{part.fingerprint}!" for part in parts if value in (part.fingerprint, part.key_id)
+    )
 
 
 _FORMS = {

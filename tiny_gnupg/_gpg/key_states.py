@@ -25,12 +25,13 @@ class Trouble(NamedTuple):
     cure: str
 
 
-def trouble(key: Key, capability: Capability) -> Trouble | None:
+def trouble(key: Key, capability: Capability, only: str = "") -> Trouble | None:
     """Return why a key cannot be used for something, or None where nothing speaks against it.
 
     Args:
         key: the key.
         capability: what for. Only to encrypt needs no secret part.
+        only: the fingerprint of the one part of the key that is to be used.
     """
     own = has_secret(key)
     renewed = f"await set_expire({key.fingerprint!r}, '2y') renews it" if own else _ASK
@@ -41,7 +42,10 @@ def trouble(key: Key, capability: Capability) -> Trouble | None:
     if key.disabled:
         return Trouble("it is disabled", "gpg's --edit-key enables it")
     parts = [part for part in _parts(key, capability) if capability in part.capabilities]
+    parts = [part for part in parts if only in ("", part.fingerprint)]
     verb = _VERBS.get(capability, capability.name.lower())
+    if only and not parts:
+        return Trouble(f"its part {only} cannot {verb}", "leave out the ! for one that can")
     if not parts:
         cure = f"await add_subkeys({key.fingerprint!r}) adds one" if own else _ASK
         return Trouble(f"it has no subkey that can {verb}", cure)

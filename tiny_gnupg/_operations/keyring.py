@@ -207,7 +207,7 @@ def the_user_id(key: Key, which: str) -> UserID:
 
 
 def unusable(
-    key: Key, capability: Capability, doing: str, reply: Reply | None = None
+    key: Key, capability: Capability, doing: str, reply: Reply | None = None, only: str = ""
 ) -> UnusableKey | None:
     """Name the error of a key that cannot be used for something now; None where it can.
 
@@ -216,8 +216,9 @@ def unusable(
         capability: what for.
         doing: the same in words, as in ``cannot <doing>``.
         reply: gpg's answer, where it refused the key.
+        only: the one part of the key that is to be used.
     """
-    found = trouble(key, capability)
+    found = trouble(key, capability, only)
     if found is None:
         return None
     what, cure = found

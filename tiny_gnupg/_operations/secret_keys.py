@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import product
@@ -162,7 +162,9 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
         await uninterrupted(in_thread(swap_keys, changed, engine.home.path))
 
 
-async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bytes:
+async def export_secret(
+    engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes, names: Sequence[str] = ()
+) -> bytes:
     """Export secret keys, protected by the user's own passphrase the way gpg itself does it.
 
     Args:
@@ -170,6 +172,7 @@ async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer
         keys: which.
         inner: the passphrase as the agent of the home expects it.
         outer: the user's own.
+        names: which parts of them; default: all.
 
     Returns:
         An armored block.
@@ -178,7 +181,7 @@ async def export_secret(engine: Engine, keys: Iterable[Key], inner: bytes, outer
         BadPassphrase: the passphrase does not open a key.
     """
     found = list(keys)
-    fingerprints = [key.fingerprint for key in found]
+    fingerprints = names or [key.fingerprint for key in found]
     async with scratch(engine, "gnupg") as aside:
         async with engine.locked(writing=False):
             await _bring_over(engine, aside, found)

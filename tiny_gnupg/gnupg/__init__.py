@@ -12,6 +12,11 @@ from tiny_gnupg.gnupg.online import Online
 class GnuPG(Keys, Files, Batches, Online, Legacy):
     """A GnuPG home and an identity in it.
 
+    Where a method takes a ``uid``, that names a key: a fingerprint or key id, the primary key's or
+    a subkey's; an address, which is matched whole; any other text, which is looked for in the
+    user ids; or a ``Key``. The empty text is this instance's own key. With a ``!`` behind a
+    fingerprint or key id, exactly that part of the key is encrypted to, signs or is exported.
+
     Args:
         username: the name of the identity.
         email: its address.

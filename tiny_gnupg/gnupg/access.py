@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
 from tiny_gnupg._gpg.arguments import Uid, check_uid
-from tiny_gnupg._gpg.key_names import NameForm, classify
+from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
 from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
@@ -67,7 +67,8 @@ class Access(Identity):
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         if inner != outer:
             key = await self._secret_key(fingerprint)
-            return await secret_keys.export_secret(self._engine, [key], inner, outer)
+            names = [fingerprint]
+            return await secret_keys.export_secret(self._engine, [key], inner, outer, names)
         call = Call(commands.export_secret([fingerprint]), passphrase=inner)
         reply = await self._engine.run(call)
         if reply.returncode == 0 and not reply.stdout:
@@ -154,7 +155,8 @@ class Access(Identity):
     ) -> None:
         """Say what is wrong with a key, where something is: see ``keyring.unusable``."""
         for key in await self._table.find(uid):
-            refused = unusable(key, capability, doing, reply)
+            only = exact_name(key, uid).rstrip("!") if is_exact(uid) else ""
+            refused = unusable(key, capability, doing, reply, only)
             if refused is not None:
                 raise refused
 
@@ -251,14 +253,18 @@ class Access(Identity):
         )
 
     async def _named(self, uid: Uid) -> str:
-        """Return the fingerprint that a uid names; a fingerprint costs no look-up."""
+        """Return the fingerprint that a uid names, with ``!`` where it is exactly that part.
+
+        A fingerprint costs no look-up.
+        """
         text = check_uid(uid)
         if not text:
             return await self._own()
         kind, value = classify(text)
         if kind is NameForm.FINGERPRINT:
-            return value
-        return (await self._table.one(text)).fingerprint
+            return f"{value}!" if is_exact(text) else value
+        key = await self._table.one(text)
+        return exact_name(key, text) if is_exact(text) else key.fingerprint
 
     async def _key(self, uid: Uid) -> Key:
         return await self._table.one(check_uid(uid) or await self._own())

@@ -15,7 +15,7 @@ from tiny_gnupg._gpg.arguments import (
     checked_passphrase,
     checked_trust,
 )
-from tiny_gnupg._gpg.key_names import NameForm, classify
+from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
 from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -120,7 +120,7 @@ class Messages(Trust):
     async def _encrypt(
         self,
         call: Call,
-        command: Callable[[Sequence[str]], list[str]],
+        command: Callable[[Sequence[str], bool], list[str]],
         uids: Sequence[str],
         signer: str,
     ) -> Reply:
@@ -132,8 +132,8 @@ class Messages(Trust):
             uids: who they are.
             signer: whose key signs, or ``""``.
         """
-        recipients = [await self._recipient(one) for one in uids]
-        call = replace(call, options=command(recipients))
+        recipients, placeholders = await self._recipients(uids)
+        call = replace(call, options=command(recipients, placeholders))
         judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
         naming = partial(self._name_placeholder_recipients, uids, command)
         if not signer:
@@ -143,7 +143,7 @@ class Messages(Trust):
     async def _name_placeholder_recipients(
         self,
         uids: Sequence[str],
-        command: Callable[[Sequence[str]], list[str]],
+        command: Callable[[Sequence[str], bool], list[str]],
         call: Call,
         reply: Reply | None,
         error: GnuPGError | None,
@@ -162,7 +162,7 @@ class Messages(Trust):
             another_try = False
         if not another_try:
             return None
-        return replace(call, options=command([await self._recipient(one) for one in uids]))
+        return replace(call, options=command(*await self._recipients(uids)))
 
     async def _require_usable(self, uids: Iterable[str], reply: Reply | None) -> None:
         """Say what is wrong with a recipient's key that gpg refused, where something is."""
@@ -360,22 +360,33 @@ class Messages(Trust):
         if not kind.is_detached_signature:
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
 
-    async def _recipient(self, uid: str) -> str:
-        """Return what gpg is to encrypt to: a fingerprint, and behind that of a subkey a ``!``."""
+    async def _recipients(self, uids: Iterable[str]) -> tuple[list[str], bool]:
+        """Return what gpg is to encrypt to, and whether one of these has no user ids."""
+        found = [await self._recipient(one) for one in uids]
+        return [name for name, _ in found], any(placeholder for _, placeholder in found)
+
+    async def _recipient(self, uid: str) -> tuple[str, bool]:
+        """Return a fingerprint, with ``!`` where it is exactly that part; and whether it has none.
+
+        A fingerprint that was not looked up yet counts as one with user ids.
+        """
         if not uid:
-            return await self._own()
+            return await self._own(), False
         kind, value = classify(uid)
         if kind is NameForm.FINGERPRINT:
             key = self._table.known(uid)
         else:
             key = await self._table.usable(uid, Capability.ENCRYPT)
             value = key.fingerprint
-        if key is None or not is_placeholder_key(key):
-            return value
+        placeholder = key is not None and is_placeholder_key(key)
+        if is_exact(uid):
+            return exact_name(key, uid) if key else f"{value}!", placeholder
+        if key is None or not placeholder:
+            return value, False
         subkey = encryption_key(key)
         if not subkey:
             await self._require_able(key.fingerprint, Capability.ENCRYPT, "encrypt to")
-        return f"{subkey}!"
+        return f"{subkey}!", True
 
 
 async def _try_passphrase_of_message(

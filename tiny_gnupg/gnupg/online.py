@@ -234,7 +234,7 @@ class Online(Messages, Transfer):
             KeyserverError: the server refuses.
             TorUnavailable: Tor does not reach it.
         """
-        fingerprint = await self._named(uid)
+        fingerprint = (await self._named(uid)).rstrip("!")
         key = await self.text_export(fingerprint)
         return await keyserver.publish(self._network, self._keyserver, key, fingerprint)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import aiofiles
 
 from tiny_gnupg._gpg import commands, imports, outcome
-from tiny_gnupg._gpg.arguments import Uid, checked_data, checked_secret
+from tiny_gnupg._gpg.arguments import Uid, check_uid, checked_data, checked_secret
+from tiny_gnupg._gpg.key_names import exact_name, is_exact
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.back_signatures import let_in
@@ -161,10 +162,12 @@ class Transfer(Access):
         if mode not in ("w", "w+", "x", "x+"):
             raise ValueError(f"mode is 'w' to replace a file, or 'x', not {mode!r}")
         checked_secret(secret)
-        fingerprint = (await self._key(uid)).fingerprint
+        key, name = await self._key(uid), check_uid(uid)
+        fingerprint = key.fingerprint
         target = Path(path) / f"{fingerprint}.asc"
         refuse(target, replace="w" in mode)
-        block = await self._export(fingerprint, secret)
+        named = exact_name(key, name) if is_exact(name) else fingerprint
+        block = await self._export(named, secret)
         permissions = 0o600 if secret else 0o666
         async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
             await uninterrupted(in_thread(write_all, fd, block))

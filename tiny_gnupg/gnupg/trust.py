@@ -49,9 +49,10 @@ class Trust(Access):
             self._explain(signer, Capability.CERTIFY, "certify with"),
         )
         # Looked at, because gpg ends well where it certified nothing (2.2.40 and 2.4.7).
-        listing = await self._engine.run(Call(commands.list_signatures([key.fingerprint, signer])))
+        by = signer.rstrip("!")
+        listing = await self._engine.run(Call(commands.list_signatures([key.fingerprint, by])))
         outcome.require_success(listing, "list certifications", key.fingerprint)
-        done = certified(listing.stdout, key.fingerprint, signer, local=local)
+        done = certified(listing.stdout, key.fingerprint, by, local=local)
         missing = [one.text for one in named if one.hash not in done]
         if missing:
             await self._require_able(signer, Capability.CERTIFY, "certify with")
