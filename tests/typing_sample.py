@@ -132,6 +132,8 @@ async def custom_commands(gpg: GnuPG) -> None:
 async def life_of_a_key(gpg: GnuPG) -> None:
     fingerprint = await gpg.gen_key(expires="2y")
     assert_type(fingerprint, str)
+    assert_type(await gpg.own(), Key)
+    assert_type(await gpg.ensure_key(expires="2y"), Key)
     await gpg.add_subkeys(fingerprint)
     await gpg.trust(fingerprint, level=5)
     assert_type(await gpg.certify("bob@example.org", fingerprint, local=True), str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.instances import BOB, MakeGnuPG, PlainGpg, cheap
-from tiny_gnupg import GnuPG, UnusableKey
+from tiny_gnupg import BadPassphrase, GnuPG, KeyNotFound, UnusableKey
 from tiny_gnupg._home.protection import Scheme
 
 MakePlain = Callable[..., PlainGpg]
@@ -248,3 +249,40 @@ async def test_what_another_cannot_do_is_told_in_other_words(
     for uid in (theirs.fingerprint, theirs.fingerprint[-16:]):
         told = (theirs.fingerprint, "expired on 2020-01-02", "ask its owner")
         await _refuses(gpg.encrypt("x", uid, sign=False), *told)
+
+
+async def test_a_key_is_ensured_once_however_often_it_is_asked_for(
+    home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    instances = [make_gnupg(svc_at, cheap(home), passphrase="words") for _ in range(3)]
+    found = await asyncio.gather(
+        *(gpg.ensure_key(expires="1y") for gpg in instances for _ in range(2))
+    )
+    assert len({key.fingerprint for key in found}) == 1
+    assert found[0].user_ids[0].text == f"Svc <{SVC}>"
+    again = make_gnupg(svc_at, home, passphrase="words")
+    assert again.fingerprint == found[0].fingerprint
+    assert await again.ensure_key() == await again.own() == found[0]
+    assert len(await again.keys()) == 1
+    with pytest.raises(BadPassphrase):
+        await make_gnupg(svc_at, home, passphrase="wrong").sign("x")
+
+
+async def test_a_key_that_cannot_be_used_is_no_reason_for_a_second_one(
+    service: Callable[[bytes], Awaitable[GnuPG]], plain_gpg: MakePlain
+) -> None:
+    key = Owned(plain_gpg(), "1d", SIGN, ENCRYPT)
+    gpg = await service(key.block())
+    assert (await gpg.ensure_key()).fingerprint == key.fingerprint
+    assert (await gpg.own()).expired
+    await gpg.revoke()
+    assert (await gpg.ensure_key()).revoked
+    assert len(await gpg.keys(secret=True)) == 1
+
+
+async def test_without_a_key_there_is_none(home: Path, make_gnupg: MakeGnuPG) -> None:
+    with pytest.raises(KeyNotFound, match="no secret key here"):
+        await make_gnupg(svc_at, cheap(home)).own()
+    with pytest.raises(KeyNotFound, match="no key of its own"):
+        await make_gnupg(lambda at: GnuPG(homedir=at), home).own()
+    assert not list((home / "private-keys-v1.d").glob("*.key"))
