@@ -40,6 +40,10 @@ ALL_SIGNATURES = ("--proc-all-sigs",)
 UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
 
 
+#: For a listing in a home that cannot be written: without its lock file, and the trust as it was.
+WITHOUT_WRITING = ("--lock-never", "--no-auto-check-trustdb")
+
+
 #: The placeholder for user ids that were not published never leaves the keyring.
 _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 

@@ -31,7 +31,7 @@ from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
-from tiny_gnupg._operations.keyring import keys_of
+from tiny_gnupg._operations.keyring import keys_of, list_keys
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
@@ -67,7 +67,7 @@ async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None
     trust = await engine.run(Call(commands.export_ownertrust()))
     outcome.require_success(trust, "export the ownertrust")
     files = {PUBLIC: public.stdout, TRUST: trust.stdout}
-    owned = await keys_of(await engine.run(Call(commands.list_keys(secret=True))))
+    owned = await list_keys(engine, secret=True)
     if owned:
         files[SECRET] = await _secret_keys(engine, owned, inner, outer)
     await in_thread(_write, path, files, engine.home.path / REVOCATIONS)
@@ -168,7 +168,8 @@ async def _load(aside: Engine, path: Path) -> None:
         await _import(aside, path / SECRET)
     if TRUST in os.listdir(path):
         trust = await in_thread(_read, path / TRUST)
-        await aside.run(Call(commands.import_ownertrust(), stdin=trust, writing=True))
+        reply = await aside.run(Call(commands.import_ownertrust(), stdin=trust, writing=True))
+        outcome.require_success(reply, "read the ownertrust")
     await in_thread(_copy_files, path / REVOCATIONS, aside.home.path / REVOCATIONS)
 
 

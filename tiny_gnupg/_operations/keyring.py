@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
@@ -127,15 +128,32 @@ async def list_keys(
     Raises:
         GnuPGError: gpg cannot list keys.
     """
-    found = await keys_of(await engine.run(Call(commands.list_keys(terms, secret=secret))))
+    listing = await run_listing(engine, Call(commands.list_keys(terms, secret=secret)))
+    found = await read_keys(listing)
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found
-    reply = await engine.run(
-        Call(commands.list_keys(placeholder_keys, secret=secret, placeholders=True))
-    )
-    known = {key.fingerprint: key for key in await keys_of(reply)}
+    options = commands.list_keys(placeholder_keys, secret=secret, placeholders=True)
+    listing = await run_listing(engine, Call(options))
+    known = {key.fingerprint: key for key in await read_keys(listing)}
     return tuple(known.get(key.fingerprint, key) for key in found)
+
+
+async def run_listing(engine: Engine, call: Call) -> Reply:
+    """Run a listing of the keyring, and give it where it is whole.
+
+    Where a full or read-only disk is what gpg failed of, it may have been by its lock file alone,
+    and is listed again without one.
+
+    Raises:
+        GnuPGError: gpg could not list keys.
+    """
+    reply = await engine.run(call)
+    if reply.returncode > 0 and reply.obstacle:
+        again = replace(call, options=[*commands.WITHOUT_WRITING, *call.options])
+        reply = await engine.run(again)
+    outcome.require_listing(reply)
+    return reply
 
 
 async def keys_of(reply: Reply) -> tuple[Key, ...]:
@@ -144,23 +162,15 @@ async def keys_of(reply: Reply) -> tuple[Key, ...]:
     Raises:
         GnuPGError: gpg could not list keys.
     """
+    outcome.require_listing(reply)
+    return await read_keys(reply)
+
+
+async def read_keys(reply: Reply) -> tuple[Key, ...]:
+    """Read a listing that was found whole."""
     # A long one is read in a thread, so that it does not hold up the event loop.
     large = len(reply.stdout) > LARGE
-    keys = await in_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
-    require_listing(reply)
-    return keys
-
-
-def require_listing(reply: Reply) -> None:
-    """Let a listing pass, also one of no keys.
-
-    Raises:
-        GnuPGError: gpg could not list keys.
-    """
-    if reply.returncode != 0 and not reply.stdout:
-        error = outcome.failure(reply, "list keys")
-        if not isinstance(error, KeyNotFound):
-            raise error
+    return await in_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
 
 
 def the_one(keys: Iterable[Key], uid: str) -> Key:

@@ -211,10 +211,11 @@ def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
 async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
     """Copy keys into a scratch home: the files of the secret parts, and the public parts."""
     found = list(keys)
-    public = await engine.run_locked(Call(commands.export([key.fingerprint for key in found])))
+    fingerprints = [key.fingerprint for key in found]
+    public = exported(await engine.run_locked(Call(commands.export(fingerprints))), fingerprints)
     files = [path for key in found for path in key_files(engine.home.path, keygrips(key))]
     copy_keys(files, aside.home.path)
-    await aside.run(Call(commands.import_keys(), stdin=public.stdout, writing=True))
+    imports.imported(await aside.run(Call(commands.import_keys(), stdin=public, writing=True)))
 
 
 async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes) -> ImportResult:
@@ -238,14 +239,17 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
         result = imports.imported(reply)
         await in_thread(require_kept, aside)
-        found = parse_colons((await aside.run(Call(commands.list_keys()))).stdout)
+        listing = await aside.run(Call(commands.list_keys()))
+        outcome.require_listing(listing)
+        found = parse_colons(listing.stdout)
         for key in found:
             await _take_over_there(aside, key, inner, outer)
-        public = await aside.run(Call(commands.export([key.fingerprint for key in found])))
+        fingerprints = [key.fingerprint for key in found]
+        public = exported(await aside.run(Call(commands.export(fingerprints))), fingerprints)
         placeholder_keys = await in_thread(imports.left_out, reply, block)
         files = list((aside.home.path / KEYS).glob("*.key"))
         async with engine.locked(writing=True):
-            merged = [await engine.run_locked(Call(commands.import_keys(), stdin=public.stdout))]
+            merged = [await engine.run_locked(Call(commands.import_keys(), stdin=public))]
             if placeholder_keys:
                 options = commands.import_keys(placeholders=True)
                 merged.append(await engine.run_locked(Call(options, stdin=placeholder_keys)))

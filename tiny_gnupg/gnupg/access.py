@@ -61,7 +61,7 @@ class Access(Identity):
     async def _export(self, fingerprint: str, secret: bool) -> bytes:
         if not secret:
             reply = await self._engine.run(Call(commands.export([fingerprint])))
-            if not reply.stdout:
+            if reply.returncode == 0 and not reply.stdout:
                 raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()

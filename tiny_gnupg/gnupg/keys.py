@@ -23,7 +23,7 @@ from tiny_gnupg._home.key_files import drop_unreadable, key_files, keygrips
 from tiny_gnupg._home.own_keys import drop_note, note
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import list_keys, require_listing, the_user_id
+from tiny_gnupg._operations.keyring import list_keys, the_user_id
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound
 from tiny_gnupg.gnupg.access import Access
@@ -261,10 +261,12 @@ class Keys(Access):
             The address of each key's first user id that is signed, not revoked and has one, else
             ``""``.
         """
-        if check_uid(uid):
-            return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
-        listed = Addresses(secret)
-        call = Call(commands.list_addresses(secret=secret), hear=listed.feed)
-        require_listing(await self._engine.run(call))
-        listed.end()
-        return listed.found
+        if not check_uid(uid):
+            listed = Addresses(secret)
+            call = Call(commands.list_addresses(secret=secret), hear=listed.feed)
+            reply = await self._engine.run(call)
+            if not reply.obstacle:  # else it is listed once more, in another way
+                outcome.require_listing(reply)
+                listed.end()
+                return listed.found
+        return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}

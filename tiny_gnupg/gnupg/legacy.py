@@ -13,7 +13,7 @@ from tiny_gnupg._gpg.key_names import search_term
 from tiny_gnupg._gpg.packet_dump import list_packet_lines
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import require_listing
+from tiny_gnupg._operations.keyring import run_listing
 from tiny_gnupg.errors import printable
 from tiny_gnupg.gnupg.custom import CustomCommands
 from tiny_gnupg.gnupg.packets import Packets
@@ -61,8 +61,7 @@ class Legacy(CustomCommands, Packets):
         text = check_uid(uid)
         terms = [search_term(text)] if text else []
         options = commands.list_keys(terms, secret=secret, colons=False)
-        reply = await self._engine.run(Call(options))
-        require_listing(reply)
+        reply = await run_listing(self._engine, Call(options))
         # gpg itself escapes ASCII's control characters, and no others.
         return printable(reply.stdout.decode(errors="replace"))
 
