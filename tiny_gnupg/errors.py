@@ -42,7 +42,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 #: What may be no printable character.
 _UNSURE = re.compile(r"[^\n -~]")
@@ -174,6 +174,22 @@ def _restore(kind: type[GnuPGError], message: str, state: dict[str, Any]) -> Gnu
     error.args = (message,)
     error.__dict__.update(state)
     return error
+
+
+E = TypeVar("E", bound=GnuPGError)
+
+
+def in_place_of(error: GnuPGError, kind: type[E], message: str, **details: Any) -> E:
+    """Return the error of one who knows better, with what gpg told.
+
+    Args:
+        error: as it was named by gpg's answer alone.
+        kind: what it is.
+        message: what happened, in one sentence for people.
+        details: the other keywords of ``kind``.
+    """
+    told = {name: getattr(error, name) for name in ("status", "returncode", "stderr", "command")}
+    return kind(message, **told, **details)
 
 
 class KeyNotFound(GnuPGError, KeyError):

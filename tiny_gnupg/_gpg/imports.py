@@ -4,8 +4,10 @@ Pure: what gpg answered in, an ``ImportResult`` out, or an error raised. The rul
 
 1. An import succeeded for the keys that have an ``IMPORT_OK``; of a revocation certificate alone
    gpg says only which key it considered, with exit code 0.
-2. An import of nothing is a failure, whatever the exit code.
-3. That the home could not be written goes before what is wrong with the keys.
+2. An import of nothing is a failure, whatever the exit code; so is one of a gpg that was ended from
+   outside, which has imported a part.
+3. That the home could not be written goes before what is wrong with the keys. What that is, gpg
+   tells people only, so that the keys themselves are asked (``_openpgp.faults``).
 4. A block that was imported in several steps has one result: the counts are added up, but for the
    number of keys, because a later step goes over some of them once more.
 """
@@ -39,11 +41,10 @@ def imported(*replies: Reply) -> ImportResult:
         HomeUnusable: the keyring could not be written.
     """
     accepted, counts = _added_up(replies)
-    if not accepted or counts.get("not_imported", 0):
-        for reply in replies:
-            system = system_failure(reply, "import")
-            if system is not None:
-                raise system
+    for reply in replies:
+        stopped = reply.returncode < 0 or not accepted or counts.get("not_imported", 0)
+        if stopped and (system := system_failure(reply, "import")):
+            raise system
     if not accepted:
         raise ImportFailed(_why_nothing(replies[-1], counts), reply=replies[-1])
     flags = accepted.values()
@@ -130,4 +131,4 @@ def _why_nothing(reply: Reply, counts: dict[str, int]) -> str:
         return "nothing was imported: the key carries no user id that it signed itself"
     if reply.has("NODATA") or not counts.get("count"):
         return "nothing was imported: this is no OpenPGP key that this gpg can read"
-    return f"nothing was imported: {reply.last_words()}".rstrip(": ")
+    return "nothing was imported: gpg took none of the keys in it, and tells why to people only"

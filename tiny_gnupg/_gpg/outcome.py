@@ -9,12 +9,14 @@ live here, once:
 3. A failure is named by its status lines, the system's reasons first, then those of the passphrase,
    the key and the data. One that they do not explain is ``CommandFailed``.
 4. What gpg tells people (stderr) is shown, never parsed.
+5. A listing counts only where it is whole: a gpg that ended before its end, by a signal or an
+   error, has listed a part. That there is no such key, it says by an error code.
 """
 
 from __future__ import annotations
 
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._gpg.status import ErrorCode, unescape_percent
+from tiny_gnupg._gpg.status import ErrorCode, gpg_error_code, unescape_percent
 from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
@@ -67,6 +69,9 @@ CARD_CODES = {
 }
 
 
+CARD_HINT = "insert the card, and install scdaemon (Debian: apt install scdaemon)"
+
+
 #: Error codes that say: this gpg lacks an algorithm or a format.
 UNSUPPORTED_CODES = frozenset(
     {
@@ -82,6 +87,10 @@ UNSUPPORTED_CODES = frozenset(
 )
 
 
+#: What to do about a gpg that ended itself.
+CRASH_HINT = "this input is too much for this gpg: use a newer one, and do not trust its sender"
+
+
 #: Reasons of INV_RECP and INV_SGNR (doc/DETAILS) for a key that is there, but not to be used.
 UNUSABLE_REASONS = {
     "3": "it cannot be used for this",
@@ -92,6 +101,10 @@ UNUSABLE_REASONS = {
     "13": "it is disabled",
     "14": "its syntax is wrong",
 }
+
+
+#: Error codes that say: there is no such key.
+ABSENT_CODES = frozenset({ErrorCode.NO_PUBKEY, ErrorCode.NO_SECKEY, ErrorCode.NOT_FOUND})
 
 
 MISSING_REASONS = frozenset({"0", "1", "9"})
@@ -110,6 +123,7 @@ def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
     """
     return (
         system_failure(reply, doing)
+        or _card_failure(reply, doing)
         or _passphrase_failure(reply, doing)
         or _key_failure(reply, doing, value)
         or _data_failure(reply, doing)
@@ -119,6 +133,8 @@ def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
 
 def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
     """Name the error of a gpg that the system ended or did not let write; None for another."""
+    if reply.crashed:
+        return CommandFailed(f"cannot {doing}: {reply.crashed}", hint=CRASH_HINT, reply=reply)
     if reply.returncode < 0:
         return CommandFailed(
             f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
@@ -167,6 +183,16 @@ def _key_failure(reply: Reply, doing: str, value: str) -> GnuPGError | None:
     return None
 
 
+def _card_failure(reply: Reply, doing: str) -> GnuPGError | None:
+    signing = any(status.rest.startswith("sign") for status in reply.find("FAILURE"))
+    codes = reply.codes() & set(CARD_CODES) if signing else set()
+    for code in codes:
+        why = CARD_CODES[ErrorCode(code)]
+        message = f"cannot {doing}: the secret key is on a card: {why}"
+        return UnusableKey(message, hint=CARD_HINT, reply=reply)
+    return None
+
+
 def _missing(reply: Reply, secret: bool, doing: str, value: str) -> GnuPGError:
     what = "secret key" if secret else "key"
     message = f"cannot {doing}: there is no usable {what} {value}".rstrip()
@@ -188,7 +214,7 @@ def _unexplained(reply: Reply, doing: str) -> GnuPGError:
 def unreadable(reply: Reply, doing: str) -> GnuPGError:
     """Name the error of a command that made nothing of the data that it was given."""
     error = failure(reply, doing)
-    if type(error) is CommandFailed:
+    if type(error) is CommandFailed and (reply.crashed or reply.returncode >= 0):
         message = f"cannot {doing}: this is no OpenPGP data that this gpg can read"
         return NotOpenPGP(message, reply=reply)
     return error
@@ -222,9 +248,21 @@ def listed_packets(reply: Reply) -> Reply:
     Raises:
         NotOpenPGP: it could list none.
     """
-    if not reply.stdout:
+    if reply.returncode < 0 or not reply.stdout:
         raise unreadable(reply, "list packets")
     return reply
+
+
+def require_listing(reply: Reply) -> None:
+    """Let a whole listing pass, also one of no keys.
+
+    Raises:
+        GnuPGError: as ``failure`` names it.
+    """
+    errors = {gpg_error_code(line.args[1]) for line in reply.find("ERROR") if line.args[1:]}
+    absent = bool(errors) and errors <= ABSENT_CODES
+    if reply.returncode < 0 or (reply.returncode != 0 and not absent):
+        raise failure(reply, "list keys")
 
 
 def used_aes256(reply: Reply) -> bool:

@@ -22,6 +22,8 @@ from collections.abc import Collection, Iterator
 
 from tiny_gnupg._gpg.outcome import (
     CARD_CODES,
+    CARD_HINT,
+    CRASH_HINT,
     PASSPHRASE_CODES,
     UNSUPPORTED_CODES,
     system_failure,
@@ -32,6 +34,7 @@ from tiny_gnupg._gpg.signatures import (
     more_than_signed,
     not_signed,
     read_signatures,
+    require_of_data,
     several_plaintexts,
     signature_error,
 )
@@ -70,6 +73,8 @@ def decryption(reply: Reply, signers: Collection[str] = ()) -> Decryption:
     """
     encrypted = reply.has("BEGIN_DECRYPTION", "ENC_TO", "NEED_PASSPHRASE_SYM")
     found = read_signatures(reply)
+    if not encrypted:
+        require_of_data(reply, found)
     if not _whole(reply, encrypted, any(not one.good for one in found)):
         raise _failure(reply, encrypted)
     if not encrypted and not found:
@@ -118,6 +123,9 @@ def _cipher(reply: Reply) -> SymmetricAlgorithm | None:
 
 def _failure(reply: Reply, encrypted: bool) -> GnuPGError:
     """Name the error of a message that gave no plaintext, or none to be believed: rule 5."""
+    if reply.crashed:
+        why = f"the message cannot be decrypted: {reply.crashed}"
+        return DecryptionFailed(why, hint=CRASH_HINT, reply=reply)
     system = system_failure(reply, "decrypt")
     if system is not None:
         return system
@@ -152,7 +160,7 @@ def _key_failures(reply: Reply) -> Iterator[GnuPGError]:
     for code in codes & set(CARD_CODES):
         yield NoSecretKey(
             f"the secret key is on a card: {CARD_CODES[ErrorCode(code)]}",
-            hint="insert the card, and install scdaemon (Debian: apt install scdaemon)",
+            hint=CARD_HINT,
             reply=reply,
         )
     if codes & UNSUPPORTED_CODES:

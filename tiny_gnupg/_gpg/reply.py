@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from tiny_gnupg._gpg.status import Status, describe, gpg_error_code
 
+#: Signals by which a program ends itself: SIGILL, SIGABRT, SIGBUS, SIGFPE and SIGSEGV, by their
+#: numbers on Linux.
+_OWN_SIGNALS = frozenset({4, 6, 7, 8, 11})
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -25,6 +29,12 @@ class Reply:
     status: tuple[Status, ...]
     command: str
     obstacle: str = ""
+
+    @property
+    def crashed(self) -> str:
+        """How gpg ended itself, by an assertion or a bad access: this input is too much for it."""
+        signal = -self.returncode
+        return f"gpg broke off by itself (signal {signal})" if signal in _OWN_SIGNALS else ""
 
     def find(self, *keywords: str) -> Iterator[Status]:
         """Return the status lines with one of these keywords, in their order."""

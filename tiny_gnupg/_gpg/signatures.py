@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tiny_gnupg._gpg.outcome import UNSUPPORTED_CODES, system_failure
+from tiny_gnupg._gpg.outcome import CRASH_HINT, UNSUPPORTED_CODES, system_failure
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import ErrorCode, Status, describe, read_time, unescape_percent
 from tiny_gnupg._openpgp.placeholders import is_placeholder
@@ -70,6 +70,10 @@ _FIRST_ALONE = "multiple signatures detected"
 _PASSED_OVER = frozenset(
     {SignatureStatus.NO_PUBKEY, SignatureStatus.EXPSIG, SignatureStatus.EXPKEYSIG}
 )
+
+
+#: Classes of signatures (RFC 9580, section 5.2.1) that are of data.
+_OF_DATA = frozenset({"00", "01"})
 
 
 _STATES = {
@@ -289,9 +293,10 @@ def _not_checked(reply: Reply, who: Signature, found: Sequence[Signature]) -> Gn
     errors = (one for one in reply.fields("ERRSIG") if one.get("key", "")[-16:] == who.key_id)
     reason = _number(int, next(errors, {}).get("reason", ""))
     if reason in UNSUPPORTED_CODES:
-        lacks = [one.name for one in (who.algorithm, who.hash) if one is not None]
+        lacks = who.hash if reason == ErrorCode.DIGEST_ALGO else who.algorithm
+        algorithm = lacks.name if lacks is not None else "unknown"
         return UnsupportedByGnuPG(
-            f"this gpg does not have the algorithm of a signature ({', '.join(lacks)}): {name}",
+            f"this gpg does not have the algorithm of a signature ({algorithm}): {name}",
             hint="use a newer GnuPG, or ask for a signature that this one can check",
             signatures=found,
             reply=reply,
@@ -299,7 +304,8 @@ def _not_checked(reply: Reply, who: Signature, found: Sequence[Signature]) -> Gn
     if not name:
         message = "there are signatures of different kinds, and gpg checks the first alone"
     else:
-        message = f"a signature cannot be checked, {_UNCHECKED.get(reason, f'{reason=}')}: {name}"
+        why = _UNCHECKED.get(reason, f"for gpg's reason {reason}")
+        message = f"a signature cannot be checked, {why}: {name}"
     hint = "do not rely on it: nobody knows whether it is good"
     return SignatureError(message, hint=hint, signatures=found, reply=reply)
 
@@ -328,6 +334,7 @@ def verification(
     found = () if reply.returncode < 0 else read_signatures(reply)
     if not found:
         raise not_signed(reply)
+    require_of_data(reply, found)
     error = signature_error(reply, found, signers)
     if error is not None:
         raise error
@@ -338,6 +345,17 @@ def verification(
     return Verification(covered, found, failure=_worst(reply, found, found))
 
 
+def require_of_data(reply: Reply, found: Sequence[Signature]) -> None:
+    """Let signatures pass of which one at least is a message's.
+
+    Raises:
+        NotOpenPGP: they are all of keys, as a revocation certificate is.
+    """
+    kinds = [fields.get("signature_class", "") for fields in reply.fields("ERRSIG")]
+    if len(kinds) == len(found) and found and not any(kind in _OF_DATA for kind in kinds):
+        raise NotOpenPGP("this is a signature of a key, not of a message", reply=reply)
+
+
 def has_unreadable_signer(reply: Reply) -> bool:
     """Return whether gpg has the key of a signature and does not take it: one without user ids."""
     code = str(int(ErrorCode.BAD_PUBKEY))
@@ -346,6 +364,8 @@ def has_unreadable_signer(reply: Reply) -> bool:
 
 def not_signed(reply: Reply) -> GnuPGError:
     """Name the error of data in which gpg found no signature."""
+    if reply.crashed:
+        return NotOpenPGP(f"this cannot be read: {reply.crashed}", hint=CRASH_HINT, reply=reply)
     system = system_failure(reply, "verify")
     if system is not None:
         return system

@@ -18,6 +18,7 @@ from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_fi
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.results import Decryption, Verification
@@ -240,7 +241,8 @@ class Files(Messages):
                 return await self._verify(Call(commands.verify_only(), stdin=Descriptor(data)), b"")
             async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
-            self._require_detached(await _kind_of(detached))
+            async with reasons.of_message(detached):
+                self._require_detached(await _kind_of(detached))
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, b"")

@@ -29,6 +29,7 @@ from tiny_gnupg.errors import (
     NotSigned,
     UnusableKey,
 )
+from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
 from tiny_gnupg.gnupg.text import M, like
@@ -257,6 +258,11 @@ class Messages(Trust):
 
     async def _open(self, call: Call, judge: Judge[T], kind: MessageKind, raw: bytes) -> T:
         """Decrypt with the passphrase that a message takes: that of the keys, or its own."""
+        async with reasons.of_message(call.stdin):
+            reasons.require_session_key(kind, call.stdin)
+            return await self._open_by(call, judge, kind, raw)
+
+    async def _open_by(self, call: Call, judge: Judge[T], kind: MessageKind, raw: bytes) -> T:
         if kind.symmetric and not kind.recipients:
             call = replace(call, passphrase=raw)
             return await self._run(call, judge, self._allow_placeholders)
@@ -335,7 +341,8 @@ class Messages(Trust):
         data = checked_data("message", message)
         if signature is not None:
             detached = checked_data("signature", signature)
-            self._require_detached(await _kind_of(detached))
+            async with reasons.of_message(detached):
+                self._require_detached(await _kind_of(detached))
             call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
             return await self._verify(call, _octets(data))
         self._require_visible(await _kind_of(data))
@@ -343,7 +350,8 @@ class Messages(Trust):
 
     async def _verify(self, call: Call, data: bytes | None = None) -> Verification:
         judge = partial(signatures.verification, data=data)
-        return await self._run(call, judge, self._allow_placeholders)
+        async with reasons.of_message(call.stdin if call.second is None else call.second):
+            return await self._run(call, judge, self._allow_placeholders)
 
     @staticmethod
     def _require_visible(kind: MessageKind) -> None:

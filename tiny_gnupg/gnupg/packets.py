@@ -9,6 +9,7 @@ from tiny_gnupg._openpgp.kinds import issuer
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _octets
 from tiny_gnupg.results import Packet
@@ -26,7 +27,8 @@ class Packets(Access):
             NotOpenPGP: the data is none.
         """
         data = checked_data("target", target)
-        return describe(_octets(data), await self._packet_text(data))
+        async with reasons.of_message(data):
+            return describe(_octets(data), await self._packet_text(data))
 
     async def packet_fingerprint(self, target: str | bytes) -> str:
         """Return whose key some OpenPGP data belongs to.
@@ -48,5 +50,9 @@ class Packets(Access):
         return found
 
     async def _packet_text(self, target: str | bytes) -> str:
-        call = Call(commands.list_packets(), stdin=checked_data("target", target))
-        return (await self._run(call, outcome.listed_packets)).stdout.decode(errors="replace")
+        data = checked_data("target", target)
+        async with reasons.of_message(data):
+            reply = await self._run(
+                Call(commands.list_packets(), stdin=data), outcome.listed_packets
+            )
+        return reply.stdout.decode(errors="replace")

@@ -20,9 +20,10 @@ from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import keys_of, list_keys
+from tiny_gnupg._operations.keyring import keys_of, list_keys, read_keys
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
 from tiny_gnupg.results import ImportResult, Key
@@ -50,7 +51,12 @@ class Transfer(Access):
             ImportFailed: nothing was.
         """
         checked_secret(secret)
-        block = await self._let_in(checked_data("key", key), secret=secret)
+        data = checked_data("key", key)
+        async with reasons.of_keys(data):
+            return await self._import_given(data, secret=secret)
+
+    async def _import_given(self, data: str | bytes, *, secret: bool) -> ImportResult:
+        block = await self._let_in(data, secret=secret)
         if (await _kind_of(block)).is_secret_key and await self._stretches():
             inner, outer = await self._agent_passphrase(), self.passphrase.encode()
             result = await secret_keys.import_secret(self._engine, block, inner, outer)
@@ -184,13 +190,20 @@ class Transfer(Access):
             NotOpenPGP: there is no key in it.
         """
         data = checked_data("key", key)
+        async with reasons.of_keys(data):
+            return await self._scan(data)
+
+    async def _scan(self, data: str | bytes) -> tuple[Key, ...]:
         reply = await self._engine.run(Call(commands.show_keys(), stdin=data))
-        if not reply.stdout:
+        if reply.returncode < 0 or not reply.stdout:
             raise outcome.unreadable(reply, "read keys")
+        listed = await read_keys(reply)
+        if reply.returncode != 0:
+            await reasons.require_all(data, listed, reply)
         # Builds of GnuPG 2.4 list user ids that nobody signed.
         found = tuple(
             replace(one, user_ids=tuple(each for each in one.user_ids if each.signed))
-            for one in await keys_of(reply)
+            for one in listed
         )
         if not found:
             raise NotOpenPGP("there is no key in this", reply=reply)

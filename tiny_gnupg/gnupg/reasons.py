@@ -1,0 +1,136 @@
+"""Why gpg refused data, where the data itself tells more than gpg's answer.
+
+Looked at only once gpg has refused it: see ``_openpgp.faults``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._openpgp.faults import LOOKED_AT, damage, foreign, no_message, refusals
+from tiny_gnupg._openpgp.kinds import MessageKind
+from tiny_gnupg._process.pipes import Data, Descriptor
+from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg.errors import (
+    DecryptionFailed,
+    GnuPGError,
+    ImportFailed,
+    NotOpenPGP,
+    NotSigned,
+    UnsupportedByGnuPG,
+    in_place_of,
+)
+from tiny_gnupg.gnupg.inputs import _octets
+from tiny_gnupg.results import Key
+
+
+@asynccontextmanager
+async def of_keys(block: str | bytes) -> AsyncIterator[None]:
+    """Say for each key why it was refused.
+
+    Raises:
+        ImportFailed, NotOpenPGP: as the block raises it, with what was found.
+    """
+    try:
+        yield
+    except (ImportFailed, NotOpenPGP) as error:
+        found = [one for one in await in_thread(refusals, _octets(block)) if one.why]
+        if not found:
+            raise
+        kind = ImportFailed if isinstance(error, ImportFailed) else NotOpenPGP
+        begin = "nothing was imported" if kind is ImportFailed else "the keys cannot be read"
+        each = [f"{one.name}: {one.why}".removeprefix(": ") for one in found]
+        better = in_place_of(error, kind, f"{begin}: {'; '.join(each)}", hint=found[0].cure)
+    else:
+        return
+    raise better
+
+
+async def require_all(block: str | bytes, shown: Iterable[Key], reply: Reply) -> None:
+    """Let the keys pass that gpg read of a block, where nothing but what it cannot read is missing.
+
+    Raises:
+        NotOpenPGP: it read a part.
+    """
+    known = {key.fingerprint for key in shown}
+    for one in await in_thread(refusals, _octets(block)):
+        if one.name not in known and not (one.name and one.why):
+            what = one.why or f"gpg did not read {one.name}"
+            raise NotOpenPGP(f"only a part of the keys was read: {what}", reply=reply)
+
+
+def require_session_key(kind: MessageKind, data: Data | Descriptor | None) -> None:
+    """Let a message pass that some key or passphrase can open, as far as its packets tell.
+
+    GnuPG 2.2 takes one without a session key for PGP 2's, by IDEA, and aborts now and then.
+
+    Args:
+        kind: what the message is.
+        data: the message, or the beginning of it.
+
+    Raises:
+        UnsupportedByGnuPG: its session keys are none that GnuPG reads.
+        DecryptionFailed: it has none.
+    """
+    if not kind.encrypted or kind.recipients:
+        return
+    if why := foreign(_head(data)):
+        raise UnsupportedByGnuPG(why, hint=_OTHER)
+    if not kind.symmetric:
+        raise DecryptionFailed(
+            "the message has no session key in it: no key and no passphrase opens it"
+        )
+
+
+@asynccontextmanager
+async def of_message(data: Data | Descriptor | None) -> AsyncIterator[None]:
+    """Say what is wrong with the form of a message, or what GnuPG lacks for it.
+
+    Args:
+        data: the message or signature.
+
+    Raises:
+        NotOpenPGP, UnsupportedByGnuPG: for one that the block raises, with what was found.
+    """
+    try:
+        yield
+    except (NotOpenPGP, DecryptionFailed, NotSigned) as error:
+        better = await in_thread(_better, error, data)
+        if better is None:
+            raise
+    else:
+        return
+    raise better
+
+
+def _better(error: GnuPGError, data: Data | Descriptor | None) -> GnuPGError | None:
+    octets = _head(data)
+    if why := foreign(octets):
+        return in_place_of(error, UnsupportedByGnuPG, why, hint=_OTHER)
+    if isinstance(error, DecryptionFailed) or len(octets) > LOOKED_AT:
+        return None
+    if why := damage(octets):
+        return in_place_of(error, NotOpenPGP, f"the data is not whole: {why}", hint=_WHOLE)
+    found = no_message(octets)
+    return in_place_of(error, NotOpenPGP, found.why, hint=found.cure) if found else None
+
+
+def _head(data: Data | Descriptor | None) -> bytes:
+    """Return the beginning of data, and one octet more than is looked at."""
+    if isinstance(data, Descriptor):
+        with suppress(OSError):  # a pipe was read, and has gone
+            return os.pread(data, LOOKED_AT + 1, 0)
+        return b""
+    if data is None:
+        return b""
+    head = data[: LOOKED_AT + 1]
+    return _octets(head) if isinstance(head, str) else bytes(head)
+
+
+_OTHER = "use a program of RFC 9580 (Sequoia, OpenPGP.js), or ask the sender for RFC 4880"
+
+
+_WHOLE = "ask for it once more, or pass it as it was sent"
