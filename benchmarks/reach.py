@@ -173,7 +173,7 @@ async def processes(scene: Scene) -> dict[str, int]:
     me, message = gpg.fingerprint, it["message"]
     methods: dict[str, Callable[[], Awaitable[Any]]] = {
         "encrypt": lambda: gpg.encrypt(message, me),
-        "encrypt_symmetric": lambda: gpg.encrypt_symmetric(message),
+        "encrypt_symmetric": lambda: gpg.encrypt_symmetric(message, "words"),
         "decrypt": lambda: gpg.decrypt(it["encrypted"]),
         "decrypt_verify": lambda: gpg.decrypt_verify(it["encrypted"]),
         "sign": lambda: gpg.sign(message),

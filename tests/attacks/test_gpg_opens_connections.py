@@ -40,7 +40,7 @@ async def main():
             lambda: gpg.trust("bob@example.org", 4), lambda: gpg.key_trust("bob@example.org"),
             lambda: gpg.text_export(),
             lambda: gpg.set_expire("", "1y"), lambda: gpg.add_uid("", "A", "a@gnupg.org"),
-            lambda: gpg.encrypt_symmetric("text"), lambda: gpg.revoke(), lambda: gpg.gen_key(),
+            lambda: gpg.encrypt_symmetric("text", "x"), lambda: gpg.revoke(), lambda: gpg.gen_key(),
             lambda: gpg.reset_daemon(), lambda: gpg.delete("bob@example.org"),
         ):
             try:

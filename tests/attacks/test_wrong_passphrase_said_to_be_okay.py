@@ -54,7 +54,7 @@ async def test_cfb(alice: GnuPG, plain_gpg: Callable[..., PlainGpg], cipher: str
 
 
 async def test_our_own(alice: GnuPG, bob: GnuPG) -> None:
-    message = await alice.encrypt_symmetric(PLAINTEXT)
-    assert await bob.decrypt(message, passphrase=alice.passphrase) == PLAINTEXT
+    message = await alice.encrypt_symmetric(PLAINTEXT, "words of its own")
+    assert await bob.decrypt(message, passphrase="words of its own") == PLAINTEXT
     with pytest.raises(BadPassphrase):
         await bob.decrypt(message)

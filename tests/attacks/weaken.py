@@ -392,6 +392,12 @@ WEAKENINGS = (
         ("created > now + AHEAD", "False"),
     ),
     weakening(
+        37,
+        "the own passphrase tried on a message",
+        "own_passphrase_guessed_by_senders",
+        ('checked_passphrase(given or "").encode()', "(given or self.passphrase).encode()"),
+    ),
+    weakening(
         38,
         "Python's own error left in the context",
         "plaintext_in_errors",

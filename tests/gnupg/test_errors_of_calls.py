@@ -222,7 +222,7 @@ async def test_an_unusable_homedir_is_called_one(
         gpg.list_keys(),
         gpg.gen_key(),
         gpg.agent_passphrase(),
-        gpg.encrypt_symmetric("x"),
+        gpg.encrypt_symmetric("x", "y"),
     ):
         with pytest.raises(HomeUnusable, match="that you own and can write to") as caught:
             await call

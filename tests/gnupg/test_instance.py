@@ -124,7 +124,7 @@ async def test_bytes_that_are_no_text_are_refused_as_text_and_not_replaced(alice
 
 
 async def test_a_lone_surrogate_is_refused_before_gpg_gets_half_a_message(alice: GnuPG) -> None:
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(NotText):
         await alice.encrypt("x" * 300_000 + "\ud800")
 
 
@@ -258,9 +258,6 @@ async def test_a_passphrase_alone_opens_a_symmetric_message_in_any_tool(
     with pytest.raises(BadPassphrase):
         await alice.decrypt(message)
     assert plain_gpg("just us two").run("--decrypt", stdin=message).stdout == b"shared"
-    own = await alice.encrypt_symmetric("mine")
-    assert await alice.decrypt(own) == "mine"
-    assert plain_gpg(alice.passphrase).run("--decrypt", stdin=own).stdout == b"mine"
 
 
 async def test_more_output_than_allowed_is_stopped(alices_home: Path, alice: GnuPG) -> None:

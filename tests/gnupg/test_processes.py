@@ -47,10 +47,10 @@ ONE: list[tuple[str, Try]] = [
         "encrypt(message, [two recipients])",
         lambda w: w.gpg.encrypt("x", [w.bob, w.gpg.fingerprint]),
     ),
-    ("encrypt_symmetric(message)", lambda w: w.gpg.encrypt_symmetric("x")),
+    ("encrypt_symmetric(message)", lambda w: w.gpg.encrypt_symmetric("x", "y")),
     ("decrypt(message)", lambda w: w.gpg.decrypt(w.encrypted)),
     ("decrypt(signed message)", lambda w: w.gpg.decrypt(w.signed)),
-    ("decrypt(symmetric message)", lambda w: w.gpg.decrypt(w.symmetric)),
+    ("decrypt(symmetric message)", lambda w: w.gpg.decrypt(w.symmetric, passphrase="y")),
     ("decrypt_verify(message)", lambda w: w.gpg.decrypt_verify(w.encrypted)),
     ("sign(message)", lambda w: w.gpg.sign("x")),
     ("sign(message, detach=True)", lambda w: w.gpg.sign("x", detach=True)),
@@ -250,7 +250,7 @@ async def bench(
         encrypted=await alice.encrypt("x"),
         signed=await alice.sign("x"),
         signature=await alice.sign("x", detach=True),
-        symmetric=await alice.encrypt_symmetric("x"),
+        symmetric=await alice.encrypt_symmetric("x", "y"),
     )
 
     return workbench, lambda: len(lines())
@@ -310,6 +310,7 @@ class Ailing:
     gpg: GnuPG
     bob: str
     untouched: str
+    other: str
     sealed: str
     passphrase: str
     signed: str
@@ -354,6 +355,7 @@ async def ailing(
         gpg=gpg,
         bob=bob.fingerprint,
         untouched=keys[0],
+        other=keys[1],
         sealed=sealed.decode(),
         passphrase=plain.passphrase,
         signed=await bob.sign("by Bob"),
@@ -393,9 +395,23 @@ async def test_two_remedies_are_three_runs(ailing: Ailing, bob: GnuPG) -> None:
     assert await bob.decrypt(message) == "for Bob"
 
 
-async def test_all_remedies_together_are_four_runs(ailing: Ailing) -> None:
+async def test_a_message_to_a_key_and_to_a_passphrase_takes_what_it_asks_for(
+    ailing: Ailing,
+) -> None:
     found = await ailing.gpg.decrypt_verify(ailing.sealed, passphrase=ailing.passphrase)
     assert found.require_good().data == b"in all ways"
+    assert ailing.runs("--decrypt") == 2
+
+
+async def test_all_remedies_together_are_four_runs(
+    ailing: Ailing, bob: GnuPG, make_gnupg: MakeGnuPG
+) -> None:
+    words = "of nobody here"
+    assert "MESSAGE" in await make_gnupg(alice_at, passphrase=words).sign("x", ailing.other)
+    message = await bob.encrypt("to the other key", ailing.other)
+    # A key is taken over, which is not the one; the words that are given open it; its signer is
+    # one without user ids.
+    assert await ailing.gpg.decrypt(message, passphrase=words) == "to the other key"
     assert ailing.runs("--decrypt") == 4
 
 

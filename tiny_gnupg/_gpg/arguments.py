@@ -227,6 +227,25 @@ def revocation_answers(reason: int, text: str) -> Callable[[str], bytes | None]:
     return answer
 
 
+def passphrase_answers(of_keys: bytes, of_message: bytes) -> Callable[[str], bytes | None]:
+    """Return what replies to gpg's questions for passphrases: each gets its own, and no other.
+
+    Args:
+        of_keys: what opens secret keys, as the agent expects it.
+        of_message: what opens a message that is encrypted to a passphrase; ``b""`` for none.
+    """
+    asked = {"NEED_PASSPHRASE": of_keys, "NEED_PASSPHRASE_SYM": of_message}
+    reply = of_keys
+
+    def answer(line: str) -> bytes | None:
+        nonlocal reply
+        keyword = line.partition(" ")[0]
+        reply = asked.get(keyword, reply)
+        return reply + b"\n" if keyword == "GET_HIDDEN" else None
+
+    return answer
+
+
 def check_uid(uid: Uid) -> str:
     """Return the text that names a key, where gpg can be asked for it.
 

@@ -369,7 +369,7 @@ def not_signed(reply: Reply) -> GnuPGError:
     system = system_failure(reply, "verify")
     if system is not None:
         return system
-    if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT"):
+    if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT", "UNEXPECTED"):
         return NotOpenPGP("this is no OpenPGP data", reply=reply)
     if reply.returncode == 0 or reply.has("UNEXPECTED", "PLAINTEXT", "BEGIN_DECRYPTION"):
         return NotSigned("there is no signature", reply=reply)

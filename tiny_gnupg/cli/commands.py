@@ -106,17 +106,20 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
 
 async def decrypt(arguments: argparse.Namespace) -> Report:
     """Decrypt a file or standard input; every signature has to be good."""
-    async with instance(arguments, secret=passphrase(arguments)) as gpg:
+    words = passphrase(arguments)
+    async with instance(arguments, secret=words) as gpg:
         if _is_path(arguments.file):
             found = await gpg.decrypt_verify_file(
                 arguments.file,
                 arguments.output,
                 require_good=True,
+                passphrase=words,
                 overwrite=arguments.force,
                 progress=progress("decrypting"),
             )
         else:
-            found = (await gpg.decrypt_verify(await _read("-"))).require_good()
+            message = await _read("-")
+            found = (await gpg.decrypt_verify(message, passphrase=words)).require_good()
     facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
     notes = _signature_lines(found.signatures) or ("not signed",)
     if found.path is not None:

@@ -119,7 +119,8 @@ class Batches(Messages):
             return commands.decrypt(), await self._agent_passphrase()
 
         async def read(message: AnyStr) -> bytes | None:
-            return binary_of(checked_data("message", message))
+            data = checked_data("message", message)
+            return None if (await _kind_of(data)).symmetric else binary_of(data)
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
             return await like(message, plaintexts.decryption(reply).require_good().data)

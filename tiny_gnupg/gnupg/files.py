@@ -12,9 +12,10 @@ from pathlib import Path
 import aiofiles
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts
-from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_passphrase, checked_trust
+from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_trust
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._home.whole_files import Progress, plain_name, reading, whole_file
+from tiny_gnupg._home.whole_files import Progress, comes_once, plain_name, reading, whole_file
+from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND
@@ -98,7 +99,7 @@ class Files(Messages):
         Args:
             source: the file's path.
             output: the path to write; default: ``source`` without ``.gpg``, ``.pgp`` or ``.asc``.
-            passphrase: for files encrypted to one; default: this instance's own text.
+            passphrase: as for ``decrypt``.
             overwrite: replace a file that is there.
             max_output: bytes that may come out; None is without bound.
             progress: called with the bytes done and all bytes, ten times a second.
@@ -156,7 +157,6 @@ class Files(Messages):
         Raises:
             GnuPGError: as ``decrypt_file``, save for signatures.
         """
-        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         target = plain_name(Path(source)) if output is None else Path(output)
         async with (
             reading(Path(source), progress) as stdin,
@@ -168,11 +168,12 @@ class Files(Messages):
                 found = plaintexts.decryption(reply)
                 return found.require_good() if require_good else found
 
-            kind = await _kind_of(os.pread(stdin, _HEAD, 0))
+            kind = await _kind_at(stdin)
             options = commands.decrypt(OUTPUT, max_output)
             call = Call(options, stdin=Descriptor(stdin), stdout=stdout)
-            found = await self._open(call, judge, kind, raw)
-        return replace(found, symmetric=found.symmetric or kind.symmetric, path=target)
+            found = await self._open(call, judge, kind, passphrase)
+        symmetric = found.symmetric or (kind is not None and kind.symmetric)
+        return replace(found, symmetric=symmetric, path=target)
 
     async def sign_file(
         self,
@@ -237,7 +238,7 @@ class Files(Messages):
         """
         async with reading(Path(source), progress) as data:
             if signature is None:
-                self._require_visible(await _kind_of(os.pread(data, _HEAD, 0)))
+                self._require_visible(await _kind_at(data) or MessageKind())
                 return await self._verify(Call(commands.verify_only(), stdin=Descriptor(data)), b"")
             async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
@@ -246,6 +247,11 @@ class Files(Messages):
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, b"")
+
+
+async def _kind_at(fd: int) -> MessageKind | None:
+    """Return what a file is, going by its beginning; None where it can be read only once."""
+    return None if comes_once(fd) else await _kind_of(os.pread(fd, _HEAD, 0))
 
 
 @asynccontextmanager

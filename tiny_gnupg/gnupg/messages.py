@@ -14,6 +14,7 @@ from tiny_gnupg._gpg.arguments import (
     checked_data,
     checked_passphrase,
     checked_trust,
+    passphrase_answers,
 )
 from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
 from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
@@ -194,16 +195,16 @@ class Messages(Trust):
 
         Args:
             message: text or bytes.
-            passphrase: default: this instance's own text.
+            passphrase: has to be given: this instance's own is for its keys.
             armor: as for ``encrypt``.
 
         Raises:
-            ValueError: the passphrase is empty, or holds NUL, CR or LF.
+            ValueError: there is none, or it holds NUL, CR or LF.
         """
         data = checked_data("message", message)
-        secret = self.passphrase if passphrase is None else checked_passphrase(passphrase)
+        secret = checked_passphrase(passphrase or "")
         if not secret:
-            raise ValueError("a message cannot be encrypted to an empty passphrase")
+            raise ValueError("name the passphrase that shall open the message; it cannot be empty")
         options = commands.encrypt_symmetric(armor=armor)
         call = Call(options, stdin=data, passphrase=secret.encode())
         reply = await self._run(call, _wants("END_ENCRYPTION", "encrypt"))
@@ -216,7 +217,8 @@ class Messages(Trust):
 
         Args:
             message: text or bytes.
-            passphrase: for messages encrypted to one; default: this instance's own text.
+            passphrase: for messages encrypted to one, and where it is to keys only, for keys
+                that this instance's own does not open.
 
         Returns:
             The plaintext.
@@ -240,7 +242,7 @@ class Messages(Trust):
 
         Args:
             message: text or bytes.
-            passphrase: for messages encrypted to one; default: this instance's own text.
+            passphrase: as for ``decrypt``.
 
         Returns:
             The plaintext and every signature; ``require_good()`` raises as ``decrypt`` would.
@@ -248,29 +250,73 @@ class Messages(Trust):
         Raises:
             GnuPGError: as ``decrypt``, save for signatures.
         """
-        raw = (self.passphrase if passphrase is None else checked_passphrase(passphrase)).encode()
         data = checked_data("message", message)
         kind = await _kind_of(data)
         call = Call(commands.decrypt(OUTPUT), stdin=data)
-        found = await self._open(call, plaintexts.decryption, kind, raw)
+        found = await self._open(call, plaintexts.decryption, kind, passphrase)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
-    async def _open(self, call: Call, judge: Judge[T], kind: MessageKind, raw: bytes) -> T:
-        """Decrypt with the passphrase that a message takes: that of the keys, or its own."""
-        async with reasons.of_message(call.stdin):
-            reasons.require_session_key(kind, call.stdin)
-            return await self._open_by(call, judge, kind, raw)
+    async def _open(
+        self, call: Call, judge: Judge[T], kind: MessageKind | None, given: str | None
+    ) -> T:
+        """Decrypt with the passphrase that a message takes: that of the keys, or its own.
 
-    async def _open_by(self, call: Call, judge: Judge[T], kind: MessageKind, raw: bytes) -> T:
+        A message to a passphrase is anybody's to write: this instance's own is not tried on it,
+        because each would be a guess whose success the sender may see.
+
+        Args:
+            call: what goes in and out.
+            judge: reads the answer.
+            kind: what the message is; None where it comes once and cannot be looked at before.
+            given: the passphrase that the caller gave.
+        """
+        async with reasons.of_message(call.stdin):
+            if kind is not None:
+                reasons.require_session_key(kind, call.stdin)
+            return await self._open_by(call, judge, kind, given)
+
+    async def _open_by(
+        self, call: Call, judge: Judge[T], kind: MessageKind | None, given: str | None
+    ) -> T:
+        own, raw = await self._agent_passphrase(), checked_passphrase(given or "").encode()
+        remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
+        if kind is None:
+            of_keys = own if self.passphrase else await self._agent_passphrase(given or "")
+            call = replace(call, answer=passphrase_answers(of_keys, raw))
+            return await self._run(call, judge, *remedies)
         if kind.symmetric and not kind.recipients:
+            if not raw:
+                raise BadPassphrase(
+                    "the message opens by a passphrase, and none was given",
+                    hint="pass the message's own, passphrase=...",
+                )
             call = replace(call, passphrase=raw)
             return await self._run(call, judge, self._allow_placeholders)
-        call = replace(call, passphrase=await self._agent_passphrase())
-        remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
         if kind.symmetric:
-            remedies.insert(1, partial(_try_passphrase_of_message, raw))
+            call = replace(call, answer=passphrase_answers(own, raw))
+        else:
+            call = replace(call, passphrase=own)
+        if given:
+            remedies.insert(1, partial(self._try_given, kind, given))
         return await self._run(call, judge, *remedies)
+
+    async def _try_given(
+        self,
+        kind: MessageKind,
+        given: str,
+        call: Call,
+        _: Reply | None,
+        error: GnuPGError | None,
+    ) -> Call | None:
+        """Remedy: open a message by the passphrase that was given, its own or that of its keys."""
+        if not isinstance(error, BadPassphrase | NoSecretKey):
+            return None
+        if kind.symmetric:
+            return replace(call, passphrase=given.encode(), answer=None)
+        if isinstance(error, NoSecretKey) or given == self.passphrase:
+            return None
+        return replace(call, passphrase=await self._agent_passphrase(given))
 
     async def sign(
         self,
@@ -395,12 +441,3 @@ class Messages(Trust):
         if not subkey:
             await self._require_able(key.fingerprint, Capability.ENCRYPT, "encrypt to")
         return f"{subkey}!", True
-
-
-async def _try_passphrase_of_message(
-    raw: bytes, call: Call, _: Reply | None, error: GnuPGError | None
-) -> Call | None:
-    """Remedy: open a message by its own passphrase where no key does."""
-    if isinstance(error, BadPassphrase | NoSecretKey):
-        return replace(call, passphrase=raw)
-    return None
