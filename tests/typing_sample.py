@@ -148,6 +148,19 @@ async def life_of_a_key(gpg: GnuPG) -> None:
     await gpg.delete(fingerprint)
 
 
+async def life_of_a_subkey(gpg: GnuPG, key: Key) -> None:
+    assert_type(await gpg.gen_key(algorithm="rsa4096", subkeys=["sign", "encrypt"]), str)
+    made = await gpg.add_subkey(key, "encrypt", algorithm="nistp256", expires="1y")
+    assert_type(made, str)
+    await gpg.revoke_subkey("", made, reason=2, text="there is a newer one")
+    await gpg.delete_subkey(key, key.subkeys[0])
+    rotated = await gpg.rotate(usages=["sign"], expires="1y", overlap=timedelta(days=30))
+    assert_type(rotated, tuple[str, ...])
+    assert_type(await gpg.export_subkeys(), str)
+    await gpg.set_expire("", "1y", subkeys=[made, key.subkeys[0]])
+    await gpg.delete("", secret_only=True)
+
+
 async def key_listings(gpg: GnuPG) -> None:
     assert_type(await gpg.keys(secret=True), tuple[Key, ...])
     assert_type(await gpg.list_keys("alice", True), dict[str, str])

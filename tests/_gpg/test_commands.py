@@ -19,7 +19,7 @@ TAKES = {
     "export": lambda uid: commands.export([uid]),
     "export_secret": lambda uid: commands.export_secret([uid]),
     "list_keys": lambda uid: commands.list_keys([uid]),
-    "generate": lambda uid: commands.generate(uid, "1y"),
+    "generate": lambda uid: commands.generate(uid, "ed25519", "1y"),
     "add_subkey": lambda uid: commands.add_subkey(uid, "ed25519", "sign", "1y"),
     "set_expire": lambda uid: commands.set_expire(uid, "1y"),
     "add_user_id": lambda uid: commands.add_user_id(uid, uid),

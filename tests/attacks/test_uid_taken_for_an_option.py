@@ -27,6 +27,7 @@ OTHERS = {
     "name": "A",
     "email": "a@example.org",
     "new": "new",
+    "subkey": "F" * 40,
     "which": ALICE,
 }
 

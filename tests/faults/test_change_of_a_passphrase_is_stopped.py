@@ -24,7 +24,8 @@ FEWEST = 8
 
 def stopped(home: Path, step: int, old: str, new: str) -> bool:
     """Change a passphrase in a process, killed before a step; return whether it came there."""
-    program = [sys.executable, "-m", "tests.programs.stopped", str(home), str(step), old, new]
+    change = (old, "change_passphrase", new)
+    program = [sys.executable, "-m", "tests.programs.stopped", str(home), str(step), *change]
     done = subprocess.run(program, cwd=CHECKOUT, capture_output=True, timeout=60, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0

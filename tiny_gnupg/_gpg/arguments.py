@@ -159,6 +159,23 @@ def checked_expiry(expires: Expiry, now: datetime | None = None) -> str:
     return text
 
 
+def checked_overlap(overlap: Expiry) -> str:
+    """Return when what is replaced expires, as gpg takes it.
+
+    Raises:
+        ValueError: as ``checked_expiry``; or it is never.
+    """
+    text = checked_expiry(overlap)
+    if text in _NEVER:
+        raise ValueError(f"an overlap ends, or is '0', not {overlap!r}")
+    return text
+
+
+def expires_before(expires: datetime | None, end: str) -> bool:
+    """Return whether something expires before a moment, in a form that gpg takes."""
+    return expires is not None and expires < _end_of(end, datetime.now(UTC))
+
+
 def _end_of(expires: str, now: datetime) -> datetime:
     """Return the moment that a text of gpg's forms names."""
     if isinstance(expires, str) and (match := _SPAN.fullmatch(expires)):

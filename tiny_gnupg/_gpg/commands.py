@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from tiny_gnupg._gpg.algorithms import USAGES, checked_algorithm
+
 #: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
 #: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
 #: network connection. The last: processes would wait for each other's lock on the seed file.
@@ -84,8 +86,8 @@ READING = frozenset(
 OWNERTRUST = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
 
 
-#: The usages of the subkeys that every new key gets, and their algorithms.
-SUBKEYS = (("ed25519", "sign"), ("ed25519", "auth"), ("cv25519", "encr"))
+#: What the subkeys are for that ``add_subkeys`` makes.
+TRIO = ("sign", "auth", "encrypt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +150,31 @@ def exports_secret_keys(command: Sequence[str]) -> bool:
     return any(option.startswith("--export-secret-") for option in options)
 
 
-def generate(user_id: str, expires: str) -> list[str]:
+def list_curves() -> list[str]:
+    """List the curves that this gpg has."""
+    return ["--with-colons", "--list-config", "curve"]
+
+
+def generate(user_id: str, algorithm: str, expires: str) -> list[str]:
     """Make a certifying primary key; ``--yes``: also where the user id has one already."""
-    return ["--yes", *LOOPBACK, "--quick-generate-key", "--", user_id, "ed25519", "cert", expires]
+    name = checked_algorithm(algorithm).signing
+    return ["--yes", *LOOPBACK, "--quick-generate-key", "--", user_id, name, "cert", expires]
 
 
 def add_subkey(fingerprint: str, algorithm: str, usage: str, expires: str) -> list[str]:
     """Add one subkey."""
-    return [*LOOPBACK, "--quick-add-key", "--", fingerprint, algorithm, usage, expires]
+    name = checked_algorithm(algorithm).named(usage)
+    return [*LOOPBACK, "--quick-add-key", "--", fingerprint, name, USAGES[usage], expires]
 
 
 def delete(fingerprint: str) -> list[str]:
-    """Delete the secret and the public key; ``--yes`` tells the agent not to ask."""
-    return ["--yes", "--delete-secret-and-public-key", "--", fingerprint]
+    """Delete the public key, also one whose secret key is there."""
+    return ["--yes", "--expert", "--delete-keys", "--", fingerprint]
+
+
+def edit(fingerprint: str, *steps: str) -> list[str]:
+    """Change a key in gpg's dialogue, and save it; a subkey is chosen by ``key FINGERPRINT``."""
+    return ["--no-tty", *LOOPBACK, "--edit-key", "--", fingerprint, *steps, "save"]
 
 
 def generate_revocation(fingerprint: str) -> list[str]:
@@ -321,9 +335,10 @@ def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:
     return [*(["--armor"] if armor else []), *_NO_STAND_IN, "--export", "--", *terms]
 
 
-def export_secret(terms: Iterable[str], *, armor: bool = True) -> list[str]:
-    """Export secret keys."""
-    return [*LOOPBACK, *(["--armor"] if armor else []), "--export-secret-keys", "--", *terms]
+def export_secret(terms: Iterable[str], *, armor: bool = True, subkeys: bool = False) -> list[str]:
+    """Export secret keys; of ``subkeys``, without the secret part of the primary key."""
+    what = "--export-secret-subkeys" if subkeys else "--export-secret-keys"
+    return [*LOOPBACK, *(["--armor"] if armor else []), what, "--", *terms]
 
 
 def export_backup() -> list[str]:

@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from tiny_gnupg._home.agent import end_agent
 from tiny_gnupg._home.key_files import sync
+from tiny_gnupg._home.keybox import keys_in
 from tiny_gnupg._home.layout import (
     AGENT_LOCK,
     DATABASE,
@@ -45,7 +46,6 @@ from tiny_gnupg._home.layout import (
     holds_keys,
 )
 from tiny_gnupg._home.locks import alone, close_lock, open_lock, try_lock
-from tiny_gnupg._home.repair import keys_in
 from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg.errors import HomeUnusable
 

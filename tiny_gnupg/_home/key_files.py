@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from tiny_gnupg._gpg.damaged_keys import readings
-from tiny_gnupg._home.layout import KEYS, SWAP
+from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.results import Key
-
-
-def finish_swap(keys: Path) -> None:
-    """Let the key files in the folder ``SWAP`` take the places of those that they replace.
-
-    Whoever is stopped in it leaves the rest there for the next one to finish.
-
-    Args:
-        keys: the directory of the secret keys.
-    """
-    ready = keys / SWAP
-    for name in os.listdir(ready):
-        os.replace(ready / name, keys / name)
-    sync(keys)
-    ready.rmdir()
 
 
 def sync(directory: Path) -> None:
@@ -105,13 +88,6 @@ def mend(path: Path) -> bool:
     return True
 
 
-def drop_unreadable(files: Iterable[Path]) -> None:
-    """Remove the key files of which a part was never written."""
-    for path in files:
-        if not readings(path.read_bytes()):
-            path.unlink()
-
-
 def copy_keys(files: Iterable[Path], home: Path) -> int:
     """Copy key files that a home has not yet, each whole or not at all; return their number."""
     directory = home / KEYS
@@ -123,25 +99,3 @@ def copy_keys(files: Iterable[Path], home: Path) -> int:
             write_whole(target, source.read_bytes())
             copied += 1
     return copied
-
-
-def swap_keys(files: Iterable[Path], home: Path) -> None:
-    """Let key files take the places of those of a home: all of them, or none.
-
-    The home's lock is held alone by the caller. The one step that decides is that a folder with
-    all of the files, written to the disk, gets its name; what is left to do after it, ``healing``
-    finishes where this process cannot.
-    """
-    directory = home / KEYS
-    draft = directory / f"{SWAP}.{secrets.token_hex(4)}"
-    draft.mkdir(mode=0o700)
-    try:
-        for source in files:
-            write_whole(draft / source.name, source.read_bytes())
-        sync(draft)
-        draft.rename(directory / SWAP)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    sync(directory)
-    finish_swap(directory)

@@ -51,8 +51,9 @@ SHORT_PATH, MOVED_FROM = "short_path", "moved_from.json"
 OWN = "own"
 
 
-#: The folder, beside secret keys, of those that replace others (see ``repair``).
-SWAP = ".swap"
+#: Folders, beside the secret keys, of those that replace others, that are to come, and that are to
+#: go (see ``key_changes``).
+SWAP, COMING, GOING = ".swap", ".coming", ".going"
 
 
 def holds_keys(home: Path) -> bool:

@@ -12,9 +12,7 @@ gpg and gpg-agent may be killed at any moment, and so may this process. What the
 3. Lock files. gpg removes those of processes that are gone, and waits for ever where the number
    of its process was given to another one since; such a lock is removed here.
 4. Drafts of files that this library replaces whole.
-5. Key files that were to replace others, all of one key's, and did so in part: the passphrase of
-   that key was being changed. They are written whole into a folder beside, which gets the name
-   ``.swap`` once it is complete; from then on the change is finished, by whoever comes next.
+5. Changes of key files that were to be made all, and were in part (``_home.key_changes``).
 6. Key files that gpg-agent wrote so that it cannot read them (``_gpg.damaged_keys``): they are
    mended. What was looked at once is read again only where it changed since.
 
@@ -34,8 +32,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tiny_gnupg._home.key_files import finish_swap, mend
-from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, SEEN, STATE, SWAP, TRUST
+from tiny_gnupg._home.key_changes import DRAFT, settle
+from tiny_gnupg._home.key_files import mend
+from tiny_gnupg._home.keybox import keys_in
+from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, SEEN, STATE, TRUST
 from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
 
 log = logging.getLogger("tiny_gnupg")
@@ -74,9 +74,7 @@ def heal(home: Path) -> None:
         for name in names:
             if LOCKS.fullmatch(name) and not _held(home / name):
                 _remove(home / name)
-        if os.path.isdir(os.path.join(home, KEYS, SWAP)):
-            log.warning("a change of key files in %s was stopped; it is finished now", home)
-            finish_swap(home / KEYS)
+        settle(home)
         _mend_keys(home / KEYS, home / STATE / SEEN)
     except OSError as error:
         # gpg itself will say what is wrong, where that matters.
@@ -129,27 +127,6 @@ def _set_aside(path: Path) -> None:
     aside = _beside(path, f".damaged.{int(time.time())}")
     log.warning("%s is damaged; it is kept as %s", path, aside.name)
     os.replace(path, aside)
-
-
-def keys_in(keyring: Path) -> int | None:
-    """Count the keys of a keybox, going by its blobs (kbx/keybox-blob.c); None: it is broken."""
-    found = place = 0
-    try:
-        if keyring.suffix == ".gpg":
-            return 1 if keyring.stat().st_size else 0
-        with open(keyring, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while place < size:
-                file.seek(place)
-                head = file.read(12)
-                length = int.from_bytes(head[:4])
-                if length < 5 or place + length > size or (not place and head[8:] != b"KBXf"):
-                    return None
-                found += head[4] == 2
-                place += length
-    except FileNotFoundError:
-        return 0
-    return found if size else None
 
 
 def _is_trustdb(trust: Path) -> bool:
@@ -205,7 +182,7 @@ def _clear_drafts(home: Path) -> None:
                 if time.time() - draft.stat().st_mtime > ABANDONED:
                     draft.unlink()
     # These are made where the keyring's lock is held alone, as it is here.
-    for folder in (home / KEYS).glob(f"{SWAP}.*"):
+    for folder in (home / KEYS).glob(f"{DRAFT}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._home.key_files import copy_keys
 from tiny_gnupg._home.layout import (
+    COMING,
+    GOING,
     KEYRINGS,
     KEYS,
     OLD_SECRET_KEYRING,
@@ -34,7 +36,7 @@ from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of, list_keys
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
-from tiny_gnupg.results import ImportResult, Key
+from tiny_gnupg.results import ImportResult
 
 PUBLIC, SECRET, TRUST = "public.gpg", "secret.asc", "ownertrust.txt"
 
@@ -69,7 +71,7 @@ async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None
     files = {PUBLIC: public.stdout, TRUST: trust.stdout}
     owned = await list_keys(engine, secret=True)
     if owned:
-        files[SECRET] = await _secret_keys(engine, owned, inner, outer)
+        files[SECRET] = await secret_keys.export_secret(engine, owned, inner, outer)
     await in_thread(_write, path, files, engine.home.path / REVOCATIONS)
 
 
@@ -78,14 +80,6 @@ def _require_new(path: Path) -> None:
         raise FileExistsError(
             errno.EEXIST, "a backup goes into a new directory, and there is one", str(path)
         )
-
-
-async def _secret_keys(engine: Engine, owned: tuple[Key, ...], inner: bytes, outer: bytes) -> bytes:
-    if inner != outer:
-        return await secret_keys.export_secret(engine, owned, inner, outer)
-    fingerprints = [key.fingerprint for key in owned]
-    reply = await engine.run(Call(commands.export_secret(fingerprints), passphrase=inner))
-    return secret_keys.exported(reply, fingerprints)
 
 
 def _write(path: Path, files: dict[str, bytes], revocations: Path) -> None:
@@ -208,8 +202,9 @@ def _copy_holders(source: Path, target: Path) -> None:
             _copy_files(source / name, target / name)
         elif os.path.lexists(source / name):
             write_whole(target / name, _read(source / name), replace=True)
-    if os.path.isdir(source / KEYS / SWAP):
-        _copy_files(source / KEYS / SWAP, target / KEYS / SWAP)
+    for folder in (SWAP, COMING, GOING):
+        if os.path.isdir(source / KEYS / folder):
+            _copy_files(source / KEYS / folder, target / KEYS / folder)
     heal(target)  # somebody may have been stopped there in a change of a passphrase
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
-from tiny_gnupg._gpg.key_names import matching, search_term
+from tiny_gnupg._gpg.key_names import NameForm, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
@@ -22,7 +22,7 @@ from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
-from tiny_gnupg.results import Capability, Key, UserID
+from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
 #: What finds the keys of the keyring that have our placeholder.
 PLACEHOLDERS = search_term(PLACEHOLDER.format(fingerprint=""))
@@ -233,3 +233,42 @@ def unusable(
         return None
     what, cure = found
     return UnusableKey(f"cannot {doing} {key.fingerprint}: {what}", hint=cure, reply=reply)
+
+
+def the_subkey(key: Key, which: str | Subkey) -> Subkey:
+    """Return the subkey of a key that its name, or itself, names.
+
+    Args:
+        key: the key.
+        which: the subkey, or its fingerprint or key id, with or without a ``!`` behind it.
+
+    Raises:
+        ValueError: it names the primary key, or is no such name.
+        KeyNotFound: the key has no such subkey.
+    """
+    text = which.fingerprint if isinstance(which, Subkey) else check_uid(which)
+    kind, value = classify(text)
+    if kind not in (NameForm.FINGERPRINT, NameForm.KEY_ID):
+        raise ValueError(f"a subkey is named by its fingerprint or key id, not {which!r}")
+    if value in (key.fingerprint, key.key_id):
+        raise ValueError(f"{value} is the primary key, and no subkey of it")
+    for subkey in key.subkeys:
+        if value in (subkey.fingerprint, subkey.key_id):
+            return subkey
+    raise KeyNotFound(f"{key.fingerprint} has no subkey {value}", value=value)
+
+
+def refuse_subkey(key: Key, uid: str, method: str) -> None:
+    """Refuse the name of a subkey where the whole key would be taken for meant.
+
+    Args:
+        key: the key that was found.
+        uid: what it was found by.
+        method: what is there for a subkey.
+
+    Raises:
+        ValueError: as it says.
+    """
+    _, value = classify(uid)
+    if any(value in (one.fingerprint, one.key_id) for one in key.subkeys):
+        raise ValueError(f"{uid} is a subkey of {key.fingerprint}: use {method}")

@@ -23,6 +23,7 @@ from tiny_gnupg._gpg.damaged_keys import readings
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.key_changes import swap_keys
 from tiny_gnupg._home.key_files import (
     copy_keys,
     is_protected,
@@ -30,7 +31,6 @@ from tiny_gnupg._home.key_files import (
     key_files,
     keygrips,
     mend,
-    swap_keys,
 )
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
@@ -155,7 +155,7 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
     """
     kind = engine.home.protection.kind
     async with scratch(engine, kind) as aside, engine.locked(writing=True):
-        await _bring_over(engine, aside, [key])
+        await bring_over(engine, aside, [key])
         if await change_passphrase(aside, key, old, new):
             raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
         changed = key_files(aside.home.path, keygrips(key))
@@ -163,7 +163,13 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
 
 
 async def export_secret(
-    engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes, names: Sequence[str] = ()
+    engine: Engine,
+    keys: Iterable[Key],
+    inner: bytes,
+    outer: bytes,
+    names: Sequence[str] = (),
+    *,
+    subkeys: bool = False,
 ) -> bytes:
     """Export secret keys, protected by the user's own passphrase the way gpg itself does it.
 
@@ -173,6 +179,7 @@ async def export_secret(
         inner: the passphrase as the agent of the home expects it.
         outer: the user's own.
         names: which parts of them; default: all.
+        subkeys: leave out the secret parts of the primary keys.
 
     Returns:
         An armored block.
@@ -182,9 +189,12 @@ async def export_secret(
     """
     found = list(keys)
     fingerprints = names or [key.fingerprint for key in found]
+    call = Call(commands.export_secret(fingerprints, subkeys=subkeys), passphrase=outer)
+    if inner == outer:
+        return exported(await engine.run(call), fingerprints)
     async with scratch(engine, "gnupg") as aside:
         async with engine.locked(writing=False):
-            await _bring_over(engine, aside, found)
+            await bring_over(engine, aside, found)
         for key in found:
             try:
                 await change_passphrase(aside, key, inner, outer)
@@ -192,8 +202,7 @@ async def export_secret(
                 # One that came in with a passphrase of its own and was not taken over; where
                 # that is the user's, the export below opens it, and else says what is wrong.
                 continue
-        reply = await aside.run_locked(Call(commands.export_secret(fingerprints), passphrase=outer))
-    return exported(reply, fingerprints)
+        return exported(await aside.run_locked(call), fingerprints)
 
 
 def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
@@ -208,7 +217,7 @@ def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:
     return reply.stdout
 
 
-async def _bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
+async def bring_over(engine: Engine, aside: Engine, keys: Iterable[Key]) -> None:
     """Copy keys into a scratch home: the files of the secret parts, and the public parts."""
     found = list(keys)
     fingerprints = [key.fingerprint for key in found]
@@ -313,7 +322,7 @@ async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: by
         if not any(map(is_untouched, files)):
             continue
         async with scratch(engine, "scrypt") as aside, engine.locked(writing=True):
-            await _bring_over(engine, aside, [key])
+            await bring_over(engine, aside, [key])
             if await _take_over_there(aside, key, inner, outer):
                 changed = key_files(aside.home.path, keygrips(key))
                 await uninterrupted(in_thread(swap_keys, changed, engine.home.path))

@@ -65,15 +65,8 @@ class Access(Identity):
                 raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()
-        if inner != outer:
-            key = await self._secret_key(fingerprint)
-            names = [fingerprint]
-            return await secret_keys.export_secret(self._engine, [key], inner, outer, names)
-        call = Call(commands.export_secret([fingerprint]), passphrase=inner)
-        reply = await self._engine.run(call)
-        if reply.returncode == 0 and not reply.stdout:
-            raise KeyNotFound(f"no secret key for {fingerprint}", value=fingerprint)
-        return secret_keys.exported(reply, [fingerprint])
+        key = await self._secret_key(fingerprint)
+        return await secret_keys.export_secret(self._engine, [key], inner, outer, [fingerprint])
 
     async def _reply(self, call: Call) -> Reply:
         """Run gpg once; what was looked up before it wrote counts no more."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from datetime import timedelta
 
 from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.algorithms import checked_usages
 from tiny_gnupg._gpg.arguments import (
     Expiry,
     Uid,
@@ -17,102 +19,92 @@ from tiny_gnupg._gpg.arguments import (
     revocation_answers,
     user_id_of,
 )
-from tiny_gnupg._gpg.key_names import matching, search_term
+from tiny_gnupg._gpg.key_names import exact_name, is_exact, matching, search_term
 from tiny_gnupg._gpg.listings import Addresses
-from tiny_gnupg._home.key_files import drop_unreadable, key_files, keygrips
 from tiny_gnupg._home.own_keys import drop_note, note
-from tiny_gnupg._operations import secret_keys
-from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import list_keys, the_user_id
-from tiny_gnupg._process.tasks import in_thread, uninterrupted
-from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound
-from tiny_gnupg.gnupg.access import Access
-from tiny_gnupg.results import Key
+from tiny_gnupg._operations import changes, secret_keys
+from tiny_gnupg._operations.engine import Call, Engine
+from tiny_gnupg._operations.keyring import (
+    list_keys,
+    refuse_subkey,
+    the_subkey,
+    the_user_id,
+)
+from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg.errors import AmbiguousKey, BadPassphrase, KeyNotFound, UnusableKey
+from tiny_gnupg.gnupg.subkeys import SubkeyName, Subkeys
+from tiny_gnupg.results import Key, Subkey
+
+#: A subkey that expires so much earlier than its primary key was meant to.
+EARLIER = timedelta(days=1)
 
 
-class Keys(Access):
+class Keys(Subkeys):
     """The life of keys."""
 
-    async def gen_key(self, *, expires: Expiry = "3y") -> str:
-        """Make this identity's key: a certifying ed25519 primary key, and three subkeys.
-
-        The subkeys sign (ed25519), authenticate (ed25519) and encrypt (cv25519).
+    async def gen_key(
+        self,
+        *,
+        expires: Expiry = "3y",
+        algorithm: str = "ed25519",
+        subkeys: Sequence[str] = ("sign", "auth", "encrypt"),
+    ) -> str:
+        """Make this identity's key, a certifying primary key with its subkeys: all, or nothing.
 
         Args:
-            expires: when all four expire: ``3y``, ``6m``, ``2w``, ``90d``, a date
+            expires: when all of them expire: ``3y``, ``6m``, ``2w``, ``90d``, a date
                 (``2030-12-31``), or ``0`` for never; an aware ``datetime``; or a ``timedelta``.
+            algorithm: ``ed25519`` (what encrypts is cv25519), ``rsa2048`` to ``rsa4096``,
+                ``nistp256``, ``nistp384``, ``nistp521``, ``brainpoolP256r1``, ``brainpoolP384r1``,
+                ``brainpoolP512r1``; with GnuPG 2.3 ``ed448`` (cv448); with 2.5 ``ky768_cv25519``,
+                ``ky1024_cv448``, ``ky768_bp256``, ``ky1024_bp384``, ``ky1024_bp512``, where what
+                encrypts is a hybrid of Kyber and a curve.
+            subkeys: what each of the subkeys is for: ``sign``, ``auth`` or ``encrypt``.
 
         Returns:
             The fingerprint, which is now this instance's own.
 
         Raises:
-            ValueError: the identity has neither name nor address, or ``expires`` is none of these,
-                over already, or beyond 2106-02-06, the last day that OpenPGP can write.
+            ValueError: the identity has neither name nor address, ``expires`` is none of these,
+                over already, or beyond 2106-02-06, the last day that OpenPGP can write, or there is
+                no such algorithm or usage.
+            UnsupportedByGnuPG: this gpg has no such algorithm.
         """
         user_id, end = user_id_of(self.username, self.email), checked_expiry(expires)
-        passphrase = await self._agent_passphrase()
-        made: list[str] = []
+        usages = checked_usages(subkeys)
+        await self._require_algorithm(algorithm)
 
-        async def make() -> None:
-            call = Call(commands.generate(user_id, end), passphrase=passphrase)
-            reply = await self._engine.run_locked(call)
-            made.append(outcome.created_key(reply, "make a key"))
-            await self._add_trio(made[0], end, passphrase)
+        async def steps(aside: Engine) -> str:
+            options = commands.generate(user_id, algorithm, end)
+            call = Call(options, passphrase=await self._agent_passphrase())
+            made = outcome.created_key(await aside.run_locked(call), "make a key")
+            await self._new_parts(made, [(algorithm, usage) for usage in usages], end)(aside)
+            return made
 
-        async with self._engine.locked(writing=True):
-            try:
-                # A gpg stopped half-way leaves secret keys in the agent that no public key names.
-                await uninterrupted(make())
-                await in_thread(note, self._engine.home.path, self._who, made[0])
-            except BaseException:
-                # Half a key is none: not even a cancellation leaves one behind.
-                for fingerprint in made:
-                    await uninterrupted(self._remove(fingerprint))
-                raise
-        self._table.forget()
-        self.fingerprint = made[0]
-        return made[0]
+        self.fingerprint = await self._change(steps)
+        await in_thread(note, self._engine.home.path, self._who, self.fingerprint)
+        return self.fingerprint
 
-    async def _remove(self, fingerprint: str) -> None:
-        await self._engine.run_locked(Call(commands.delete(fingerprint)))
+    async def delete(self, uid: Uid = "", *, secret_only: bool = False) -> None:
+        """Delete a key, secret part and public part, without a question: both, or nothing.
 
-    async def _add_trio(self, fingerprint: str, expires: str, passphrase: bytes) -> None:
-        for algorithm, usage in commands.SUBKEYS:
-            options = commands.add_subkey(fingerprint, algorithm, usage, expires)
-            reply = await self._engine.run_locked(Call(options, passphrase=passphrase))
-            outcome.created_key(reply, f"add a subkey to {fingerprint}")
-
-    async def add_subkeys(self, uid: Uid = "", *, expires: Expiry = "3y") -> None:
-        """Add the three subkeys that ``gen_key`` makes to another key.
+        A secret part that another key of the home has, too, stays.
 
         Args:
-            expires: as for ``gen_key``.
+            secret_only: the secret part alone.
 
         Raises:
-            BadPassphrase: the passphrase does not open the key.
-        """
-        end = checked_expiry(expires)
-        fingerprint = await self._secret_fingerprint(uid)
-        await self._try_passphrase(fingerprint)
-        passphrase = await self._agent_passphrase()
-        async with self._engine.locked(writing=True):
-            await self._add_trio(fingerprint, end, passphrase)
-        self._table.forget()
-
-    async def delete(self, uid: Uid = "") -> None:
-        """Delete a key, secret part and public part, without a question.
-
-        Raises:
-            KeyNotFound: there is none.
+            KeyNotFound: there is none, or with ``secret_only`` no secret part.
             AmbiguousKey: there are several.
+            ValueError: ``uid`` names a subkey: ``delete_subkey`` is for that.
         """
-        key = await self._key(uid)
-        fingerprint = key.fingerprint
-        # The agent refuses to delete what it cannot read, and gpg then the whole key.
-        await in_thread(drop_unreadable, key_files(Path(self.home), keygrips(key)))
-        reply = await self._reply(Call(commands.delete(fingerprint), writing=True))
-        outcome.require_success(reply, "delete", fingerprint)
-        if fingerprint == self.fingerprint:
+        key = await (self._secret_key(uid) if secret_only else self._key(uid))
+        refuse_subkey(key, check_uid(uid), "delete_subkey")
+        try:
+            await (changes.delete_secret if secret_only else changes.delete)(self._engine, key)
+        finally:
+            self._table.forget()
+        if key.fingerprint == self.fingerprint:
             self.fingerprint = ""
             await in_thread(drop_note, self._engine.home.path, self._who)
 
@@ -127,11 +119,15 @@ class Keys(Access):
             The revoked public key, armored.
 
         Raises:
-            ValueError: another reason, or control characters in the text.
+            ValueError: another reason, control characters in the text, or ``uid`` names a subkey:
+                ``revoke_subkey`` is for that.
+            UnusableKey: the secret part of its primary key is not here.
             BadPassphrase: the passphrase does not open the key.
         """
         checked_reason(reason, text)
-        fingerprint = await self._secret_fingerprint(uid)
+        key = await self._secret_primary(uid)
+        refuse_subkey(key, check_uid(uid), "revoke_subkey")
+        fingerprint = key.fingerprint
         await self._try_passphrase(fingerprint)
         made = await self._reply(
             Call(
@@ -151,25 +147,38 @@ class Keys(Access):
             raise outcome.failure(imported, "revoke", fingerprint)
         return (await self._export(fingerprint, secret=False)).decode()
 
-    async def set_expire(self, uid: Uid, expires: Expiry, *, subkeys: bool = True) -> None:
-        """Set when a key expires.
+    async def set_expire(
+        self, uid: Uid, expires: Expiry, *, subkeys: bool | Iterable[SubkeyName] = True
+    ) -> None:
+        """Set when a key expires: all that is asked for, or nothing.
 
         Args:
             expires: as for ``gen_key``.
-            subkeys: set that of all subkeys too, save revoked ones.
+            subkeys: True: set that of the primary key and of its subkeys, save those that are
+                revoked or were set to expire a day before it or earlier; False: that of the primary
+                key alone; some subkeys, by fingerprint or key id: that of exactly these. A ``uid``
+                with a ``!`` behind it has said that already.
 
         Raises:
-            ValueError: ``expires`` is none of these, or out of its range.
-            KeyNotFound: there is no such key, or its secret part is not here.
+            ValueError: ``expires`` is none of these, or out of its range, or no subkey is named.
+            KeyNotFound: there is no such key or subkey, or its secret part is not here.
+            UnusableKey: the secret part of its primary key is not here, or a subkey is revoked.
             BadPassphrase: the passphrase does not open the key.
         """
         end = checked_expiry(expires)
         key = await self._secret_primary(uid)
-        # By name, because gpg's "*" leaves those out that have expired.
-        alive = [subkey.fingerprint for subkey in key.subkeys if not subkey.revoked]
-        for which in ([], alive) if subkeys and alive else ([],):
-            options = commands.set_expire(key.fingerprint, end, which)
+        sets = _sets(key, check_uid(uid), subkeys)
+        if len(sets) == 1:
+            # What is one step of gpg's needs no copy of the key.
+            options = commands.set_expire(key.fingerprint, end, sets[0])
             await self._edit(options, "set the expiry", key.fingerprint)
+            return
+
+        async def steps(aside: Engine) -> None:
+            for one in sets:
+                await self._set_expire_there(aside, key.fingerprint, end, one)
+
+        await self._change(steps, key)
 
     async def change_passphrase(self, uid: Uid, new: str) -> None:
         """Change the passphrase of a secret key and its subkeys.
@@ -270,3 +279,29 @@ class Keys(Access):
                 listed.end()
                 return listed.found
         return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
+
+
+def _goes_with(subkey: Subkey, key: Key) -> bool:
+    """Return whether the expiry of a subkey is set with that of its primary key."""
+    if subkey.revoked or subkey.expires is None:
+        return not subkey.revoked
+    return key.expires is not None and subkey.expires > key.expires - EARLIER
+
+
+def _sets(key: Key, uid: str, subkeys: bool | Iterable[SubkeyName]) -> list[list[str]]:
+    """Return what gpg is told to set the expiry of, one after the other; none: the primary key."""
+    which = subkeys
+    if is_exact(uid):
+        only = exact_name(key, uid)
+        which = [only] if only != f"{key.fingerprint}!" else False
+    if isinstance(which, bool):
+        together = [one.fingerprint for one in key.subkeys if which and _goes_with(one, key)]
+        return [[], together] if together else [[]]
+    named = [which] if isinstance(which, str | Subkey) else which
+    chosen = [the_subkey(key, one) for one in named]
+    if not chosen:
+        raise ValueError("there is no subkey to set; say False for the primary key alone")
+    revoked = ", ".join(one.fingerprint for one in chosen if one.revoked)
+    if revoked:
+        raise UnusableKey(f"a revoked subkey expires no more: {revoked}", hint="add a new one")
+    return [[one.fingerprint for one in chosen]]
