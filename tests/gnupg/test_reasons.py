@@ -197,11 +197,17 @@ async def test_what_no_gnupg_opens_is_refused_before_it_sees_it(
         (new(3, b"\x06\x1a" + bytes(40)) + SEIPD, UnsupportedByGnuPG, "version 6"),
         (SEIPD, DecryptionFailed, "no session key"),
         (new(9, bytes(range(40))), DecryptionFailed, "no session key"),
-        # Not seen from outside: gpg aborts, and nobody killed it.
-        (new(8, b"\x01" + packed.compress(argon2) + packed.flush()), DecryptionFailed, ""),
     ):
         for call in opened(alice, message, tmp_path):
             await refused(call, kind, why)
+    # Not seen from outside: gpg aborts, and nobody killed it.
+    inside = new(8, b"\x01" + packed.compress(argon2) + packed.flush())
+    for call in (
+        alice.decrypt(inside, passphrase="pw"),
+        alice.decrypt_file(tmp_path / "message.gpg", tmp_path / "out", passphrase="pw"),
+    ):
+        (tmp_path / "message.gpg").write_bytes(inside)
+        await refused(call, DecryptionFailed, "broke off by itself|no session key")
 
 
 async def test_a_message_of_rfc_9580_is_not_damaged(alice: GnuPG, tmp_path: Path) -> None:

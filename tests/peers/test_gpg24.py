@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ from tiny_gnupg import (
     BadSignature,
     Capability,
     GnuPG,
+    GnuPGError,
+    ImportFailed,
     Key,
     KeyNotFound,
+    NoSecretKey,
     Subkey,
     SymmetricAlgorithm,
     UnusableKey,
@@ -56,6 +59,34 @@ async def test_public_keys_stay_in_the_plain_keyring(gpg24: Path, home: Path) ->
         await gpg.gen_key()
         assert (home / "pubring.kbx").stat().st_size > 100
         assert not (home / "public-keys.d").exists()
+
+
+async def test_a_keyboxd_that_does_not_answer_hides_no_key(gpg24: Path, home: Path) -> None:
+    async with instance(home, gpg24) as gpg:
+        fingerprint = await gpg.gen_key()
+        signed, message = await gpg.sign("text"), await gpg.encrypt("text", sign=False)
+        key = await gpg.text_export()
+        (home / "public-keys.d").mkdir(mode=0o700)
+        (home / "common.conf").write_text("use-keyboxd\nkeyboxd-program /dev/null\n")
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "verify": lambda: gpg.verify(signed),
+            "decrypt": lambda: gpg.decrypt(message),
+            "encrypt": lambda: gpg.encrypt("text", "bob@example.org", sign=False),
+            "encrypt to a fingerprint": lambda: gpg.encrypt("text", fingerprint, sign=False),
+            "keys": lambda: gpg.keys(),
+            "keys of nobody": lambda: gpg.keys("nobody@example.org"),
+            "list_keys": lambda: gpg.list_keys(),
+            "text_export": lambda: gpg.text_export("B" * 40),
+            "text_import": lambda: gpg.text_import(key),
+        }
+        for name, call in calls.items():
+            with pytest.raises(GnuPGError) as caught:
+                await call()
+            assert not isinstance(caught.value, KeyNotFound | NoSecretKey | ImportFailed), name
+        (home / "common.conf").write_text("")
+        (home / "public-keys.d").rmdir()
+        assert (await gpg.verify(signed)).signed_by(fingerprint)
+        assert await gpg.decrypt(message) == "text"
 
 
 async def test_the_life_of_a_key(gpg24: Path, home: Path) -> None:

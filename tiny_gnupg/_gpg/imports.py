@@ -129,6 +129,6 @@ def _count(text: str) -> int:
 def _why_nothing(reply: Reply, counts: dict[str, int]) -> str:
     if counts.get("no_user_id", 0):
         return "nothing was imported: the key carries no user id that it signed itself"
-    if reply.has("NODATA") or not counts.get("count"):
+    if reply.has("NODATA"):
         return "nothing was imported: this is no OpenPGP key that this gpg can read"
-    return "nothing was imported: gpg took none of the keys in it, and tells why to people only"
+    return "nothing was imported: gpg took no key of it, and tells why to people only (.stderr)"

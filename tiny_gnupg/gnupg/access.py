@@ -12,6 +12,7 @@ from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
 from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
+from tiny_gnupg._home.layout import DATABASE
 from tiny_gnupg._home.own_keys import note
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations import secret_keys
@@ -19,6 +20,7 @@ from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import (
     PLACEHOLDERS,
     list_keys,
+    run_listing,
     the_one,
     unusable,
 )
@@ -27,7 +29,9 @@ from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
     GnuPGError,
+    ImportFailed,
     KeyNotFound,
+    NoSecretKey,
     UnusableKey,
 )
 from tiny_gnupg.gnupg.identity import Identity
@@ -104,6 +108,7 @@ class Access(Identity):
             except GnuPGError as error:
                 mended = await _mended(left, call, reply, error)
                 if mended is None:
+                    await self._require_keyboxd(error)
                     raise
             else:
                 mended = await _mended(left, call, reply, None)
@@ -111,6 +116,18 @@ class Access(Identity):
                     return result
             call = mended
             rewind(call.stdin, call.stdout)
+
+    async def _require_keyboxd(self, error: GnuPGError) -> None:
+        """Let an error pass that says that a key is not here or came not in, where that is so.
+
+        A gpg whose keyboxd does not answer says of each key that it is not here, save in a listing.
+
+        Raises:
+            GnuPGError: gpg cannot list keys.
+        """
+        missing = isinstance(error, KeyNotFound | NoSecretKey | ImportFailed)
+        if missing and (self._engine.home.path / DATABASE).parent.exists():
+            await run_listing(self._engine, Call(commands.list_keys(["0" * 40])))
 
     async def _take_over_keys(
         self, call: Call, reply: Reply | None, error: GnuPGError | None

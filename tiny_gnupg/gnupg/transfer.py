@@ -22,7 +22,7 @@ from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import keys_of, list_keys, read_keys
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.errors import ImportFailed, NotOpenPGP
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
@@ -52,8 +52,12 @@ class Transfer(Access):
         """
         checked_secret(secret)
         data = checked_data("key", key)
-        async with reasons.of_keys(data):
-            return await self._import_given(data, secret=secret)
+        try:
+            async with reasons.of_keys(data):
+                return await self._import_given(data, secret=secret)
+        except ImportFailed as error:
+            await self._require_keyboxd(error)
+            raise
 
     async def _import_given(self, data: str | bytes, *, secret: bool) -> ImportResult:
         block = await self._let_in(data, secret=secret)
