@@ -24,8 +24,16 @@ _ARGUMENTS = st.one_of(
     st.sampled_from([FPR, KEY, "0", "1", "9", "16", "-1", "²", "67108875", "%41", "%zz", ""]),
     st.text(max_size=8),
 )
+#: What is asked for by its keyword alone, and what nobody knows.
+_OTHERS = (
+    *("NEWSIG", "NO_PUBKEY", "NO_SECKEY", "NOTATION_NAME", "NOTATION_DATA", "TRUST_FULLY"),
+    *("BEGIN_DECRYPTION", "DECRYPTION_KEY", "DECRYPTION_OKAY", "DECRYPTION_FAILED", "GOODMDC"),
+    *("BADMDC", "NEED_PASSPHRASE_SYM", "MISSING_PASSPHRASE", "BAD_PASSPHRASE", "END_ENCRYPTION"),
+    *("SIG_CREATED", "INV_RECP", "INV_SGNR", "DELETE_PROBLEM", "KEY_CONSIDERED", "SUCCESS"),
+    *("NODATA", "UNEXPECTED", "BADARMOR", "ERROR", "FAILURE", "EXPORT_RES", "SOMETHING_NEW", ""),
+)
 _LINES = st.lists(
-    st.tuples(st.sampled_from([*KEYWORDS, "SOMETHING_NEW", ""]), st.lists(_ARGUMENTS, max_size=12)),
+    st.tuples(st.sampled_from([*KEYWORDS, *_OTHERS]), st.lists(_ARGUMENTS, max_size=12)),
     max_size=12,
 )
 

@@ -11,8 +11,10 @@ from tiny_gnupg.errors import (
     BadSignature,
     CommandFailed,
     DecryptionFailed,
+    GnuPGError,
     NoSecretKey,
     NotOpenPGP,
+    UnsupportedByGnuPG,
 )
 from tiny_gnupg.results import SignatureStatus
 
@@ -65,6 +67,10 @@ def test_the_reasons_of_a_message_that_does_not_open() -> None:
         plaintexts.decryption(
             reply(f"ENC_TO {KEY} 18 0", "ERROR pkdecrypt_failed 67108875", *failed, code=2)
         )
+    with pytest.raises(BadPassphrase):  # GnuPG 2.5
+        plaintexts.decryption(
+            reply(f"ENC_TO {KEY} 18 0", "ERROR pkdecrypt_failed 67125247", *failed, code=2)
+        )
     with pytest.raises(NotOpenPGP):
         plaintexts.decryption(reply("NODATA 1", "NODATA 2", code=2))
     with pytest.raises(CommandFailed, match="signal 9"):
@@ -76,3 +82,41 @@ def test_a_good_decryption_with_a_bad_signature_reports_and_refuses() -> None:
     assert [one.status for one in found.signatures] == [SignatureStatus.BADSIG]
     with pytest.raises(BadSignature):
         found.require_good()
+
+
+SYM = "NEED_PASSPHRASE_SYM 9 3 10"
+FAILED = ("BEGIN_DECRYPTION", "DECRYPTION_FAILED", "END_DECRYPTION")
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "said", "not_said"),
+    [
+        ((f"ENC_TO {KEY} 25 0", "ERROR pkdecrypt_failed 4"), UnsupportedByGnuPG, "X25519", ""),
+        (("ENC_TO 00 8 0", "ERROR pkdecrypt_failed 4"), UnsupportedByGnuPG, "KYBER", ""),
+        ((f"ENC_TO {KEY} 18 0", "ERROR pkdecrypt_failed 67108983"), NoSecretKey, "scdaemon", ""),
+        ((f"ENC_TO {KEY} 18 0", "ERROR pkdecrypt_failed 67108924"), NoSecretKey, "card", ""),
+        ((f"ENC_TO {KEY} 18 0", "ERROR pkdecrypt_failed 10"), DecryptionFailed, "session", "chang"),
+        ((SYM, "MISSING_PASSPHRASE"), BadPassphrase, "none was given", ""),
+        ((f"ENC_TO {KEY} 18 0",), DecryptionFailed, "no session key", "changed"),
+        ((*OPENED, "BADMDC"), DecryptionFailed, "changed or cut off", "passphrase"),
+        ((SYM, "DECRYPTION_INFO 2 9 0", "BADMDC"), DecryptionFailed, "passphrase is wrong", ""),
+        ((*OPENED[:2], "DECRYPTION_INFO 0 9 0"), DecryptionFailed, "no integrity", "changed"),
+        ((*OPENED[:2], "DECRYPTION_INFO 2 99 0"), UnsupportedByGnuPG, "cipher", "changed"),
+        ((*OPENED, "PLAINTEXT 62 0 ", "PLAINTEXT 62 0 "), DecryptionFailed, "more than one", "cha"),
+    ],
+)
+def test_a_message_that_does_not_open_is_called_what_it_is(
+    lines: tuple[str, ...], error: type[GnuPGError], said: str, not_said: str
+) -> None:
+    with pytest.raises(error, match=said) as caught:
+        plaintexts.decryption(reply(*lines, *FAILED, code=2))
+    assert type(caught.value) is error
+    assert not not_said or not_said not in str(caught.value)
+
+
+def test_a_gpg_that_broke_off_was_not_killed() -> None:
+    for code in (-6, -11):
+        with pytest.raises(DecryptionFailed, match="broke off by itself"):
+            plaintexts.decryption(reply(*FAILED, code=code))
+    with pytest.raises(CommandFailed, match="signal 15"):
+        plaintexts.decryption(reply(*OPENED, *OKAY, code=-15))

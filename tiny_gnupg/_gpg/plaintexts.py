@@ -38,7 +38,7 @@ from tiny_gnupg._gpg.signatures import (
     several_plaintexts,
     signature_error,
 )
-from tiny_gnupg._gpg.status import ErrorCode
+from tiny_gnupg._gpg.status import ErrorCode, gpg_error_code
 from tiny_gnupg.errors import (
     BadPassphrase,
     DecryptionFailed,
@@ -144,7 +144,10 @@ def _failure(reply: Reply, encrypted: bool) -> GnuPGError:
 def _passphrase_failures(reply: Reply) -> Iterator[GnuPGError]:
     if reply.has("DECRYPTION_OKAY"):
         return
-    if reply.codes() & PASSPHRASE_CODES:
+    # With GnuPG 2.5 an agent that wants another passphrase than it was given ends its answer.
+    of_keys = [line for line in reply.find("ERROR") if line.rest.startswith("pkdecrypt_failed ")]
+    ended = any(gpg_error_code(line.args[-1]) == ErrorCode.EOF for line in of_keys)
+    if ended or reply.codes() & PASSPHRASE_CODES:
         yield BadPassphrase("the passphrase does not open the message", reply=reply)
     if reply.has("MISSING_PASSPHRASE"):
         yield BadPassphrase(
