@@ -41,7 +41,7 @@ async def through_tor(steps: Steps, alice: GnuPG, folder: Path) -> None:
         return
     async with AsyncExitStack() as stack:
         with steps.step("A whole Tor network starts on this machine") as outcome:
-            running = await stack.enter_async_context(_network())
+            running = await stack.enter_async_context(_network(steps))
             outcome.append("5 nodes, and a keyserver behind an onion service")
         port = running.tor.socks_port
         owner, stranger = [
@@ -57,10 +57,10 @@ def why_not() -> str:
 
 
 @asynccontextmanager
-async def _network() -> AsyncIterator[Running]:
+async def _network(steps: Steps) -> AsyncIterator[Running]:
     """Run a keyserver, and a Tor network that has it under the default keyserver's name."""
     with keyserver_server() as keyserver:
-        tor = PrivateNetwork({80: keyserver.port})
+        tor = PrivateNetwork({80: keyserver.port}, say=lambda line: steps.say(f"     {line}"))
         try:
             await asyncio.to_thread(tor.start)
             tor.map_address(DEFAULT_KEYSERVER.removeprefix("http://"), tor.onion)
