@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.instances import PlainGpg
-from tiny_gnupg import AmbiguousKey, GnuPG, KeyNotFound
+from tiny_gnupg import AmbiguousKey, GnuPG, KeyNotFound, UnusableKey
 from tiny_gnupg._openpgp.packets import USER_ID, frame, write
 
 #: Two RSA keys, found by looking for them (3.4e9 steps of Pollard's rho over the public exponent):
@@ -49,6 +49,93 @@ async def test_the_whole_address_finds_its_key(
     _, bob = await with_keys(alice, plain_gpg(), "Not Bob <notbob@x.org>", "Bob <bob@x.org>")
     for uid in ("bob@x.org", "<bob@x.org>", "BOB@X.ORG"):
         assert await alice.key_fingerprint(uid) == bob
+
+
+ALMOST = [
+    "bob@x.org ",
+    " bob@x.org",
+    "bob@x.org\n",
+    "mailto:bob@x.org",
+    "Bob <bob@x.org>",
+    "@x.org",
+]
+
+
+@pytest.mark.parametrize("uid", ALMOST)
+async def test_what_is_almost_an_address_is_no_part_of_a_name(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg], tmp_path: Path, uid: str
+) -> None:
+    """Whoever writes it into a user id of theirs would be found, where the address is not."""
+    plain = plain_gpg()
+    [mallory] = await with_keys(alice, plain, "Mallory <mallory@example.org>")
+    plain.run("--allow-freeform-uid", "--quick-add-uid", mallory, f"no friend of {uid} at all")
+    await alice.text_import(plain.run("--export", mallory).stdout)
+    (tmp_path / "source").write_text("text")
+    for call in (
+        alice.encrypt("text", uid),
+        alice.encrypt("text", [alice.email, uid]),
+        alice.encrypt_file(tmp_path / "source", uid),
+        alice.auto_encrypt("text", uid),
+        alice.sign("text", uid),
+        alice.certify(uid),
+        alice.trust(uid, 4),
+        alice.text_export(uid),
+        alice.delete(uid),
+        alice.set_fingerprint(uid),
+    ):
+        with pytest.raises(ValueError, match="is no address"):
+            await call
+    assert mallory in await alice.list_keys()
+
+
+async def test_trust_in_one_user_id_is_none_in_another(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg], tmp_path: Path
+) -> None:
+    """Mallory's own address was certified; then she claims Victim's."""
+    plain = plain_gpg()
+    [mallory] = await with_keys(alice, plain, "Mallory <mallory@example.org>")
+    await alice.certify("mallory@example.org")
+    plain.run("--quick-add-uid", mallory, "Victim <victim@example.org>")
+    await alice.text_import(plain.run("--export", mallory).stdout)
+    (tmp_path / "source").write_text("text")
+    for uid in ("victim@example.org", "Victim"):
+        assert await alice.key_trust(uid) == "unknown"
+        for call in (
+            alice.encrypt("text", uid, trust="web"),
+            alice.encrypt("text", ["mallory@example.org", uid], trust="web"),
+            alice.encrypt_file(tmp_path / "source", uid, trust="web"),
+            alice.auto_encrypt("text", uid, trust="web"),
+        ):
+            with pytest.raises(UnusableKey, match=f"that it is {uid}'s is unknown"):
+                await call
+    for uid in ("mallory@example.org", "Mallory", mallory):
+        assert await alice.key_trust(uid) == "full"
+        assert await alice.encrypt("text", uid, trust="web")
+    assert not (tmp_path / "source.gpg").exists()
+
+
+async def test_an_address_that_changes_hands_under_way_is_the_new_owners(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    plain = plain_gpg()
+    [former] = await with_keys(alice, plain, "Bob <bob@x.org>")
+    plain.run("--quick-add-uid", former, "Former <former@x.org>")
+    elsewhere, sealed = plain_gpg(), []
+    new = elsewhere.run("--export", elsewhere.new_key("Bob <bob@x.org>")).stdout
+
+    async def letters() -> AsyncIterator[str]:
+        for number in range(40):
+            if number == 20:
+                plain.run("--quick-revoke-uid", former, "Bob <bob@x.org>")
+                await alice.text_import(plain.run("--export", former).stdout + new)
+            yield f"letter {number}"
+
+    async for one in alice.encrypt_many(letters(), "bob@x.org"):
+        sealed.append(one)
+    theirs = {part.key_id for key in await alice.keys(former) for part in key.subkeys}
+    readers = [await alice.packet_fingerprint(one) for one in sealed]
+    assert readers[0] in theirs
+    assert readers[-1] not in theirs
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])

@@ -186,6 +186,25 @@ WEAKENINGS = (
         ("    if len(found) > 1:", "    if False:"),
     ),
     weakening(
+        13,
+        "what is almost an address looked for in names",
+        "another_key_under_the_name",
+        ('if "@" in text and classify(text)', "if False and classify(text)"),
+    ),
+    weakening(
+        13,
+        "a key trusted for all its user ids",
+        "another_key_under_the_name",
+        ("            if found not in TRUSTED:", "            if False:"),
+    ),
+    weakening(
+        13,
+        "a stream that goes on to a former owner",
+        "another_key_under_the_name",
+        ("if self._prepared is None or self._prepared_at != stamp:", "if self._prepared is None:"),
+        ("if ready.keyring == self._engine.home.stamp():", "if True:"),
+    ),
+    weakening(
         14,
         "whatever a keyserver sends imported",
         "keyserver_gives_another_key",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg.errors import NotSecretBool
 from tiny_gnupg.results import Key
 
@@ -279,16 +280,30 @@ def check_uid(uid: Uid) -> str:
     return uid
 
 
+def check_key_name(uid: Uid) -> str:
+    """Return the text that names a key which is to be used, not only listed.
+
+    Raises:
+        TypeError, ValueError: as ``check_uid``; also text with an ``@`` that is no address as it
+            stands: as a part of a user id it would find whoever put it into theirs.
+    """
+    text = check_uid(uid)
+    if "@" in text and classify(text).kind is NameForm.TEXT:
+        raise ValueError(f"{text!r} is no address; say that alone, as bob@example.org")
+    return text
+
+
 def check_uids(uid: Uid | Iterable[Uid]) -> list[str]:
     """Return the texts that name recipients, each once; the empty text alone is a key of one's own.
 
     Raises:
         TypeError: one is neither text nor a key.
-        ValueError: there is none, or an empty one among several: a variable that was never set.
+        ValueError: as ``check_key_name``; there is none, or an empty one among several, as of a
+            variable that was never set.
     """
     if isinstance(uid, str | Key):
-        return [check_uid(uid)]
-    uids = list(dict.fromkeys(map(check_uid, uid)))
+        return [check_key_name(uid)]
+    uids = list(dict.fromkeys(map(check_key_name, uid)))
     if not uids:
         raise ValueError("there is no recipient")
     if "" in uids:

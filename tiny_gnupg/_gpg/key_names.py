@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tiny_gnupg._openpgp.user_ids import address, lower, same_address
-from tiny_gnupg.results import Key, Subkey, UserID
+from tiny_gnupg.results import Key, Subkey, UserID, Validity
 
 
 class NameForm(StrEnum):
@@ -146,6 +146,27 @@ def user_ids_of(key: Key, uid: str) -> tuple[UserID, ...]:
     whole = not uid or kind in (NameForm.FINGERPRINT, NameForm.KEY_ID)
     fits = (lambda _: True) if whole else _fitting(kind, value)
     return tuple(one for one in _own(key) if not one.revoked and fits(one))
+
+
+#: What gpg may hold a user id to be, from the least on; TRUSTED are those that it encrypts to.
+_LEVELS = (
+    *(Validity.INVALID, Validity.UNKNOWN, Validity.UNDEFINED, Validity.NEVER),
+    *(Validity.MARGINAL, Validity.FULL, Validity.ULTIMATE),
+)
+
+
+TRUSTED = _LEVELS[-3:]
+
+
+def validity_of(key: Key, uid: str) -> Validity:
+    """Return how far gpg holds a key to be the one that a text names.
+
+    An address or other text is claimed by those user ids alone that it fits; the best one counts.
+    """
+    if classify(uid).kind in (NameForm.FINGERPRINT, NameForm.KEY_ID) or key.validity not in _LEVELS:
+        return key.validity
+    found = (one.validity for one in user_ids_of(key, uid) if one.validity in _LEVELS)
+    return max(found, key=_LEVELS.index, default=Validity.UNKNOWN)
 
 
 def _own(key: Key) -> Iterator[UserID]:

@@ -12,7 +12,8 @@
 3. Results come in the order of the messages. Only so many messages are taken from their source
    as are being worked on or waited for.
 4. A message holds the home's lock and a turn like any call; a gpg that has seen an older keyring
-   is replaced. Between messages it holds neither, so whoever reads the results may also write.
+   is replaced, and what it is told is worked out anew: an address may be another's by then. Between
+   messages it holds neither, so whoever reads the results may also write.
 5. Whoever stops early, by ``aclose``, an error or a cancellation, leaves no gpg behind.
 """
 
@@ -23,7 +24,7 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -192,8 +193,13 @@ async def _each(messages: Stream[M]) -> AsyncGenerator[M, None]:
             yield message
 
 
-async def _result_of(awaitable: Awaitable[R]) -> R:
-    return await awaitable
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What each gpg of a job is told, and the keyring's stamp for which that is right."""
+
+    keyring: object
+    options: Sequence[str]
+    passphrase: bytes | None = field(repr=False)
 
 
 class Crew:
@@ -209,7 +215,8 @@ class Crew:
         self.size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self._engine = engine
         self._prepare = prepare
-        self._prepared: asyncio.Task[tuple[Sequence[str], bytes | None]] | None = None
+        self._prepared: asyncio.Task[_Ready] | None = None
+        self._prepared_at: object = None
         self._free = asyncio.Semaphore(self.size)
         self._idle: list[_Member] = []
         self._all: set[_Member] = set()
@@ -227,21 +234,27 @@ class Crew:
         if not self._works:
             return None
         async with self._free:
-            try:
-                options, passphrase = await self._ready()
-            except Exception:
-                return None  # the ordinary call fails in the same way, with an error of its own
-            async with self._engine.locked(writing=False), self._engine.turn():
-                member = await self._member(options, passphrase)
-                reply = None
+            while True:
                 try:
-                    reply = await member.ask(data, self._engine.timeout)
-                finally:
-                    if reply is None:
-                        await uninterrupted(self._dismiss(member))
-                    else:
-                        self._idle.append(member)
-                return reply
+                    ready = await self._ready()
+                except Exception:
+                    return None  # the ordinary call fails in the same way, with its own error
+                async with self._engine.locked(writing=False), self._engine.turn():
+                    # Whom an address names may have changed since the keys were looked up.
+                    if ready.keyring == self._engine.home.stamp():
+                        return await self._ask(ready, data)
+
+    async def _ask(self, ready: _Ready, data: bytes) -> Reply | None:
+        member = await self._member(ready)
+        reply = None
+        try:
+            reply = await member.ask(data, self._engine.timeout)
+        finally:
+            if reply is None:
+                await uninterrupted(self._dismiss(member))
+            else:
+                self._idle.append(member)
+        return reply
 
     async def end(self) -> None:
         """End all gpgs, and empty what they worked in."""
@@ -250,20 +263,26 @@ class Crew:
         for member in list(self._all):
             await self._dismiss(member)
 
-    async def _ready(self) -> tuple[Sequence[str], bytes | None]:
-        if self._prepared is None:
-            self._prepared = asyncio.create_task(_result_of(self._prepare()))
+    async def _ready(self) -> _Ready:
+        """Return what each gpg is told, looked up again where the keyring has changed since."""
+        await self._engine.open()
+        stamp = self._engine.home.stamp()
+        if self._prepared is None or self._prepared_at != stamp:
+            self._prepared_at = stamp
+            self._prepared = asyncio.create_task(self._prepare_at(stamp))
         return await asyncio.shield(self._prepared)
 
-    async def _member(self, options: Sequence[str], passphrase: bytes | None) -> _Member:
+    async def _prepare_at(self, keyring: object) -> _Ready:
+        return _Ready(keyring, *await self._prepare())
+
+    async def _member(self, ready: _Ready) -> _Member:
         """Return an idle gpg that knows the keyring as it is now, or a new one."""
-        keyring = self._engine.home.stamp()
         while self._idle:
             member = self._idle.pop()
-            if member.keyring == keyring:
+            if member.keyring == ready.keyring:
                 return member
             await uninterrupted(self._dismiss(member))
-        member = _Member(self._engine, options, passphrase, keyring, self._room)
+        member = _Member(self._engine, ready, self._room)
         self._all.add(member)
         return member
 
@@ -275,27 +294,24 @@ class Crew:
 class _Member:
     """One kept-alive gpg, the two memories that it reads and writes, and their names."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        options: Sequence[str],
-        passphrase: bytes | None,
-        keyring: object,
-        room: int,
-    ) -> None:
-        self.keyring = keyring
+    def __init__(self, engine: Engine, ready: _Ready, room: int) -> None:
+        self.keyring = ready.keyring
         self._room = room
         self._input = os.memfd_create("tiny_gnupg-input")
         self._output = os.memfd_create("tiny_gnupg-output")
         self._told = os.memfd_create("tiny_gnupg-told")
         self._directory = tempfile.TemporaryDirectory(prefix="tiny_gnupg-", dir=_short_directory())
         try:
-            self._name = self._link(options)
+            self._name = self._link(ready.options)
             base = engine.base
-            argv = base.command(["--yes", "--multifile", *options])
+            argv = base.command(["--yes", "--multifile", *ready.options])
             files = (self._input, self._output)
             self._gpg = LiveProgram(
-                argv, slot=base.slot, told=self._told, inherited=files, passphrase=passphrase
+                argv,
+                slot=base.slot,
+                told=self._told,
+                inherited=files,
+                passphrase=ready.passphrase,
             )
         except BaseException:
             self._forget()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
-from tiny_gnupg._gpg.arguments import Uid, check_uid
+from tiny_gnupg._gpg.arguments import Uid, check_key_name, check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
 from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
@@ -267,7 +267,7 @@ class Access(Identity):
 
         A fingerprint costs no look-up.
         """
-        text = check_uid(uid)
+        text = check_key_name(uid)
         if not text:
             return await self._own()
         kind, value = classify(text)
@@ -277,7 +277,7 @@ class Access(Identity):
         return exact_name(key, text) if is_exact(text) else key.fingerprint
 
     async def _key(self, uid: Uid) -> Key:
-        return await self._table.one(check_uid(uid) or await self._own())
+        return await self._table.one(check_key_name(uid) or await self._own())
 
     async def _secret_key(self, uid: Uid) -> Key:
         """Return the one key that a uid names, where its secret part is here."""

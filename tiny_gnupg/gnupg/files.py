@@ -66,6 +66,8 @@ class Files(Messages):
             GnuPGError: as ``encrypt``.
         """
         uids, model = check_uids(uid), checked_trust(trust)
+        if trust == "web":
+            await self._require_trusted(uids)
         signer, passphrase = await self._signing(local_user) if sign else ("", None)
         command = partial(
             commands.encrypt,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_gnupg._gpg import commands, listings
 from tiny_gnupg._gpg.arguments import Uid, check_uid
-from tiny_gnupg._gpg.key_names import search_term
+from tiny_gnupg._gpg.key_names import search_term, validity_of
 from tiny_gnupg._gpg.packet_dump import list_packet_lines
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._operations.engine import Call
@@ -85,11 +85,14 @@ class Legacy(CustomCommands, Packets):
     async def key_trust(self, uid: Uid = "") -> str:
         """Return the validity word that gpg shows in brackets, ``ultimate`` or ``revoked`` e.g.
 
+        By an address it is that of the user id with that address, which anybody can claim.
+
         Raises:
             KeyNotFound: there is none.
             AmbiguousKey: there are several.
         """
-        return (await self._key(uid)).validity.value
+        key, name = await self._key(uid), check_uid(uid)
+        return (validity_of(key, name) if name else key.validity).value
 
     # -- packets: see ``packets`` ----------------------------------------------------------
 

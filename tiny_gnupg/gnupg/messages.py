@@ -16,7 +16,14 @@ from tiny_gnupg._gpg.arguments import (
     checked_trust,
     passphrase_answers,
 )
-from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
+from tiny_gnupg._gpg.key_names import (
+    TRUSTED,
+    NameForm,
+    classify,
+    exact_name,
+    is_exact,
+    validity_of,
+)
 from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -106,6 +113,8 @@ class Messages(Trust):
         """
         data = checked_data("message", message)
         uids, model = check_uids(uid), checked_trust(trust)
+        if trust == "web":
+            await self._require_trusted(uids)
         signer, passphrase = await self._signing(local_user) if sign else ("", None)
         command = partial(
             commands.encrypt,
@@ -171,6 +180,22 @@ class Messages(Trust):
         for uid in uids:
             name = uid or await self._own()
             await self._require_able(name, Capability.ENCRYPT, "encrypt to", reply)
+
+    async def _require_trusted(self, uids: Iterable[str]) -> None:
+        """Let recipients pass whose user ids are held to be theirs.
+
+        gpg is given the key, and would take any of its user ids for that; its owner can claim each.
+        """
+        for uid in filter(None, uids):
+            if classify(uid).kind in (NameForm.FINGERPRINT, NameForm.KEY_ID):
+                continue
+            key = await self._table.usable(uid, Capability.ENCRYPT)
+            found = validity_of(key, uid)
+            if found not in TRUSTED:
+                raise UnusableKey(
+                    f"cannot encrypt to {key.fingerprint}: that it is {uid}'s is {found.value}",
+                    hint="compare its fingerprint with its owner, then certify it",
+                )
 
     async def _look_up(self, uids: Iterable[str]) -> bool:
         """Look up the recipients that were not yet; return whether one of those has no user ids."""
