@@ -111,12 +111,15 @@ def files(home: Path) -> set[str]:
         ("nistp521", ["nistp521"] * 4, "521"),
         ("brainpoolP256r1", ["brainpoolP256r1"] * 4, "256"),
         ("brainpoolP512r1", ["brainpoolP512r1"] * 4, "512"),
+        ("ed448", ["ed448", "ed448", "ed448", "cv448"], "448"),
     ],
 )
 async def test_a_key_is_of_its_algorithm_in_all_its_parts(
     home: Path, make_gnupg: MakeGnuPG, algorithm: str, curves: list[str], bits: str
 ) -> None:
     gpg = make_gnupg(at=cheap(home))
+    if algorithm == "ed448" and (await probe(gpg.executable)).version < (2, 3, 0):
+        pytest.skip("NOT TESTED: this gpg has no ed448")
     fingerprint = await gpg.gen_key(algorithm=algorithm, expires="1y")
     parts = await agreed(gpg, home)
     assert parts[0].fingerprint == fingerprint == gpg.fingerprint
@@ -157,11 +160,12 @@ async def test_an_algorithm_that_this_gpg_lacks_names_the_one_that_has_it(
     alice: GnuPG, home: Path, algorithm: str
 ) -> None:
     first = (2, 3, 0) if algorithm == "ed448" else (2, 5, 0)
-    if (await probe(alice.executable)).version >= first:
+    version = (await probe(alice.executable)).version
+    if version >= first:
         pytest.skip(f"this gpg has {algorithm}")
     before = await agreed(alice, home), files(home)
     for call in (alice.gen_key(algorithm=algorithm), alice.add_subkey(algorithm=algorithm)):
-        with pytest.raises(UnsupportedByGnuPG, match=re.escape("2.2")) as caught:
+        with pytest.raises(UnsupportedByGnuPG, match=re.escape(str(version))) as caught:
             await call
         assert ".".join(map(str, first)) in str(caught.value)
     assert (await agreed(alice, home), files(home)) == before

@@ -31,6 +31,11 @@ class Algorithm:
         return self.encrypting if usage == "encrypt" else self.signing
 
     @property
+    def librepgp(self) -> bool:
+        """Whether its keys are version 5, which other programs than GnuPG do not read."""
+        return self.since > (2, 2, 0)
+
+    @property
     def curves(self) -> set[str]:
         """The curves that it needs, as far as gpg tells of them."""
         return {self.signing.removesuffix(_ECDSA), self.encrypting} & _CURVES

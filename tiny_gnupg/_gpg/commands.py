@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tiny_gnupg._gpg.algorithms import USAGES, checked_algorithm
+from tiny_gnupg._gpg.algorithms import USAGES, Algorithm, checked_algorithm
 
 #: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
 #: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
@@ -157,14 +157,21 @@ def list_curves() -> list[str]:
 
 def generate(user_id: str, algorithm: str, expires: str) -> list[str]:
     """Make a certifying primary key; ``--yes``: also where the user id has one already."""
-    name = checked_algorithm(algorithm).signing
-    return ["--yes", *LOOPBACK, "--quick-generate-key", "--", user_id, name, "cert", expires]
+    made = checked_algorithm(algorithm)
+    how = ["--yes", *LOOPBACK, *_compliance(made), "--quick-generate-key"]
+    return [*how, "--", user_id, made.signing, "cert", expires]
 
 
 def add_subkey(fingerprint: str, algorithm: str, usage: str, expires: str) -> list[str]:
     """Add one subkey."""
-    name = checked_algorithm(algorithm).named(usage)
-    return [*LOOPBACK, "--quick-add-key", "--", fingerprint, name, USAGES[usage], expires]
+    made = checked_algorithm(algorithm)
+    how = [*LOOPBACK, *_compliance(made), "--quick-add-key"]
+    return [*how, "--", fingerprint, made.named(usage), USAGES[usage], expires]
+
+
+def _compliance(algorithm: Algorithm) -> list[str]:
+    # Debian's gpg makes keys that only LibrePGP knows where it is told to.
+    return ["--compliance", "gnupg"] if algorithm.librepgp else []
 
 
 def delete(fingerprint: str) -> list[str]:

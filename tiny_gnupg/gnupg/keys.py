@@ -56,9 +56,10 @@ class Keys(Subkeys):
                 (``2030-12-31``), or ``0`` for never; an aware ``datetime``; or a ``timedelta``.
             algorithm: ``ed25519`` (what encrypts is cv25519), ``rsa2048`` to ``rsa4096``,
                 ``nistp256``, ``nistp384``, ``nistp521``, ``brainpoolP256r1``, ``brainpoolP384r1``,
-                ``brainpoolP512r1``; with GnuPG 2.3 ``ed448`` (cv448); with 2.5 ``ky768_cv25519``,
-                ``ky1024_cv448``, ``ky768_bp256``, ``ky1024_bp384``, ``ky1024_bp512``, where what
-                encrypts is a hybrid of Kyber and a curve.
+                ``brainpoolP512r1``. With GnuPG 2.3 also ``ed448`` (cv448), and with 2.5
+                ``ky768_cv25519``, ``ky1024_cv448``, ``ky768_bp256``, ``ky1024_bp384`` and
+                ``ky1024_bp512``, where what encrypts is a hybrid of Kyber and a curve: these are
+                LibrePGP's, and other programs than GnuPG do not read such keys.
             subkeys: what each of the subkeys is for: ``sign``, ``auth`` or ``encrypt``.
 
         Returns:
