@@ -144,6 +144,15 @@ async def test_debians_socket_is_asked_where_no_port_tells(tmp_path: Path) -> No
         assert await bootstrap_phase("127.0.0.2", 1, SOCKS) is None
 
 
+async def test_the_port_above_is_asked_on_this_machine_alone() -> None:
+    control = ControlPort()
+    async with listening(control.serve) as port:
+        control.socks_port = port - 1
+        assert await bootstrap_phase("127.0.0.1", None, port - 1) is not None
+        assert await bootstrap_phase("127.0.0.2", None, port - 1) is None
+        assert control.heard.count("PROTOCOLINFO 1") == 1
+
+
 @contextlib.asynccontextmanager
 async def a_starting_tor(progress: int, **trouble: Any) -> AsyncIterator[dict[str, Any]]:
     """Return the settings that lead to a Tor that takes connections and makes none."""

@@ -7,6 +7,7 @@ sign with, and Bob's subkey never said that it is Mallory's: Mallory has nothing
 from __future__ import annotations
 
 import base64
+import hashlib
 
 from tests.tor import openpgp
 
@@ -60,6 +61,23 @@ def back_signature() -> bytes:
     # Behind the issuer, which takes ten octets; its own length takes one, as does its type.
     assert area[11] == 32
     return area[12:]
+
+
+def forged() -> bytes:
+    """Return Bob's back signature with the two octets of the hash that Mallory's key would have.
+
+    They stand in the clear and are not signed; that the signature is not good, gpg alone can tell.
+    """
+    back = back_signature()
+    primary, *_, adopted, _ = openpgp.packets(MALLORY)
+    hashed = back[: 6 + int.from_bytes(back[4:6])]
+    place = len(hashed) + 2 + int.from_bytes(back[len(hashed) : len(hashed) + 2])
+    assert back[3] == 10
+    digest = hashlib.sha512()
+    for key in (primary, adopted):
+        digest.update(b"\x99" + len(key.body).to_bytes(2) + key.body)
+    digest.update(hashed + b"\x04\xff" + len(hashed).to_bytes(4))
+    return back[:place] + digest.digest()[:2] + back[place + 2 :]
 
 
 def mallory(back: bytes = b"") -> bytes:

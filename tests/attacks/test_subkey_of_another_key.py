@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from tests.attacks.adopted_subkey import (
     SIGNATURE,
     SIGNING,
     back_signature,
+    forged,
     mallory,
 )
 from tests.attacks.conftest import LIAR, Hostile
 from tests.instances import PlainGpg
 from tests.tor import openpgp
-from tiny_gnupg import GnuPG, KeyserverMismatch
+from tiny_gnupg import AmbiguousKey, GnuPG, KeyserverMismatch, SignatureError
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._openpgp.back_signatures import let_in
 
@@ -145,6 +147,41 @@ async def test_a_back_signature_that_is_none_does_not_help(
     order = [VARIANTS[variant], BOB]
     for key in order if first == "mallory" else reversed(order):
         await alice.text_import(key)
+    await require_bobs(alice)
+
+
+@pytest.mark.parametrize("first", ["mallory", "bob"])
+async def test_where_only_gpg_can_tell_whose_it_is_nothing_goes_to_either(
+    alice: GnuPG, tmp_path: Path, first: str
+) -> None:
+    """Nothing is encrypted to a key that happens to come first, and no signature is called bad."""
+    order = [mallory(forged()), BOB]
+    for key in order if first == "mallory" else reversed(order):
+        await alice.text_import(key)
+    assert set(await holders(alice)) == {MALLORYS, BOBS}
+    (tmp_path / "in").write_bytes(DATA)
+    for _ in range(2):
+        for uid in (SIGNING, SIGNING[-16:], SIGNING.lower(), [BOBS, SIGNING]):
+            for call in (
+                partial(alice.encrypt, b"reply", uid, sign=False),
+                partial(alice.encrypt, b"reply", uid),
+                partial(alice.auto_encrypt, b"reply", uid),
+                partial(alice.encrypt_file, tmp_path / "in", uid, tmp_path / "out"),
+            ):
+                with pytest.raises(AmbiguousKey) as caught:
+                    await call()
+                assert set(caught.value.candidates) == {MALLORYS, BOBS}
+            with pytest.raises(AmbiguousKey):
+                _ = [one async for one in alice.encrypt_many([b"reply"], uid, sign=False)]
+            assert not (tmp_path / "out").exists()
+    assert await alice.encrypt(b"reply", BOBS, sign=False)
+    assert await alice.encrypt(b"reply", ENCRYPTION, sign=False)
+    if first == "bob":
+        await alice.verify(DATA, SIGNATURE)
+    else:
+        with pytest.raises(SignatureError, match="cannot be checked"):
+            await alice.verify(DATA, SIGNATURE)
+    await alice.delete(MALLORYS)
     await require_bobs(alice)
 
 

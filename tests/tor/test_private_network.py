@@ -28,6 +28,7 @@ from tiny_gnupg._network.keyserver import (
     wkd_look_up,
 )
 from tiny_gnupg._network.tor import Network
+from tiny_gnupg._network.tor_control import DEBIAN_SOCKET
 from tiny_gnupg.errors import (
     GnuPGError,
     KeyserverError,
@@ -103,7 +104,7 @@ async def test_a_circuit_that_is_torn_down_is_replaced(
     assert (await network.fetch("GET", HERE + "search")).status == 200
 
 
-async def test_only_the_proxy_is_connected_to_and_nothing_is_resolved(
+async def test_only_tor_is_connected_to_and_nothing_is_resolved(
     tor: PrivateNetwork,
     keyserver: KeyserverProcess,
     new_network: Make,
@@ -122,10 +123,14 @@ async def test_only_the_proxy_is_connected_to_and_nothing_is_resolved(
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     sys.addaudithook(hook)
     await new_network().get(HERE + "search")
+    proxy = f"socket.connect {(('127.0.0.1', tor.socks_port),)}"
+    assert events == {proxy}
     with pytest.raises(TorUnavailable):
         await new_network(tries=1, connect_timeout=1).get("http://127.0.0.1:9/")
     watching = False
-    assert events == {f"socket.connect {(('127.0.0.1', tor.socks_port),)}"}
+    # Where Tor makes no connection, it is asked how far it is.
+    control = f"socket.connect {(('127.0.0.1', tor.socks_port + 1),)}"
+    assert events <= {proxy, control, f"socket.connect {(DEBIAN_SOCKET,)}"}
 
 
 async def test_a_request_tells_the_server_nothing_of_its_sender(

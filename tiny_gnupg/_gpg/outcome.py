@@ -271,6 +271,11 @@ def used_aes256(reply: Reply) -> bool:
     return ciphers == [str(int(SymmetricAlgorithm.AES256))]
 
 
+def keys_considered(reply: Reply) -> set[str]:
+    """Return the fingerprints of the primary keys that gpg took for those that were named."""
+    return {status.args[0] for status in reply.find("KEY_CONSIDERED") if status.args}
+
+
 def require_within(reply: Reply, written: int, max_output: int | None) -> None:
     """Let a reply pass that kept to a bound which was given to gpg itself (``--max-output``).
 

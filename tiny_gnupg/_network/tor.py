@@ -100,7 +100,8 @@ class NetworkSettings:
     ``backoff`` is the first pause, doubled for each next one. ``connections`` are open at once;
     further requests wait in line. ``session_options`` go to ``aiohttp.ClientSession`` and win over
     ours: trace_configs, headers, timeout, cookies, cookie_jar and so on. ``control_port`` is asked
-    how far Tor is where it makes no connection; default: the one above ``tor_port``.
+    how far Tor is where it makes no connection; default: of a Tor on this machine, the port above
+    ``tor_port``, and Debian's socket.
 
     Raises:
         ValueError: for a value out of its range, or an option that would lead around Tor.
@@ -335,8 +336,7 @@ class Network:
     async def _starting(self) -> Failure | None:
         """Return the failure of a Tor that is still starting, where it says so."""
         settings = self.settings
-        control_port = settings.control_port or settings.tor_port + 1
-        phase = await bootstrap_phase(settings.tor_host, control_port, settings.tor_port)
+        phase = await bootstrap_phase(settings.tor_host, settings.control_port, settings.tor_port)
         if phase is None or phase.progress == 100:
             return None
         starting = f"Tor is still starting: {phase.progress} % ({phase.summary})"

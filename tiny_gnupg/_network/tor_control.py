@@ -41,20 +41,24 @@ class Phase(NamedTuple):
     summary: str
 
 
-async def bootstrap_phase(host: str, control_port: int, socks_port: int) -> Phase | None:
+async def bootstrap_phase(host: str, control_port: int | None, socks_port: int) -> Phase | None:
     """Ask how far Tor is.
 
     Args:
         host: where Tor runs.
-        control_port: its control port; where it does not answer, Debian's socket is asked.
+        control_port: its control port. Where that does not answer, Debian's socket is asked; where
+            it is None, the port above ``socks_port``. Both are on this machine or are nobody's.
         socks_port: the port that it must offer for SOCKS.
 
     Returns:
         The phase, or None where nobody tells.
     """
-    ways: list[Callable[[], Awaitable[_Streams]]]
-    ways = [partial(asyncio.open_connection, host, control_port)]
-    if host in ("127.0.0.1", "::1", "localhost"):
+    ways: list[Callable[[], Awaitable[_Streams]]] = []
+    here = host in ("127.0.0.1", "::1", "localhost")
+    if control_port is not None or here:
+        port = socks_port + 1 if control_port is None else control_port
+        ways.append(partial(asyncio.open_connection, host, port))
+    if here:
         ways.append(partial(asyncio.open_unix_connection, DEBIAN_SOCKET))
     for reach in ways:
         with suppress(OSError, EOFError, ValueError):

@@ -28,6 +28,7 @@ from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._operations.keyring import the_one
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg.errors import (
     BadPassphrase,
@@ -42,7 +43,7 @@ from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
 from tiny_gnupg.gnupg.inputs import _kind_of, _octets
 from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
-from tiny_gnupg.results import Capability, Decryption, Verification
+from tiny_gnupg.results import Capability, Decryption, Key, Verification
 
 
 class Messages(Trust):
@@ -162,12 +163,19 @@ class Messages(Trust):
         """Remedy: name recipients without user ids by their subkeys.
 
         gpg 2.2 refuses a key without user ids, in the words that it has for one that is not there
-        or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it.
+        or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it. Where a fingerprint
+        was a subkey's, the look-up sees that no other key has it too.
         """
+        terms = [classify(uid) for uid in uids if uid and not is_exact(uid)]
+        named = {term.value for term in terms if term.kind is NameForm.FINGERPRINT}
         if isinstance(error, KeyNotFound | UnusableKey):
             another_try = await self._look_up(uids)
             await self._require_usable(uids, reply)
-        elif error is None and (reply is None or not outcome.used_aes256(reply)):
+        elif error is None and (
+            reply is None
+            or not outcome.used_aes256(reply)
+            or not named <= outcome.keys_considered(reply)
+        ):
             another_try = await self._look_up(uids)
         else:
             another_try = False
@@ -198,9 +206,20 @@ class Messages(Trust):
                 )
 
     async def _look_up(self, uids: Iterable[str]) -> bool:
-        """Look up the recipients that were not yet; return whether one of those has no user ids."""
-        unknown = [uid for uid in uids if uid and self._table.known(uid) is None]
-        found = [key for uid in unknown for key in await self._table.find(uid)]
+        """Look up the recipients that were not yet; return whether one of those has no user ids.
+
+        Raises:
+            AmbiguousKey: a fingerprint is that of a subkey which several keys have; gpg would take
+                the first of them, and that may be a stranger's which has adopted it.
+        """
+        found: list[Key] = []
+        for uid in uids:
+            if not uid or self._table.known(uid) is not None:
+                continue
+            keys = await self._table.find(uid)
+            if classify(uid).kind is NameForm.FINGERPRINT and not is_exact(uid) and keys:
+                the_one(keys, uid)
+            found += keys
         return any(map(is_placeholder_key, found))
 
     @overload
