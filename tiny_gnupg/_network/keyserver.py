@@ -6,7 +6,7 @@ URLs, requests and checks are pure; the coroutines at the end send them over a `
    Anything else is on no keyserver, and no server learns of it.
 2. VKS (keys.openpgp.org) is spoken to http and https servers, HKP (draft-gallagher-openpgp-hkp) to
    hkp and hkps ones, WKD (draft-koch-openpgp-webkey-service) to the domain of an address.
-3. An answer is a key that ``lookups.found_key`` passes, or an error: 404 is ``NotOnKeyserver``,
+3. An answer is a key that ``found_keys.found_key`` passes, or an error: 404 is ``NotOnKeyserver``,
    every other refusal ``KeyserverError`` with its status and the server's own short words.
 """
 
@@ -141,7 +141,7 @@ class Keyserver:
         return self.url + self.search
 
     def look_up_url(self, term: Term) -> str:
-        """Where a key is asked for, by what ``lookups.query`` gave."""
+        """Where a key is asked for, by what ``found_keys.query`` gave."""
         if self.interface is Interface.HKP:
             by_email = term.kind is NameForm.EMAIL
             form = {"op": "get", "options": "mr"} | ({"exact": "on"} if by_email else {})
@@ -246,7 +246,7 @@ async def look_up(network: Network, server: Keyserver, text: str) -> FoundKey:
     Args:
         network: what carries the request.
         server: whom to ask.
-        text: a fingerprint, key id or address; see ``lookups.query``.
+        text: a fingerprint, key id or address; see ``found_keys.query``.
 
     Returns:
         The key, as the server gave it.
