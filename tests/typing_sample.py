@@ -133,7 +133,7 @@ async def life_of_a_key(gpg: GnuPG) -> None:
     fingerprint = await gpg.gen_key(expires="2y")
     assert_type(fingerprint, str)
     assert_type(await gpg.own(), Key)
-    assert_type(await gpg.ensure_key(expires="2y"), Key)
+    assert_type(await gpg.ensure_key(expires="2y", algorithm="ed448"), Key)
     await gpg.add_subkeys(fingerprint)
     await gpg.trust(fingerprint, level=5)
     assert_type(await gpg.certify("bob@example.org", fingerprint, local=True), str)

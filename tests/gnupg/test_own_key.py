@@ -256,10 +256,15 @@ async def test_a_key_is_ensured_once_however_often_it_is_asked_for(
 ) -> None:
     instances = [make_gnupg(svc_at, cheap(home), passphrase="words") for _ in range(3)]
     found = await asyncio.gather(
-        *(gpg.ensure_key(expires="1y") for gpg in instances for _ in range(2))
+        *(
+            gpg.ensure_key(expires="1y", algorithm="nistp256", subkeys=["sign"])
+            for gpg in instances
+            for _ in range(2)
+        )
     )
     assert len({key.fingerprint for key in found}) == 1
     assert found[0].user_ids[0].text == f"Svc <{SVC}>"
+    assert (found[0].curve, len(found[0].subkeys)) == ("nistp256", 1)
     again = make_gnupg(svc_at, home, passphrase="words")
     assert again.fingerprint == found[0].fingerprint
     assert await again.ensure_key() == await again.own() == found[0]

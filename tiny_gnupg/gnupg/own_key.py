@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tiny_gnupg._gpg.arguments import Expiry
 from tiny_gnupg._home.layout import OWN
 from tiny_gnupg._home.locks import KeyringLock
@@ -23,17 +25,25 @@ class OwnKey(Keys):
         """
         return await self._key("")
 
-    async def ensure_key(self, *, expires: Expiry = "3y") -> Key:
+    async def ensure_key(
+        self,
+        *,
+        expires: Expiry = "3y",
+        algorithm: str = "ed25519",
+        subkeys: Sequence[str] = ("sign", "auth", "encrypt"),
+    ) -> Key:
         """Return this instance's own key, made where there is none; a script can run twice.
 
         One that has expired or is revoked is there: it is returned, and no second one is made.
 
         Args:
-            expires: as for ``gen_key``, where it is made.
+            expires: as for ``gen_key``, where it is made; so are the others.
+            algorithm: see ``gen_key``.
+            subkeys: see ``gen_key``.
 
         Raises:
             AmbiguousKey, BadPassphrase: as ``own``.
-            ValueError: as ``gen_key``.
+            ValueError, UnsupportedByGnuPG: as ``gen_key``.
         """
         await self._engine.open()
         directory = self._engine.home.state / OWN
@@ -43,5 +53,5 @@ class OwnKey(Keys):
             try:
                 return await self.own()
             except KeyNotFound:
-                await self.gen_key(expires=expires)
+                await self.gen_key(expires=expires, algorithm=algorithm, subkeys=subkeys)
             return await self.own()
