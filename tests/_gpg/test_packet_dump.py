@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from tests.openpgp import KEY_ID, compressed, literal, new, one_pass, pkesk, sig
 from tiny_gnupg._gpg.packet_dump import describe, list_packet_lines, parse_list_packets
 from tiny_gnupg._openpgp.kinds import issuer
 from tiny_gnupg._openpgp.packets import frame
+from tiny_gnupg.errors import OutputTooLarge
 from tiny_gnupg.results import Packet
 
 TEXT = """\
@@ -188,7 +190,28 @@ def test_damaged_compressed_content_ends_the_description_of_it() -> None:
 def test_opening_compressed_packets_has_a_bound_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiny_gnupg._gpg.packet_dump._OPENED", 10)
     packed = new(8, frame(compressed(literal(bytes(100))))[0].body)
-    assert [packet.tag for packet in describe(packed * 3, "")] == [8, 11, 8, 8]
+    with pytest.raises(OutputTooLarge, match="hold more than 10"):
+        describe(packed, "")
+
+
+def test_what_is_told_of_packets_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = new(10, b"PGP") * 5
+    text = "".join(
+        f"# off={5 * at} ctb=ca tag=10 hlen=2 plen=3 new-ctb\n:marker packet: PGP\n"
+        for at in range(5)
+    )
+    assert len(describe(data, text)) == len(list_packet_lines(text)) == 5
+    monkeypatch.setattr("tiny_gnupg._gpg.packet_dump.MOST_PACKETS", 4)
+    for told, said in ((data, ""), (data[:20], text), (compressed(data[:20]), "")):
+        with pytest.raises(OutputTooLarge, match="more than 4 packets"):
+            describe(told, said)
+    monkeypatch.undo()
+    monkeypatch.setattr("tiny_gnupg._gpg.packet_dump._TEXT", len(text) - 1)
+    readers: tuple[Callable[[str], object], ...]
+    readers = (list_packet_lines, parse_list_packets, lambda said: describe(data, said))
+    for read in readers:
+        with pytest.raises(OutputTooLarge, match="gpg tells more"):
+            read(text)
 
 
 LINES = st.lists(

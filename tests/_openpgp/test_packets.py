@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,17 @@ from hypothesis import strategies as st
 
 from tests.openpgp import compressed, new, old, partial
 from tiny_gnupg._openpgp import packets
-from tiny_gnupg._openpgp.packets import TAG_NAMES, frame, inflate, tag_name, walk, write
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg._openpgp.packets import (
+    TAG_NAMES,
+    frame,
+    inflate,
+    inflated,
+    most_parts,
+    tag_name,
+    walk,
+    write,
+)
+from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
 
 @pytest.mark.parametrize("size", [0, 1, 191, 192, 193, 8383, 8384, 65535, 65536])
@@ -60,7 +70,7 @@ def test_written_packets_are_read_back(
         assert last.offset + last.length == end
 
 
-@given(st.binary(min_size=1, max_size=3000), st.integers(0, 10))
+@given(st.binary(min_size=1, max_size=3000), st.integers(9, 11))
 def test_partial_lengths_are_read_back_and_never_whole_when_cut(body: bytes, power: int) -> None:
     data = partial(18, body, power)
     assert frame(data)[0].body == body
@@ -88,8 +98,8 @@ def test_partial_lengths_are_read_back_and_never_whole_when_cut(body: bytes, pow
         b"\xc2\xc0",
         b"\xc2\xff\x00\x00\x00",
         b"\x99\x00",
-        b"\xcb\xe0x",
-        b"\xcb\xe0x\xc0",
+        b"\xcb\xe9" + bytes(512),
+        b"\xcb\xe9" + bytes(512) + b"\xc0",
     ],
 )
 def test_nonsense_is_no_openpgp(data: bytes) -> None:
@@ -98,10 +108,40 @@ def test_nonsense_is_no_openpgp(data: bytes) -> None:
 
 
 def test_the_number_of_packets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packets, "MAX_PACKETS", 3)
+    monkeypatch.setattr(packets, "MAX_PARTS", 3)
     assert len(frame(new(10, b"") * 3)) == 3
-    with pytest.raises(NotOpenPGP, match="more than 3"):
+    with pytest.raises(OutputTooLarge, match="too many packets"):
         frame(new(10, b"") * 4)
+    with pytest.raises(OutputTooLarge, match="too many packets"):
+        frame(partial(18, bytes(4 * 512), 9))
+
+
+@pytest.mark.parametrize("flood", [new(10, b""), new(2, b"x"), new(63, b"12345678")])
+@pytest.mark.parametrize("most", [None, 1000])
+def test_no_data_has_more_packets_than_its_length_allows(flood: bytes, most: int | None) -> None:
+    """What is done about data is in proportion to its length: two octets are no packet."""
+    data = flood * 100_000
+    packets = walk(data, most)
+    assert all(islice(packets, most or most_parts(len(data))))
+    with pytest.raises(OutputTooLarge):
+        next(packets)
+
+
+@pytest.mark.parametrize("flood", [b"\xe0x", b"\xe1xx", b"\xe2xxxx"])
+def test_no_packet_has_more_parts_than_its_length_allows(flood: bytes) -> None:
+    data = b"\xcb\xe9" + bytes(512) + flood * 100_000 + b"\x00"
+    for most in (None, 1000):
+        with pytest.raises(OutputTooLarge):
+            next(walk(data, most))
+    assert next(walk(data[:4000], 5000)).tag == 11
+
+
+def test_a_first_part_is_no_shorter_than_rfc_9580_has_it() -> None:
+    for power in range(9):
+        with pytest.raises(NotOpenPGP, match="first part"):
+            frame(partial(11, bytes(1000), power))
+    short_later = b"\xcb\xe9" + bytes(512) + b"\xe0x" + b"\xe3" + bytes(8) + b"\x01y"
+    assert frame(short_later)[0].body == bytes(512) + b"x" + bytes(8) + b"y"
 
 
 def test_a_frame_shows_no_content() -> None:
@@ -125,3 +165,14 @@ def test_compressed_packets_are_opened_to_a_bound(algorithm: int) -> None:
 @pytest.mark.parametrize("body", [b"", b"\x01\xff", b"\x02x", b"\x03BZh9x", b"\x03x", b"\x09x"])
 def test_damaged_compression_gives_nothing(body: bytes) -> None:
     assert inflate(body, 100) == b""
+
+
+@given(st.binary(max_size=300), st.integers(0, 3), st.integers(1, 50), st.integers(0, 400))
+def test_pieces_of_any_size_are_opened_alike(
+    content: bytes, algorithm: int, size: int, limit: int
+) -> None:
+    content *= 40
+    body = frame(compressed(content, algorithm))[0].body
+    assert inflate(body, limit) == content[:limit]
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    assert b"".join(inflated(pieces)) == content

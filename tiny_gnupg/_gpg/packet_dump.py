@@ -1,7 +1,7 @@
 """The packets of some data, as gpg describes them.
 
 Pure: bytes and text in, data out; nothing here runs a program or touches a file. Framing comes
-from the bytes (see ``framing``); the fields come from the text of ``gpg --list-packets
+from the bytes (see ``packets``); the fields come from the text of ``gpg --list-packets
 --list-only``, whose grammar is that of gpg's parse-packet.c.
 
 The rules:
@@ -12,7 +12,9 @@ The rules:
 2. Where bytes and text disagree, the bytes are right; text about a packet that the bytes do not
    have is dropped. gpg shows nothing of what stands behind data of unknown length, and shows
    packets of its own making for a clear-signed text.
-3. Compressed packets are opened, to a bound in octets and in depth.
+3. Compressed packets are opened, to a bound in depth.
+4. A hundred octets can hold millions of packets. What is told of them has a bound, in packets and
+   in octets, of what was compressed and of gpg's text; beyond it is ``OutputTooLarge``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.fingerprints import (
@@ -30,25 +33,30 @@ from tiny_gnupg._openpgp.fingerprints import (
     recipient,
     signature_issuer,
 )
-from tiny_gnupg._openpgp.kinds import DEPTH, signature_type
+from tiny_gnupg._openpgp.kinds import signature_type
 from tiny_gnupg._openpgp.packets import (
     COMPRESSED,
+    DEPTH,
     KEYS,
     ONE_PASS,
     PKESK,
     SIGNATURE,
     USER_ID,
     Frame,
-    frame,
     inflate,
     tag_name,
     walk,
+    whole_packets,
 )
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 from tiny_gnupg.results import Packet
 
-# Octets that compressed packets may give, all together.
-_OPENED = 1 << 26
+#: Packets that are told of; in memory each takes about 1 KiB.
+MOST_PACKETS = 1 << 16
+
+
+#: Octets that compressed packets may give, all together; octets of gpg's text.
+_OPENED = _TEXT = 1 << 24
 
 
 _HEADER = re.compile(
@@ -69,14 +77,23 @@ def list_packet_lines(text: str) -> list[list[str]]:
 
     Returns:
         For each packet its lines, stripped; the first one says where the packet lies.
+
+    Raises:
+        OutputTooLarge: there is too much of it.
     """
     return [[header[0], *lines] for header, lines in _told(text)]
 
 
 def _told(text: str) -> list[tuple[re.Match[str], list[str]]]:
+    if len(text) > _TEXT:
+        raise OutputTooLarge(
+            f"gpg tells more than {_TEXT} bytes of these packets", hint="raw_packets returns it all"
+        )
     packets: list[tuple[re.Match[str], list[str]]] = []
     for line in _lines(text):
         if header := _HEADER.fullmatch(line):
+            if len(packets) >= MOST_PACKETS:
+                raise _too_many()
             packets.append((header, []))
         elif packets and line.strip():
             packets[-1][1].append(line.strip())
@@ -98,6 +115,9 @@ def parse_list_packets(text: str) -> tuple[Packet, ...]:
     Returns:
         The packets that gpg shows. Where gpg knows no length, ``length`` is that of the header;
         ``describe`` knows better.
+
+    Raises:
+        OutputTooLarge: there is too much of it.
     """
     found = []
     for header, lines in _told(text):
@@ -119,12 +139,16 @@ def describe(data: bytes, text: str) -> tuple[Packet, ...]:
 
     Raises:
         NotOpenPGP: where the data is anything else than whole packets.
+        OutputTooLarge: where there are too many, or they inflate to too much.
     """
+    frames = tuple(islice(_opened(whole_packets(dearmor(data))), MOST_PACKETS + 1))
+    if len(frames) > MOST_PACKETS:
+        raise _too_many()
     told: dict[tuple[int, int], deque[Packet]] = {}
     for packet in parse_list_packets(text):
         told.setdefault((packet.offset, packet.tag), deque()).append(packet)
     joined = []
-    for found in _opened(frame(dearmor(data))):
+    for found in frames:
         texts = told.get((found.offset, found.tag))
         said = texts.popleft() if texts else None
         fields = {**_facts(found), **(said.fields if said else {})}
@@ -135,6 +159,10 @@ def describe(data: bytes, text: str) -> tuple[Packet, ...]:
         name = tag_name(found.tag)
         joined.append(Packet(found.tag, name, found.offset, found.length, fields, lines))
     return tuple(joined)
+
+
+def _too_many() -> OutputTooLarge:
+    return OutputTooLarge(f"there are more than {MOST_PACKETS} packets")
 
 
 def _opened(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -148,8 +176,10 @@ def _opened(frames: Iterable[Frame]) -> Iterator[Frame]:
             continue
         yield found
         if found.tag == COMPRESSED and len(waiting) < DEPTH:
-            content = inflate(found.body, room) if room > 0 else b""
+            content = inflate(found.body, room + 1)
             room -= len(content)
+            if room < 0:
+                raise OutputTooLarge(f"compressed packets hold more than {_OPENED} bytes")
             waiting.append(_shifted(content, found.offset + found.header + 1))
 
 

@@ -42,7 +42,13 @@ from tiny_gnupg._openpgp.packets import (
     walk,
 )
 from tiny_gnupg._openpgp.user_ids import address, same_address
-from tiny_gnupg.errors import KeyserverError, KeyserverMismatch, NotOnKeyserver, NotOpenPGP
+from tiny_gnupg.errors import (
+    KeyserverError,
+    KeyserverMismatch,
+    NotOnKeyserver,
+    NotOpenPGP,
+    OutputTooLarge,
+)
 from tiny_gnupg.results import Key
 
 MOST_PACKETS = 50_000
@@ -147,7 +153,7 @@ def found_keys(term: Term, answer: bytes) -> tuple[FoundKey, ...]:
             raise NotOpenPGP("the armor is cut off")
         data = dearmor(answer)
         keys = tuple(_key(term, data, packets) for packets in cut_keys(_allowed(data)))
-    except NotOpenPGP as error:
+    except (NotOpenPGP, OutputTooLarge) as error:
         raise KeyserverError(f"the keyserver sent no OpenPGP key: {error.message}") from error
     for key in keys:
         _require(key)

@@ -13,7 +13,8 @@ The rules:
 3. Of the data, octets outside the alphabet are passed over. It ends at a line of dashes, at the
    padding or at the end; the checksum may be missing, and is looked at only on demand (RFC 9580,
    6.1: not to be relied on).
-4. Several blocks give their packets one after the other, as gpg reads them.
+4. Several blocks give their packets one after the other, as gpg reads them; more than data of that
+   length ever has (``most_blocks``) are ``OutputTooLarge``.
 5. A clear-signed text (RFC 9580, section 7) has its packets in the signature block behind it. Lines
    of the text that begin with a dash are escaped, so no text can pass for that block.
 """
@@ -24,7 +25,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
 CLEAR_SIGNED = b"SIGNED MESSAGE"
 
@@ -99,13 +100,18 @@ def dearmor(data: bytes, *, limit: int | None = None, checksum: bool = False) ->
     Raises:
         NotOpenPGP: where there is neither a packet nor armor at the beginning, or a checksum is
             wrong.
+        OutputTooLarge: where there are too many blocks.
     """
     if is_binary(data):
         return data if limit is None else data[:limit]
-    blocks = []
+    blocks: list[bytes] = []
     room = limit
     for label, start in _headers(data):
         if label != CLEAR_SIGNED:
+            if len(blocks) >= most_blocks(len(data)):
+                raise OutputTooLarge(
+                    "there are too many blocks of armor", hint="no honest data has so many"
+                )
             blocks.append(_decode(data, start, room, checksum))
             if room is not None:
                 room -= len(blocks[-1])
@@ -114,6 +120,11 @@ def dearmor(data: bytes, *, limit: int | None = None, checksum: bool = False) ->
     if not any(blocks):
         raise NotOpenPGP("there is no OpenPGP data, neither binary nor armored")
     return b"".join(blocks)
+
+
+def most_blocks(octets: int) -> int:
+    """Return how many blocks armor of so many octets may have: an honest one has some hundred."""
+    return 1024 + octets // 128
 
 
 def _headers(data: bytes) -> Iterator[tuple[bytes, int]]:

@@ -9,13 +9,15 @@ The rules:
 1. A key's fingerprint is computed, never read.
 2. A signature's issuer is read, from what the signature protects before what it does not. That it
    is there proves nothing; verifying does.
-3. What is cut off or of an unknown version names nobody.
+3. What is cut off or of an unknown version names nobody, and neither does what stands behind more
+   subpackets than a signature has (``MOST_SUBPACKETS``).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 
 from tiny_gnupg._openpgp.packets import CutOff, length_at, number_at
 from tiny_gnupg.errors import NotOpenPGP
@@ -28,6 +30,10 @@ _CURVES = frozenset({18, 19, 22})
 
 
 _FIXED = {25: 32, 26: 56, 27: 32, 28: 57}
+
+
+#: Subpackets of an area that are read: an honest one has some ten, and there is room for millions.
+MOST_SUBPACKETS = 500
 
 
 def key_fingerprint(body: bytes) -> str:
@@ -179,7 +185,7 @@ def _areas(body: bytes) -> tuple[bytes, bytes]:
 def _issuers(area: bytes) -> tuple[str, str]:
     """Read the first issuer fingerprint and the first issuer key id among subpackets."""
     found = {33: "", 16: ""}
-    for kind, content in _in_area(area):
+    for kind, content in islice(_in_area(area), MOST_SUBPACKETS):
         if kind == 33 and content and not found[33]:
             found[33] = _key_name(content[0], content[1:])
         elif kind == 16 and len(content) == 8 and not found[16]:

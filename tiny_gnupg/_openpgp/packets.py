@@ -8,19 +8,24 @@ The rules:
 1. A packet begins with an octet whose high bit is set, and its length is inside the data. Anything
    else is ``NotOpenPGP``, also behind good packets.
 2. Partial and indeterminate lengths are for packets of data alone; anywhere else they are nonsense.
-3. A compressed packet is opened to a bound in octets; how deep is the caller's bound.
-4. A key is a primary key packet and what follows it up to the next one (RFC 9580, section 10.1).
+   So is a first partial length of less than 512 octets (RFC 9580, section 4.2.1.4).
+3. Whoever sends data chooses how much work it is, so that is bounded: each packet counts, and each
+   part of one, and there may be no more of them than data of that length ever has.
+4. A compressed packet is opened to a bound in octets; how deep is the caller's bound.
+5. A key is a primary key packet and what follows it up to the next one (RFC 9580, section 10.1).
 """
 
 from __future__ import annotations
 
 import bz2
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
+from typing import Any
 
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
 PKESK, SIGNATURE, SKESK, ONE_PASS = 1, 2, 3, 4
 
@@ -72,6 +77,10 @@ KEYS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, *SECRET_KEYS})
 OF_A_PUBLIC_KEY = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SIGNATURE, USER_ID, USER_ATTRIBUTE})
 
 
+#: Octets of a first part of a packet, at least (RFC 9580, section 4.2.1.4).
+FIRST_PART = 512
+
+
 _STREAMED = frozenset({COMPRESSED, ENCRYPTED, LITERAL, SEIPD, AEAD})
 
 
@@ -84,8 +93,9 @@ def tag_name(tag: int) -> str:
 class Frame:
     """One packet: where it lies and what it holds.
 
-    ``offset`` and ``length`` (with all of its header) are in octets of the binary form; ``body`` is
-    the content with the headers taken out. ``whole`` is false where the data ends before it.
+    ``offset`` and ``length`` (with all of its header) are in octets of the binary form; ``spans``
+    are where the parts of its content lie in ``data``. ``whole`` is false where the data ends
+    before it.
     """
 
     tag: int
@@ -93,14 +103,35 @@ class Frame:
     length: int
     header: int
     # A key's secret part may be in it, and a traceback is no place for that.
-    body: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+    spans: tuple[tuple[int, int], ...] = ()
     whole: bool = True
 
+    @property
+    def body(self) -> bytes:
+        """The content, with the headers taken out; each time it is asked for, a copy of it."""
+        return b"".join([self.data[start:stop] for start, stop in self.spans])
 
-MAX_PACKETS = 1 << 20
+
+#: What is said of floods.
+NO_HONEST = "no honest message, key or signature has so many"
 
 
-"""So many packets are cut at most: a keyring of ten thousand keys has about half a million."""
+#: How deep compressed packets are opened in each other.
+DEPTH = 8
+
+
+#: Packets, and parts of packets, at most: a keyring of 900 developers has 55,000.
+MAX_PARTS = 1 << 19
+
+
+def most_parts(octets: int) -> int:
+    """Return how many packets, and parts of packets, data of so many octets may have.
+
+    The packets of a key have 40 octets and more, on average; of ones that have two, a few MiB would
+    keep a thread for seconds and fill hundreds of MiB.
+    """
+    return 4096 + octets // 32
 
 
 def frame(data: bytes) -> tuple[Frame, ...]:
@@ -113,69 +144,81 @@ def frame(data: bytes) -> tuple[Frame, ...]:
         The packets in their order; at least one. Compressed packets are not opened.
 
     Raises:
-        NotOpenPGP: where the data is anything else than whole packets, or more than
-            ``MAX_PACKETS`` of them.
+        NotOpenPGP: where the data is anything else than whole packets.
+        OutputTooLarge: where there are too many of them.
     """
-    frames = tuple(islice(walk(data), MAX_PACKETS + 1))
-    if not frames:
+    return tuple(whole_packets(data))
+
+
+def whole_packets(data: bytes) -> Iterator[Frame]:
+    """Cut binary OpenPGP data into its packets as ``frame`` does, one at a time."""
+    found = None
+    for found in walk(data):
+        if not found.whole:
+            raise NotOpenPGP(f"the data ends inside the packet at offset {found.offset}")
+        yield found
+    if found is None:
         raise NotOpenPGP("there is no OpenPGP packet: no data")
-    if not frames[-1].whole:
-        raise NotOpenPGP(f"the data ends inside the packet at offset {frames[-1].offset}")
-    if len(frames) > MAX_PACKETS:
-        raise NotOpenPGP(f"there are more than {MAX_PACKETS} packets")
-    return frames
 
 
-def walk(data: bytes) -> Iterator[Frame]:
+def walk(data: bytes, most: int | None = None) -> Iterator[Frame]:
     """Cut the beginning of binary OpenPGP data into packets, as far as somebody looks.
 
     Args:
         data: the beginning of the binary form; it may end anywhere.
+        most: how many packets, and parts of packets, there may be; default: ``most_parts``, and
+            at most ``MAX_PARTS``.
 
     Yields:
         The packets; only the last one can be not ``whole``, its ``body`` is what there is of it.
 
     Raises:
         NotOpenPGP: where something else than a packet begins.
+        OutputTooLarge: where there are too many.
     """
-    place = 0
+    place, left = 0, min(most_parts(len(data)), MAX_PARTS) if most is None else most
     while place < len(data):
-        found = _frame_at(data, place)
+        found = _frame_at(data, place, left)
+        left -= max(1, len(found.spans))
         yield found
         place += found.length
 
 
-def cut_keys(packets: Iterable[Frame]) -> list[list[Frame]]:
+def cut_keys(packets: Iterable[Frame]) -> Iterator[list[Frame]]:
     """Cut packets into keys, public or secret.
 
     Args:
         packets: those of one or several keys; markers and padding before the first key go.
 
-    Returns:
+    Yields:
         The packets of each key; the first of them is its primary key.
 
     Raises:
         NotOpenPGP: where they do not begin with a key.
     """
-    keys: list[list[Frame]] = []
+    key: list[Frame] = []
     for packet in packets:
         if packet.tag in PRIMARY_KEYS:
-            keys.append([])
-        elif not keys and packet.tag in (MARKER, PADDING):
+            if key:
+                yield key
+            key = []
+        elif not key and packet.tag in (MARKER, PADDING):
             continue
-        elif not keys:
+        elif not key:
             raise NotOpenPGP(f"it begins with a {tag_name(packet.tag)} packet, not with a key")
-        keys[-1].append(packet)
-    if not keys:
+        key.append(packet)
+    if not key:
         raise NotOpenPGP("there is no key")
-    return keys
+    yield key
 
 
 class CutOff(Exception):
     """The data ends inside a header."""
 
 
-def _frame_at(data: bytes, offset: int) -> Frame:
+def _frame_at(data: bytes, offset: int, most: int) -> Frame:
+    if most <= 0:
+        raise _too_many(offset)
     first = data[offset]
     if not first & 0x80:
         raise NotOpenPGP(f"there is no OpenPGP packet at offset {offset}")
@@ -184,13 +227,19 @@ def _frame_at(data: bytes, offset: int) -> Frame:
     if tag == 0:
         raise NotOpenPGP(f"there is no OpenPGP packet at offset {offset}: its tag is 0")
     try:
-        spans = _new_spans(data, offset + 1, tag) if new else _old_spans(data, offset, tag)
+        spans = _new_spans(data, offset + 1, tag, most) if new else _old_spans(data, offset, tag)
     except CutOff:
-        return Frame(tag, offset, len(data) - offset, len(data) - offset, b"", whole=False)
+        return Frame(tag, offset, len(data) - offset, len(data) - offset, data, whole=False)
     end = spans[-1][1]
-    body = b"".join([data[start:stop] for start, stop in spans])
     whole = end <= len(data)
-    return Frame(tag, offset, min(end, len(data)) - offset, spans[0][0] - offset, body, whole)
+    length, header = min(end, len(data)) - offset, spans[0][0] - offset
+    return Frame(tag, offset, length, header, data, tuple(spans), whole)
+
+
+def _too_many(offset: int) -> OutputTooLarge:
+    return OutputTooLarge(
+        f"there are too many packets, or parts of packets, before offset {offset}", hint=NO_HONEST
+    )
 
 
 def number_at(data: bytes, place: int, octets: int) -> int:
@@ -204,14 +253,14 @@ def _old_spans(data: bytes, offset: int, tag: int) -> list[tuple[int, int]]:
     """Read an old header (RFC 9580, section 4.2.2): where the body lies."""
     kind = data[offset] & 0x03
     if kind == 3:
-        _require_streamed(tag, offset)
+        require_streamed(tag, offset)
         return [(offset + 1, len(data))]
     octets = 1 << kind
     start = offset + 1 + octets
     return [(start, start + number_at(data, offset + 1, octets))]
 
 
-def _new_spans(data: bytes, place: int, tag: int) -> list[tuple[int, int]]:
+def _new_spans(data: bytes, place: int, tag: int, most: int) -> list[tuple[int, int]]:
     """Read a new header (RFC 9580, section 4.2.1): where the parts of the body lie."""
     spans: list[tuple[int, int]] = []
     partial = True
@@ -225,7 +274,11 @@ def _new_spans(data: bytes, place: int, tag: int) -> list[tuple[int, int]]:
             spans.append((len(data), len(data) + 1))
             break
         if partial:
-            _require_streamed(tag, place)
+            require_streamed(tag, place)
+            if not spans and size < FIRST_PART:
+                raise NotOpenPGP(f"a first part of {size} octets, near offset {place}")
+        if len(spans) >= most:
+            raise _too_many(place)
         spans.append((start, start + size))
         place = start + size
     return spans
@@ -252,9 +305,14 @@ def length_at(data: bytes, place: int) -> tuple[int, int]:
     return place + 5, number_at(data, place + 1, 4)
 
 
-def _require_streamed(tag: int, offset: int) -> None:
+def require_streamed(tag: int, offset: int) -> None:
+    """Require that a packet may be of unknown length: that it is one of data."""
     if tag not in _STREAMED:
         raise NotOpenPGP(f"a {tag_name(tag)} packet of unknown length, near offset {offset}")
+
+
+#: Octets that compressed data gives at once.
+PIECE = 1 << 16
 
 
 def inflate(body: bytes, limit: int) -> bytes:
@@ -267,22 +325,51 @@ def inflate(body: bytes, limit: int) -> bytes:
     Returns:
         The packets inside, or the beginning of them; ``b""`` where there is nothing to be had.
     """
-    algorithm, packed = body[:1], body[1:]
-    if limit <= 0:
-        # For zlib, a bound of 0 is none.
-        return b""
-    try:
-        if algorithm == b"\x00":
-            return packed[:limit]
-        if algorithm == b"\x01":
-            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit)
-        if algorithm == b"\x02":
-            return zlib.decompressobj().decompress(packed, limit)
-        if algorithm == b"\x03":
-            return bz2.BZ2Decompressor().decompress(packed, limit)
-    except (zlib.error, OSError, EOFError, ValueError):
-        pass
-    return b""
+    found = bytearray()
+    for piece in inflated(body[at : at + PIECE] for at in range(0, len(body), PIECE)):
+        found += piece[: limit - len(found)]
+        if len(found) >= limit:
+            break
+    return bytes(found)
+
+
+def inflated(body: Iterable[bytes]) -> Iterator[bytes]:
+    """Open a compressed packet piece by piece.
+
+    Args:
+        body: the pieces of the packet's body, the first of them with its algorithm.
+
+    Yields:
+        Pieces of what is inside, of at most ``PIECE`` octets where it was packed; they end where
+        it is damaged.
+    """
+    pieces = iter(body)
+    first = next(pieces, b"")
+    if first[:1] == b"\x00":
+        yield first[1:]
+        yield from pieces
+    elif opener := _OPENERS.get(first[:1]):
+        with suppress(zlib.error, OSError, EOFError):
+            yield from _opened(opener(), chain([first[1:]], pieces))
+
+
+_OPENERS: dict[bytes, Callable[[], Any]] = {
+    b"\x01": lambda: zlib.decompressobj(-zlib.MAX_WBITS),
+    b"\x02": zlib.decompressobj,
+    b"\x03": bz2.BZ2Decompressor,
+}
+
+
+def _opened(opener: Any, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for packed in pieces:
+        while not opener.eof:
+            found = opener.decompress(packed, PIECE)
+            # What is not yet opened zlib gives back, and bz2 keeps.
+            packed = getattr(opener, "unconsumed_tail", b"")
+            if found:
+                yield found
+            elif not packed:
+                break
 
 
 def write(tag: int, body: bytes) -> bytes:

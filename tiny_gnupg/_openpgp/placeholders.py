@@ -16,7 +16,7 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -30,10 +30,10 @@ from tiny_gnupg._openpgp.packets import (
     USER_ID,
     Frame,
     cut_keys,
-    frame,
+    whole_packets,
     write,
 )
-from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP
+from tiny_gnupg.errors import KeyserverMismatch, NotOpenPGP, OutputTooLarge
 
 PLACEHOLDER = "[no user id published] {fingerprint}"
 
@@ -73,20 +73,22 @@ class NormalisedKey:
     data: bytes = field(repr=False)
 
 
-def split_keys(data: bytes) -> tuple[bytes, ...]:
+def split_keys(data: bytes) -> Iterator[bytes]:
     """Cut a block of keys, public or secret, into single keys.
 
     Args:
         data: armored or binary keys, one or several.
 
-    Returns:
+    Yields:
         The binary form of each, in their order, every packet as it was.
 
     Raises:
         NotOpenPGP: where it is not packets, or does not begin with a key.
+        OutputTooLarge: where there are too many packets.
     """
     binary = dearmor(data)
-    return tuple(_octets(binary, packets) for packets in cut_keys(frame(binary)))
+    for packets in cut_keys(whole_packets(binary)):
+        yield _octets(binary, packets)
 
 
 def _octets(binary: bytes, packets: Iterable[Frame]) -> bytes:
@@ -108,7 +110,7 @@ def normalise(data: bytes, fingerprint: str | None = None) -> NormalisedKey:
         NotOpenPGP: where it is no key, or of a version whose fingerprint cannot be computed.
     """
     binary = dearmor(data)
-    packets, *others = cut_keys(frame(binary))
+    packets, *others = cut_keys(whole_packets(binary))
     if any(packet.tag in SECRET_KEYS for key in (packets, *others) for packet in key):
         raise KeyserverMismatch("there is a secret key where a public one was asked for")
     if others:
@@ -139,7 +141,7 @@ def insert_placeholder(block: bytes, user_ids: Iterable[str] = ()) -> bytes:
     Raises:
         NotOpenPGP: where it does not begin with a key.
     """
-    primary, *rest = cut_keys(frame(block))[0]
+    primary, *rest = next(cut_keys(whole_packets(block)))
     texts = tuple(user_ids) or (PLACEHOLDER.format(fingerprint=key_fingerprint(primary.body)),)
     place = primary.offset + primary.length
     for packet in rest:
@@ -161,10 +163,10 @@ def with_placeholders(block: bytes, without: Container[str] = ()) -> bytes:
         The binary form of the keys, ``b""`` where there is none such.
     """
     keys: list[NormalisedKey] = []
-    with suppress(NotOpenPGP):
+    with suppress(NotOpenPGP, OutputTooLarge):
         for single in split_keys(block):
             # A secret key, or one of another version, keeps no other from coming in.
-            with suppress(NotOpenPGP, KeyserverMismatch):
+            with suppress(NotOpenPGP, OutputTooLarge, KeyserverMismatch):
                 keys.append(normalise(single))
     nameless = (key for key in keys if not key.has_user_id and key.fingerprint not in without)
     return b"".join(insert_placeholder(key.data) for key in nameless)

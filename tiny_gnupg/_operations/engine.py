@@ -10,10 +10,11 @@ import asyncio
 import os
 import shutil
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
 from tiny_gnupg._gpg.reply import Reply
@@ -23,8 +24,14 @@ from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
-from tiny_gnupg._process.tasks import in_thread, running_loop
-from tiny_gnupg.errors import printable
+from tiny_gnupg._process.tasks import in_thread, running_loop, uninterrupted
+from tiny_gnupg.errors import GnuPGTimeout, printable
+
+T = TypeVar("T")
+
+
+#: Bytes of status lines that are read without a thread, and of messages for people that are kept.
+MOST_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,13 +174,29 @@ class Engine:
             turns = self._turns[loop] = asyncio.Semaphore(self.limit)
         return turns
 
+    async def work(self, function: Callable[..., T], *arguments: object) -> T:
+        """Work something out in a thread, in its turn and in the time that a gpg has.
+
+        A thread cannot be ended, so the work has to be bounded by itself; no call ends before it.
+
+        Raises:
+            GnuPGTimeout: the time was over.
+        """
+        async with self.turn():
+            try:
+                async with asyncio.timeout(self.timeout):
+                    return await uninterrupted(asyncio.to_thread(function, *arguments))
+            except TimeoutError:
+                raise GnuPGTimeout(f"no end after {self.timeout:g} s") from None
+
     async def run_command(
         self, argv: Sequence[str], channels: Channels, *, slot: int | None
     ) -> Reply:
         """Run a whole command line in its turn."""
         async with self.turn():
             done = await run_program(argv, channels, slot=slot, timeout=self.timeout)
-        reply = reply_of(done)
+        long = len(done.status) > MOST_AT_ONCE
+        reply = await asyncio.to_thread(reply_of, done) if long else reply_of(done)
         if reply.returncode == 0:
             return reply
         return replace(reply, obstacle=await in_thread(self.home.obstacle))
@@ -184,7 +207,7 @@ def reply_of(done: Completed) -> Reply:
     return Reply(
         returncode=done.returncode,
         stdout=done.stdout,
-        stderr=printable(done.stderr.decode(errors="replace")),
+        stderr=printable(done.stderr[-MOST_AT_ONCE:].decode(errors="replace")),
         status=parse_status(done.status),
         command=done.line,
     )

@@ -38,8 +38,9 @@ CHUNK = 2**18
 HEAD_START, SHORT_START = 0.02, 0.005
 
 
-#: Bytes of status lines, and of messages for people, that one run may produce.
-MOST_TOLD = 2**26
+#: Bytes of status lines, and of messages for people, that one run may produce: of an imported key
+#: there are some 250, and of a message as many as its sender likes.
+MOST_TOLD = 2**23
 
 
 def exhausted(error: OSError) -> CommandFailed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny_gnupg._home.whole_files import whole_file, write_all
-from tiny_gnupg._openpgp.kinds import message_kind
+from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
@@ -64,7 +64,9 @@ async def generate(arguments: argparse.Namespace) -> Report:
 async def import_keys(arguments: argparse.Namespace) -> Report:
     """Import keys from files or standard input."""
     blocks = [await _read(file) for file in arguments.files or ["-"]]
-    asks = any(message_kind(block).is_secret_key for block in blocks)
+    for block in blocks:
+        message_kind(block)  # what is nothing of OpenPGP is told before a passphrase is asked for
+    asks = any(map(may_hold_secret_key, blocks))
     results = []
     async with instance(arguments, secret=passphrase(arguments) if asks else "") as gpg:
         for block in blocks:

@@ -161,7 +161,8 @@ class Batches(Messages):
         async def read(message: AnyStr) -> bytes | None:
             data = checked_data("message", message)
             kind = await _kind_of(data)
-            return binary_of(data) if kind.signed and not kind.encrypted else None
+            visible = (kind.signed or kind.compressed) and not kind.encrypted
+            return binary_of(data) if visible else None
 
         async def judge(reply: Reply, message: AnyStr) -> Verification:
             if reply.has("BEGIN_DECRYPTION"):

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from tiny_gnupg._openpgp.kinds import MessageKind, message_kind
+from tiny_gnupg._openpgp.kinds import HEAD, MessageKind, message_kind
 from tiny_gnupg._process.tasks import in_thread
-from tiny_gnupg.errors import NotOpenPGP
+from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
-#: Characters that are enough to tell what a message is; bytes at which that is done in a thread.
-_HEAD, _LONG = 2**20, 2**16
+#: Octets, or characters, that tell what a message is, and one that tells whether that is all of it.
+_HEAD = HEAD + 1
+
+
+#: Bytes from which on that is found out in a thread; it is bounded in any case.
+_LONG = 2**16
 
 
 async def _kind_of(data: str | bytes) -> MessageKind:
     """Return what some data is; where we cannot, gpg will say that it is none."""
-    octets = _octets(data[:_HEAD]) if isinstance(data, str) else data
+    octets = _octets(data[:_HEAD])
     try:
         if len(octets) < _LONG:
             return message_kind(octets)
         return await in_thread(message_kind, octets)
-    except NotOpenPGP:
+    except (NotOpenPGP, OutputTooLarge):
         return MessageKind()
 
 

@@ -105,8 +105,14 @@ class Legacy(CustomCommands, Packets):
         return await self._packet_text(target)
 
     async def list_packets(self, target: str | bytes) -> list[list[str]]:
-        """Return gpg's ``--list-packets`` text as a list with one list of lines a packet."""
-        return list_packet_lines(await self._packet_text(target))
+        """Return gpg's ``--list-packets`` text as a list with one list of lines a packet.
+
+        Raises:
+            NotOpenPGP: the data is none.
+            OutputTooLarge: there is too much of it for lists; ``raw_packets`` returns it.
+        """
+        text = await self._packet_text(target)
+        return await self._engine.work(list_packet_lines, text)
 
     # -- network: see ``network_get``, ``search`` and ``network_export`` ---------------------
 

@@ -325,7 +325,7 @@ class Messages(Trust):
     ) -> T:
         own, raw = await self._agent_passphrase(), checked_passphrase(given or "").encode()
         remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
-        if kind is None:
+        if kind is None or kind.compressed:
             of_keys = own if self.passphrase else await self._agent_passphrase(given or "")
             call = replace(call, answer=passphrase_answers(of_keys, raw))
             return await self._run(call, judge, *remedies)

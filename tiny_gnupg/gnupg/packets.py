@@ -5,13 +5,13 @@ from __future__ import annotations
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import checked_data
 from tiny_gnupg._gpg.packet_dump import describe
-from tiny_gnupg._openpgp.kinds import issuer
+from tiny_gnupg._openpgp.kinds import NAMED, issuer
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotOpenPGP
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.gnupg.inputs import _octets
+from tiny_gnupg.gnupg.text import as_text
 from tiny_gnupg.results import Packet
 
 
@@ -25,10 +25,13 @@ class Packets(Access):
 
         Raises:
             NotOpenPGP: the data is none.
+            OutputTooLarge: there are more than 65,536 packets, compressed ones hold more than
+                16 MiB, or gpg tells more than that of them.
         """
         data = checked_data("target", target)
         async with reasons.of_message(data):
-            return describe(_octets(data), await self._packet_text(data))
+            text = await self._packet_text(data)
+            return await self._engine.work(lambda: describe(_octets(data), text))
 
     async def packet_fingerprint(self, target: str | bytes) -> str:
         """Return whose key some OpenPGP data belongs to.
@@ -43,8 +46,8 @@ class Packets(Access):
         Raises:
             NotOpenPGP: the data is none, or names nobody.
         """
-        octets = _octets(checked_data("target", target))
-        found = await in_thread(issuer, octets)
+        data = checked_data("target", target)
+        found = await self._engine.work(issuer, _octets(data[:NAMED]))
         if not found:
             raise NotOpenPGP("the data names no key")
         return found
@@ -55,4 +58,4 @@ class Packets(Access):
             reply = await self._run(
                 Call(commands.list_packets(), stdin=data), outcome.listed_packets
             )
-        return reply.stdout.decode(errors="replace")
+        return await as_text(reply.stdout, errors="replace")

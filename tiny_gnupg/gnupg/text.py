@@ -18,13 +18,17 @@ M = TypeVar("M", str, bytes, str | bytes)
 PIECE = 2**18
 
 
-async def as_text(data: bytes) -> str:
+async def as_text(data: bytes, errors: str = "strict") -> str:
     """Decode UTF-8; a long text piece by piece, with turns of the event loop between them.
 
+    Args:
+        data: the text.
+        errors: what becomes of what is not UTF-8, as for ``bytes.decode``.
+
     Raises:
-        NotText: it is not UTF-8.
+        NotText: it is not UTF-8, and ``errors`` is ``strict``.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8")(errors)
     view = memoryview(data)
     text = ""
     start = 0

@@ -17,6 +17,7 @@ from tiny_gnupg._gpg.key_names import exact_name, is_exact
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.back_signatures import let_in
+from tiny_gnupg._openpgp.kinds import may_hold_secret_key
 from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
@@ -25,7 +26,7 @@ from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import ImportFailed, NotOpenPGP
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Access
-from tiny_gnupg.gnupg.inputs import _kind_of, _octets
+from tiny_gnupg.gnupg.inputs import _octets
 from tiny_gnupg.results import ImportResult, Key
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Transfer(Access):
 
     async def _import_given(self, data: str | bytes, *, secret: bool) -> ImportResult:
         block = await self._let_in(data, secret=secret)
-        if (await _kind_of(block)).is_secret_key and await self._stretches():
+        if await self._stretches() and await self._engine.work(may_hold_secret_key, block):
             inner, outer = await self._agent_passphrase(), self.passphrase.encode()
             result = await secret_keys.import_secret(self._engine, block, inner, outer)
             self._table.forget()
@@ -87,7 +88,8 @@ class Transfer(Access):
         """Import public keys, those without user ids among them."""
         call = Call(commands.import_keys(found=found), stdin=key, writing=True)
         replies = [await self._reply(call)]
-        placeholder_keys = await in_thread(imports.left_out, replies[0], _octets(key))
+        block = _octets(key)
+        placeholder_keys = await self._engine.work(imports.left_out, replies[0], block)
         if placeholder_keys:
             options = commands.import_keys(found=found, placeholders=True)
             call = Call(options, stdin=placeholder_keys, writing=True)
@@ -213,7 +215,7 @@ class Transfer(Access):
             raise NotOpenPGP("there is no key in this", reply=reply)
         if all(one.user_ids for one in found):
             return found
-        placeholder_keys = await in_thread(with_placeholders, _octets(data))
+        placeholder_keys = await self._engine.work(with_placeholders, _octets(data))
         if not placeholder_keys:
             return found
         call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)

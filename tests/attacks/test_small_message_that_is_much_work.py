@@ -1,0 +1,175 @@
+"""A small message that takes much work to tell what it is: packets, parts, layers and blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.instances import PASSPHRASE, PlainGpg
+from tests.openpgp import (
+    V4_KEY,
+    compressed,
+    issuer_fpr,
+    literal,
+    new,
+    one_pass,
+    signature,
+    subpacket,
+)
+from tiny_gnupg import GnuPG, GnuPGError
+from tiny_gnupg._home.key_files import is_untouched, key_files
+from tiny_gnupg._openpgp import packets
+from tiny_gnupg._openpgp.armor import dearmor, enarmor
+
+SIGNED = new(2, signature(issuer_fpr()))
+MIB = 2**20
+
+
+def tower(data: bytes, algorithm: int = 1) -> bytes:
+    for _ in range(40):
+        data = compressed(data, algorithm)
+    return data
+
+
+def flood(part: bytes) -> bytes:
+    return part * (MIB // len(part))
+
+
+FLOODS: dict[str, Callable[[], bytes]] = {
+    "markers": lambda: flood(b"\xca\x00"),
+    "paddings": lambda: flood(b"\xd5\x00"),
+    "experiments": lambda: flood(b"\xfc\x00"),
+    "signatures": lambda: flood(new(2, b"\x04\x00")),
+    "subpackets": lambda: flood(new(2, signature(subpacket(5, b"") * 32_000))),
+    "user attributes": lambda: new(6, V4_KEY) + flood(new(17, subpacket(1, b"\x10"))),
+    "subkeys": lambda: new(6, V4_KEY) + flood(new(14, V4_KEY)),
+    "parts of one octet": lambda: b"\xcb\xe9" + bytes(512) + flood(b"\xe0x"),
+    "a first part of one octet": lambda: b"\xc8\xe0\x00" + flood(b"\xe0\xca"),
+    "parts without end": lambda: b"\xd2\xe9" + bytes(512) + flood(b"\xe0\x01"),
+    "literals": lambda: one_pass() + flood(literal(b"")) + SIGNED,
+    "blocks of armor": lambda: flood(b"-----BEGIN PGP MESSAGE-----\n\n"),
+    "heads of armor": lambda: flood(b"-----BEGIN PGP "),
+    "a line of armor": lambda: b"-----BEGIN PGP MESSAGE-----\n\n" + flood(b"A"),
+    "headers of armor": lambda: b"-----BEGIN PGP MESSAGE-----\n" + flood(b"A: b\n"),
+    "a tower": lambda: tower(literal(bytes(MIB))),
+    "a tower of bzip2": lambda: tower(literal(bytes(MIB)), 3),
+}
+
+#: A flood is sent as it is, made small, and made small twice.
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "as it is": lambda data: data,
+    "made small": lambda data: enarmor(compressed(data, 3), "MESSAGE").encode(),
+    "made small twice": lambda data: compressed(compressed(data, 1), 3),
+}
+
+METHODS = (
+    *("decrypt", "decrypt_verify", "verify", "text_import", "scan", "packets", "list_packets"),
+    *("packet_fingerprint",),
+)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """Count what is cut and opened, and what of it by the thread of the event loop."""
+    done: Counter[str] = Counter()
+    cut, opened = packets._frame_at, packets._opened
+
+    def counted(data: bytes, offset: int, most: int) -> packets.Frame:
+        found = cut(data, offset, most)
+        done["parts"] += max(1, len(found.spans))
+        if threading.current_thread() is threading.main_thread():
+            done["on the loop"] += max(1, len(found.spans))
+        return found
+
+    def weighed(opener: object, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        assert threading.current_thread() is not threading.main_thread()
+        for piece in opened(opener, pieces):
+            done["octets"] += len(piece)
+            yield piece
+
+    monkeypatch.setattr(packets, "_frame_at", counted)
+    monkeypatch.setattr(packets, "_opened", weighed)
+    return done
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", FLOODS)
+async def test_what_it_is_gets_found_out_in_bounded_work(
+    alice: GnuPG, work: Counter[str], name: str, form: str
+) -> None:
+    message = FORMS[form](FLOODS[name]())
+    most = packets.most_parts(len(message))
+    for method in METHODS:
+        with suppress(GnuPGError):
+            await getattr(alice, method)(message)
+        assert work["on the loop"] <= 2**14, method
+        # The listing of packets has a bound of its own.
+        assert work["parts"] <= (2**18 if method == "packets" else 2 * max(most, 2**14)), method
+        assert work["octets"] <= 2**25, method
+        work.clear()
+
+
+@pytest.mark.parametrize("form", ["made small", "made small twice"])
+async def test_in_files_and_among_many_too(
+    alice: GnuPG, work: Counter[str], tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "message.gpg"
+    for name in ("markers", "parts of one octet", "signatures", "a tower"):
+        message = FORMS[form](FLOODS[name]())
+        file.write_bytes(message)
+        calls = (
+            alice.decrypt_file(file, tmp_path / "output"),
+            alice.verify_file(file),
+            alice.verify_file(file, file),
+            alice.verify(b"data", message),
+            alice.file_import(file, "rb"),
+        )
+        for call in calls:
+            with pytest.raises(GnuPGError):
+                await call
+        for many in (alice.decrypt_many, alice.verify_many):
+            async for result in many([message, message], return_exceptions=True):
+                assert isinstance(result, GnuPGError)
+        assert work["on the loop"] <= 2**14
+        assert work["parts"] <= 2**16
+        assert not work["octets"]
+        work.clear()
+
+
+@pytest.mark.parametrize("method", ["packet_fingerprint", "packets"])
+async def test_what_is_worked_out_in_a_thread_ends_with_its_call(
+    alice: GnuPG, work: Counter[str], method: str
+) -> None:
+    message = compressed(flood(b"\xca\x00") * 4, 3)
+    task = asyncio.create_task(getattr(alice, method)(message))
+    while not work and not task.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError, GnuPGError):
+        await task
+    done = work.copy()
+    await asyncio.sleep(0.05)
+    assert work == done
+
+
+async def test_a_secret_key_behind_a_public_one_is_taken_over(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    """Only the first packet was looked at: what stood behind kept the protection it came with."""
+    public = dearmor((await alice.text_export()).encode())
+    plain = plain_gpg(passphrase=PASSPHRASE)
+    plain.be_quick()
+    for mix in (lambda secret: public + secret, lambda secret: compressed(secret)):
+        fingerprint = plain.new_key("Carol <carol@example.org>")
+        secret = plain.run("--export-secret-keys", fingerprint).stdout
+        assert (await alice.text_import(mix(secret))).secret_imported == 1
+        (key,) = await alice.keys(fingerprint)
+        files = key_files(Path(alice.home), [key.keygrip])
+        assert files
+        assert not any(map(is_untouched, files))
