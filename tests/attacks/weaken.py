@@ -387,6 +387,12 @@ WEAKENINGS = (
         ("return digest.digest()[:2] == back[", "return True or back == back["),
     ),
     weakening(
+        26,
+        "packets looked at without end",
+        "small_message_that_is_much_work",
+        ("_MOST = 1 << 14", "_MOST = 1 << 40"),
+    ),
+    weakening(
         28,
         "what gpg did not check passed over",
         "signatures_of_different_kinds",
