@@ -59,7 +59,7 @@ WEAKENINGS = (
         "issuer searched in the text of list-packets",
         "issuer_forged_in_a_file_name",
         (
-            "        found = await in_thread(issuer, octets)\n",
+            "        found = await self._engine.work(issuer, _octets(data[:NAMED]))\n",
             "        import re\n        text = await self.raw_packets(target)\n"
             '        fits = re.findall(r"v4 ([0-9A-F]{40})|keyid:? ([0-9A-F]{16})", text)\n'
             '        found = next(("".join(fit) for fit in fits), "")\n',
