@@ -1,0 +1,149 @@
+"""Who a message is encrypted to: keys by their names, each found once and able to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from tiny_gnupg._gpg import outcome
+from tiny_gnupg._gpg.key_names import (
+    TRUSTED,
+    NameForm,
+    classify,
+    exact_name,
+    is_exact,
+    validity_of,
+)
+from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._operations.keyring import the_one
+from tiny_gnupg.errors import GnuPGError, KeyNotFound, UnusableKey
+from tiny_gnupg.gnupg.access import Access, _wants
+from tiny_gnupg.results import Capability, Key
+
+
+class Recipients(Access):
+    """Who a message is encrypted to."""
+
+    async def _encrypt(
+        self,
+        call: Call,
+        command: Callable[[Sequence[str], bool], list[str]],
+        uids: Sequence[str],
+        signer: str,
+    ) -> Reply:
+        """Encrypt to recipients, and sign where there is a signer.
+
+        Args:
+            call: what goes in and out, and the passphrase where the message is signed.
+            command: returns gpg's options for recipients.
+            uids: who they are.
+            signer: whose key signs, or ``""``.
+        """
+        recipients, placeholders = await self._recipients(uids)
+        call = replace(call, options=command(recipients, placeholders))
+        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
+        naming = partial(self._name_placeholder_recipients, uids, command)
+        if not signer:
+            return await self._run(call, judge, naming)
+        return await self._run(call, judge, self._take_over_keys, naming, self._explain(signer))
+
+    async def _name_placeholder_recipients(
+        self,
+        uids: Sequence[str],
+        command: Callable[[Sequence[str], bool], list[str]],
+        call: Call,
+        reply: Reply | None,
+        error: GnuPGError | None,
+    ) -> Call | None:
+        """Remedy: name recipients without user ids by their subkeys.
+
+        gpg 2.2 refuses a key without user ids, in the words that it has for one that is not there
+        or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it. Where a fingerprint
+        was a subkey's, the look-up sees that no other key has it too.
+        """
+        terms = [classify(uid) for uid in uids if uid and not is_exact(uid)]
+        named = {term.value for term in terms if term.kind is NameForm.FINGERPRINT}
+        if isinstance(error, KeyNotFound | UnusableKey):
+            another_try = await self._look_up(uids)
+            await self._require_usable(uids, reply)
+        elif error is None and (
+            reply is None
+            or not outcome.used_aes256(reply)
+            or not named <= outcome.keys_considered(reply)
+        ):
+            another_try = await self._look_up(uids)
+        else:
+            another_try = False
+        if not another_try:
+            return None
+        return replace(call, options=command(*await self._recipients(uids)))
+
+    async def _require_usable(self, uids: Iterable[str], reply: Reply | None) -> None:
+        """Say what is wrong with a recipient's key that gpg refused, where something is."""
+        for uid in uids:
+            name = uid or await self._own()
+            await self._require_able(name, Capability.ENCRYPT, "encrypt to", reply)
+
+    async def _require_trusted(self, uids: Iterable[str]) -> None:
+        """Let recipients pass whose user ids are held to be theirs.
+
+        gpg is given the key, and would take any of its user ids for that; its owner can claim each.
+        """
+        for uid in filter(None, uids):
+            if classify(uid).kind in (NameForm.FINGERPRINT, NameForm.KEY_ID):
+                continue
+            key = await self._table.usable(uid, Capability.ENCRYPT)
+            found = validity_of(key, uid)
+            if found not in TRUSTED:
+                raise UnusableKey(
+                    f"cannot encrypt to {key.fingerprint}: that it is {uid}'s is {found.value}",
+                    hint="compare its fingerprint with its owner, then certify it",
+                )
+
+    async def _look_up(self, uids: Iterable[str]) -> bool:
+        """Look up the recipients that were not yet; return whether one of those has no user ids.
+
+        Raises:
+            AmbiguousKey: a fingerprint is that of a subkey which several keys have; gpg would take
+                the first of them, and that may be a stranger's which has adopted it.
+        """
+        found: list[Key] = []
+        for uid in uids:
+            if not uid or self._table.known(uid) is not None:
+                continue
+            keys = await self._table.find(uid)
+            if classify(uid).kind is NameForm.FINGERPRINT and not is_exact(uid) and keys:
+                the_one(keys, uid)
+            found += keys
+        return any(map(is_placeholder_key, found))
+
+    async def _recipients(self, uids: Iterable[str]) -> tuple[list[str], bool]:
+        """Return what gpg is to encrypt to, and whether one of these has no user ids."""
+        found = [await self._recipient(one) for one in uids]
+        return [name for name, _ in found], any(placeholder for _, placeholder in found)
+
+    async def _recipient(self, uid: str) -> tuple[str, bool]:
+        """Return a fingerprint, with ``!`` where it is exactly that part; and whether it has none.
+
+        A fingerprint that was not looked up yet counts as one with user ids.
+        """
+        if not uid:
+            return await self._own(), False
+        kind, value = classify(uid)
+        if kind is NameForm.FINGERPRINT:
+            key = self._table.known(uid)
+        else:
+            key = await self._table.usable(uid, Capability.ENCRYPT)
+            value = key.fingerprint
+        placeholder = key is not None and is_placeholder_key(key)
+        if is_exact(uid):
+            return exact_name(key, uid) if key else f"{value}!", placeholder
+        if key is None or not placeholder:
+            return value, False
+        subkey = encryption_key(key)
+        if not subkey:
+            await self._require_able(key.fingerprint, Capability.ENCRYPT, "encrypt to")
+        return f"{subkey}!", True
