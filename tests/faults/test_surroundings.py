@@ -95,7 +95,7 @@ async def test_the_clock_jumps_over_the_end_of_a_key(alice: GnuPG, tmp_path: Pat
     assert await alice.decrypt(await alice.encrypt("now")) == "now"
 
 
-@pytest.mark.parametrize("offset", ["-20d", "+200d"])
+@pytest.mark.parametrize("offset", ["-12h", "+200d"])
 def test_every_programs_clock_jumps(alices_home: Path, offset: str) -> None:
     """libfaketime moves the clock of Python, gpg and the agent alike."""
     if shutil.which("faketime") is None:
