@@ -950,7 +950,7 @@ async def test_a_forgotten_network_closes_its_connections(world: World) -> None:
 
 
 def test_a_session_needs_a_running_loop_and_says_so() -> None:
-    with pytest.raises(RuntimeError, match="no running event loop"):
+    with pytest.raises(RuntimeError, match="no event loop of asyncio"):
         _ = Network().Session
 
 

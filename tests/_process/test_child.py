@@ -105,8 +105,10 @@ async def test_a_program_is_ended_whoever_asks_for_it() -> None:
     assert children() == set()
 
 
-@pytest.mark.usefixtures("somebody_else")
-async def test_what_gpg_refuses_is_not_taken_for_done(alice: GnuPG) -> None:
+async def test_what_gpg_refuses_is_not_taken_for_done(alice: GnuPG, somebody_else: str) -> None:
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    await alice.sign("x")  # starts the agent, which gpg itself cannot where SIGCHLD is ignored
+    signal.signal(signal.SIGCHLD, handler)
     before = (await alice.keys(alice.fingerprint))[0].expires
     other = alice_at(alice.home, passphrase="another")  # type: ignore[arg-type]
     calls: list[Callable[[], Awaitable[object]]] = [
@@ -138,7 +140,7 @@ ALIVE = "import os, sys; os.write(int(sys.argv[2]), sys.stdin.buffer.readline())
 
 async def main():
     program = [sys.executable, "-I", "-S", "-c", ONCE, SECOND]
-    second = os.open(sys.argv[3], os.O_RDONLY)
+    second = open(sys.argv[3], "rb").read()
     asked = Channels(stdin=b"d", second=second, passphrase=b"p")
     done = await run_program(program, asked, slot=len(program))
     live = LiveProgram([sys.executable, "-I", "-S", "-c", ALIVE], slot=5)

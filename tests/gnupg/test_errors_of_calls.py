@@ -324,9 +324,9 @@ STRANGE = ("--version", "-", "--", "-e", "@", "*", "=", "<", "#", "&", " ", ".",
 async def test_a_uid_is_never_an_option_nor_everybody(alice: GnuPG, uid: str) -> None:
     texts = {key.fingerprint: key.user_ids[0].text.lower() for key in await alice.keys()}
     assert set(await alice.list_keys(uid)) == {f for f, text in texts.items() if uid in text}
-    for call in (alice.delete(uid), alice.text_export(uid)):
-        with pytest.raises(LookupError):  # KeyNotFound, or AmbiguousKey
-            await call
+    for method in (alice.delete, alice.text_export):
+        with pytest.raises((LookupError, ValueError)):  # KeyNotFound, AmbiguousKey, no address
+            await method(uid)
     assert len(await alice.list_keys()) == 2
 
 
@@ -354,7 +354,7 @@ async def test_wrong_types_are_refused(alice: GnuPG) -> None:
     for limit in (0, -1):
         with pytest.raises(ValueError, match="limit is a number of processes"):
             GnuPG(limit=limit)
-    with pytest.raises(ValueError, match="empty passphrase"):
+    with pytest.raises(ValueError, match="cannot be empty"):
         await alice.encrypt_symmetric("x", "")
     with pytest.raises(ValueError, match="reason"):
         await alice.revoke(reason=4)

@@ -187,7 +187,7 @@ async def test_an_encryption_subkey_that_expired_is_named(
     for use in ENCRYPTING.values():
         await _refuses(use(gpg, tmp_path), key.subkeys[1], "expired on 2020-01-02", "set_expire(")
     assert "MESSAGE" in await gpg.sign("x")
-    await gpg.set_expire("", "1y")
+    await gpg.set_expire("", "1y", subkeys=[key.subkeys[1]])
     for use in ENCRYPTING.values():
         await use(gpg, tmp_path)
         (tmp_path / "out").unlink(missing_ok=True)

@@ -54,6 +54,9 @@ def trouble(key: Key, capability: Capability, only: str = "") -> Trouble | None:
         last = max(parts, key=lambda part: (not part.revoked, part.expires is None, part.expires))
         what = "is revoked" if last.revoked else f"expired{_on(last)}"
         cure = f"await add_subkeys({key.fingerprint!r}) adds one" if own else _ASK
+        if own and not last.revoked:
+            named = f"{key.fingerprint!r}, '2y', subkeys=[{last.fingerprint!r}]"
+            renewed = f"await set_expire({named}) renews it"
         return Trouble(f"{_name(key, last)} {what}", cure if last.revoked else renewed)
     if capability is not Capability.ENCRYPT and not any(part.secret for part in alive):
         names = " and ".join(_name(key, part) for part in alive)
