@@ -89,8 +89,8 @@ OTHERS = {
     "a user id": (UID + new(2, signature(kind=0x13)), "'user id'", "'user id'"),
     "a key": (key(), "", "a key"),
     "a subkey": (new(14, V4_KEY), "'public subkey'", "a key"),
-    "nothing": (b"", "no key", ""),
-    "text": (b"text", "no key", ""),
+    "nothing": (b"", "no OpenPGP key", ""),
+    "text": (b"text", "no OpenPGP key", ""),
 }
 
 

@@ -120,6 +120,7 @@ async def test_what_gpg_refuses_is_not_taken_for_done(alice: GnuPG, somebody_els
         with pytest.raises((BadPassphrase, CommandFailed)):
             await call()
     await other.aclose()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     assert (await alice.keys(alice.fingerprint))[0].expires == before
 
 

@@ -32,7 +32,6 @@ async def test_in_errors(alice: GnuPG, plain_gpg: Callable[..., PlainGpg]) -> No
     await alice.trust(mallory, 2)
     calls = (
         lambda: alice.encrypt("text", mallory),
-        lambda: alice.encrypt("text", NAME),
         lambda: alice.encrypt("text", f"no {ESCAPES}"),
         lambda: alice.verify(b"other text", signed),
         lambda: alice.sign("text", mallory),

@@ -29,6 +29,8 @@ from tiny_gnupg import __version__
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.packets import USER_ID, write
 from tiny_gnupg.cli.main import EXAMPLES, main, parser
+from tiny_gnupg.cli.terminal import _plain
+from tiny_gnupg.results import Signature, SignatureStatus
 
 CHECKOUT = Path(__file__).parents[2]
 SECRET = "correct horse"
@@ -309,6 +311,16 @@ def test_what_is_no_text_is_written_in_base64_into_json(cli: Run, fingerprint: s
     message = done(cli("encrypt", "-r", fingerprint, stdin=b"\xff\x00"))
 
     assert json.loads(done(cli("decrypt", "--json", stdin=message)))["base64"] == "/wA="
+
+
+def test_a_notation_that_is_no_text_is_written_in_base64_into_json() -> None:
+    status = SignatureStatus.GOODSIG
+    notations = (("salt@example.org", b"\xff\x00"), ("note@example.org", "é"))
+    found = Signature(status, "", "", "", "", None, None, None, None, None, notations)
+    assert json.loads(json.dumps(_plain(found)))["notations"] == [
+        ["salt@example.org", {"base64": "/wA="}],
+        ["note@example.org", "é"],
+    ]
 
 
 def test_of_several_keys_the_signer_has_to_be_named(cli: Run, fingerprint: str) -> None:

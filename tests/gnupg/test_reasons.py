@@ -119,7 +119,7 @@ IMPORTS: dict[str, tuple[Callable[[Block], bytes], str]] = {
     "a certification": (lambda made: first_part(2, made.public), "a signature, not a key"),
     "half of it": (lambda made: made.public[:-10], "ends inside"),
     "a message": (lambda _: literal(), "literal data"),
-    "text": (lambda _: b"text", "no key"),
+    "text": (lambda _: b"text", "no OpenPGP key"),
 }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.inprocess import Ended, run_here
+from tests.openpgp import SEIPD, new
 from tiny_gnupg import __version__
 from tiny_gnupg.sop.program import TinySop
 
@@ -208,6 +209,8 @@ def test_armor_comes_off_and_goes_on_again(ours: Program) -> None:
         (37, ("decrypt", "--session-key-out=out", "cert"), b""),
         (53, ("encrypt", "--as=text", "cert"), b"\xff"),
         (79, ("sign", "cert"), b""),
+        (29, ("decrypt", "cert"), new(3, b"\x04\x09\x04" + bytes(40)) + SEIPD),
+        (29, ("decrypt", "cert"), new(1, b"\x03" + bytes(8) + b"\x19" + bytes(60)) + SEIPD),
     ],
 )
 def test_what_is_refused_has_the_drafts_exit_code(

@@ -18,11 +18,12 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+from tiny_gnupg._gpg.key_states import has_secret
 from tiny_gnupg._gpg.status import read_time
 from tiny_gnupg._openpgp.placeholders import is_placeholder
 from tiny_gnupg._openpgp.user_ids import address, split_user_id
@@ -50,13 +51,6 @@ _PRIMARY = frozenset({"pub", "sec", "crt", "crs"})
 
 
 _SUBKEY = frozenset({"sub", "ssb"})
-
-
-#: How the lines of these records begin; a line may be no more than that.
-_PRIMARY_HEADS = _PRIMARY | {f"{kind}:" for kind in _PRIMARY}
-
-
-_SUBKEY_HEADS = _SUBKEY | {f"{kind}:" for kind in _SUBKEY}
 
 
 _SECRET = frozenset({"sec", "ssb", "crs"})
@@ -103,8 +97,9 @@ def parse_colons(text: str | bytes, *, now: datetime | None = None) -> tuple[Key
     Returns:
         The keys in the order of the listing.
     """
-    moment = now or datetime.now(UTC)
-    return tuple(_key(block, moment) for block in _blocks(_as_text(text)))
+    listing = Listing(now=now)
+    listing.take(text if isinstance(text, str) else text.decode(errors="surrogateescape"))
+    return listing.end()
 
 
 @dataclass(slots=True)
@@ -125,34 +120,65 @@ class _Block:
     user_ids: list[list[str]]
 
 
-def _as_text(text: str | bytes) -> str:
-    return text if isinstance(text, str) else text.decode(errors="surrogateescape")
+class Listing:
+    """Reads a colon listing piece by piece, while gpg writes it.
 
+    Args:
+        now: as for ``parse_colons``.
+    """
 
-def _blocks(text: str) -> Iterator[_Block]:
-    block: _Block | None = None
-    part = _Part([])
-    for line in text.split("\n"):
-        record = _record(line)
-        kind = record[0]
-        if kind in _PRIMARY:
-            if block is not None:
-                yield block
-            part = _Part(record)
-            block = _Block(part, [], [])
-        elif block is None:
-            continue
-        elif kind in _SUBKEY:
-            part = _Part(record)
-            block.subkeys.append(part)
-        elif kind == "fpr":
-            part.fingerprint = part.fingerprint or record[_USER_ID].upper()
-        elif kind == "grp":
-            part.keygrip = part.keygrip or record[_USER_ID].upper()
-        elif kind in ("uid", "uat"):
-            block.user_ids.append(record)
-    if block is not None:
-        yield block
+    def __init__(self, now: datetime | None = None) -> None:
+        self._now = now or datetime.now(UTC)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin, or begin anew: what was read by now does not count."""
+        self._keys: list[Key] = []
+        self._begun = b""
+        self._block: _Block | None = None
+        self._part = _Part([])
+
+    def feed(self, piece: bytes) -> None:
+        """Take what gpg wrote; a line that is not whole yet waits for its rest."""
+        whole, newline, rest = piece.rpartition(b"\n")
+        if not newline:
+            self._begun += piece
+            return
+        self.take((self._begun + whole).decode(errors="surrogateescape"))
+        self._begun = rest
+
+    def end(self) -> tuple[Key, ...]:
+        """Take a last line without its end, and return the keys in their order."""
+        self.take(self._begun.decode(errors="surrogateescape"))
+        self._begun = b""
+        self._keep()
+        return tuple(self._keys)
+
+    def take(self, text: str) -> None:
+        """Take whole lines."""
+        for line in text.split("\n"):
+            kind = line.partition(":")[0]
+            if kind in _PRIMARY:
+                self._keep()
+                self._part = _Part(_record(line))
+                self._block = _Block(self._part, [], [])
+            elif self._block is None:
+                continue
+            elif kind in ("uid", "uat"):
+                self._block.user_ids.append(_record(line))
+            elif kind in _SUBKEY:
+                self._part = _Part(_record(line))
+                self._block.subkeys.append(self._part)
+            elif kind == "fpr":
+                self._part.fingerprint = self._part.fingerprint or _record(line)[_USER_ID].upper()
+            elif kind == "grp":
+                self._part.keygrip = self._part.keygrip or _record(line)[_USER_ID].upper()
+
+    def _keep(self) -> None:
+        """Keep the key whose records have been taken."""
+        if self._block is not None:
+            self._keys.append(_key(self._block, self._now))
+            self._block = None
 
 
 def _key(block: _Block, now: datetime) -> Key:
@@ -180,17 +206,13 @@ def _common(part: _Part, now: datetime) -> dict[str, Any]:
     return {
         "fingerprint": part.fingerprint,
         "key_id": record[_KEY_ID].upper(),
-        "algorithm": PublicKeyAlgorithm(_number(record[_ALGORITHM])),
+        "algorithm": _algorithm(record[_ALGORITHM]),
         "curve": record[_CURVE],
         "bits": _number(record[_BITS]),
         "created": read_time(record[_CREATED]),
         "expires": expires,
         "validity": validity,
-        "capabilities": frozenset(
-            _CAPABILITY.get(letter, Capability.UNKNOWN)
-            for letter in record[_CAPABILITIES]
-            if not letter.isupper()
-        ),
+        "capabilities": _capabilities(record[_CAPABILITIES]),
         "revoked": validity is Validity.REVOKED,
         "expired": validity is Validity.EXPIRED or (expires is not None and expires <= now),
         # "sec" alone means a secret key too: a block that is only shown has no field 15.
@@ -198,6 +220,18 @@ def _common(part: _Part, now: datetime) -> dict[str, Any]:
         "keygrip": part.keygrip,
         "card": "" if card in ("", "#", "+") else card,
     }
+
+
+# Keys are of few kinds: what these make of a field is made once for each.
+@lru_cache(99)
+def _algorithm(text: str) -> PublicKeyAlgorithm:
+    return PublicKeyAlgorithm(_number(text))
+
+
+@lru_cache(99)
+def _capabilities(text: str) -> frozenset[Capability]:
+    letters = (letter for letter in text if not letter.isupper())
+    return frozenset(_CAPABILITY.get(letter, Capability.UNKNOWN) for letter in letters)
 
 
 def _validity(record: list[str]) -> Validity:
@@ -288,83 +322,8 @@ def format_list_keys(text: str, secret: bool = False) -> dict[str, str]:
 
 
 def _addresses_from_colons(text: str, secret: bool) -> dict[str, str]:
-    addresses = Addresses(secret)
-    addresses.take(text)
-    addresses.end()
-    return addresses.found
-
-
-class Addresses:
-    """Reads fingerprints and addresses from a colon listing piece by piece, while gpg writes it.
-
-    A ``Key`` takes ten times as long: this keeps up with gpg's own speed.
-
-    Args:
-        secret: take only the keys that are listed as secret ones.
-    """
-
-    def __init__(self, secret: bool = False) -> None:
-        #: ``{fingerprint: address}``, as of ``format_list_keys``; whole after ``end``.
-        self.found: dict[str, str] = {}
-        self._secret = secret
-        self._begun = b""
-        self._primary = self._fingerprint = ""
-        self._in_primary = False
-        self._user_ids: list[str] = []
-
-    def feed(self, piece: bytes) -> None:
-        """Take what gpg wrote; a line that is not whole yet waits for its rest."""
-        whole, newline, rest = piece.rpartition(b"\n")
-        if not newline:
-            self._begun += piece
-            return
-        self.take((self._begun + whole).decode(errors="surrogateescape"))
-        self._begun = rest
-
-    def end(self) -> None:
-        """Take the last key, and a last line without its end."""
-        self.take(self._begun.decode(errors="surrogateescape"))
-        self._begun = b""
-        self._keep()
-
-    def take(self, text: str) -> None:
-        """Take whole lines."""
-        for line in text.split("\n"):
-            kind = line[:4]
-            if kind == "uid:":
-                self._user_ids.append(line)
-            elif kind == "fpr:":
-                if self._in_primary and not self._fingerprint:
-                    self._fingerprint = _record(line)[_USER_ID].upper()
-            elif kind in _PRIMARY_HEADS:
-                self._keep()
-                self._primary, self._in_primary = line, True
-            elif kind in _SUBKEY_HEADS:
-                self._in_primary = False
-
-    def _keep(self) -> None:
-        """Keep the key whose records have been taken, and begin another."""
-        fingerprint = self._fingerprint
-        if fingerprint:
-            record = _record(self._primary)
-            if not self._secret or record[0] in _SECRET or record[_CARD]:
-                self.found[fingerprint] = self._email(_validity(record) is Validity.REVOKED)
-        self._fingerprint, self._in_primary, self._user_ids = "", False, []
-
-    def _email(self, key_revoked: bool) -> str:
-        """Return what would be ``Key.email``."""
-        for line in self._user_ids:
-            record = _record(line)
-            text = unescape_c(record[_USER_ID])
-            email = address(text)
-            if (
-                email
-                and not _is_revoked(record, key_revoked)
-                and read_time(record[_CREATED]) is not None
-                and not is_placeholder(text, self._fingerprint)
-            ):
-                return email
-        return ""
+    keys = (key for key in parse_colons(text) if key.fingerprint)
+    return {key.fingerprint: key.email for key in keys if not secret or has_secret(key)}
 
 
 def _record(line: str) -> list[str]:

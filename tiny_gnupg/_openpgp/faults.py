@@ -214,7 +214,7 @@ def _no_key(packets: Sequence[Frame]) -> Refusal:
     """Say what it is that holds no key."""
     first = next((one for one in packets if one.tag not in (MARKER, PADDING)), None)
     if first is None:
-        return Refusal("", "there is no key in it", "pass a key")
+        return Refusal("", "this is no OpenPGP key", "pass a key")
     if first.tag == SIGNATURE and signature_type(first.body) in _REVOCATIONS:
         whose = signature_issuer(first.body)
         why = f"it is a revocation certificate, without the key that it revokes: {whose}"

@@ -16,7 +16,7 @@ from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
-from tiny_gnupg._gpg.listings import parse_colons
+from tiny_gnupg._gpg.listings import Listing, parse_colons
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
@@ -128,30 +128,44 @@ async def list_keys(
     Raises:
         GnuPGError: gpg cannot list keys.
     """
-    listing = await run_listing(engine, Call(commands.list_keys(terms, secret=secret)))
-    found = await read_keys(listing)
+    found = await listed(engine, commands.list_keys(terms, secret=secret))
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found
     options = commands.list_keys(placeholder_keys, secret=secret, placeholders=True)
-    listing = await run_listing(engine, Call(options))
-    known = {key.fingerprint: key for key in await read_keys(listing)}
+    known = {key.fingerprint: key for key in await listed(engine, options)}
     return tuple(known.get(key.fingerprint, key) for key in found)
 
 
-async def run_listing(engine: Engine, call: Call) -> Reply:
+async def listed(engine: Engine, options: Sequence[str]) -> tuple[Key, ...]:
+    """Run a colon listing of the keyring, and return its keys; see ``run_listing``."""
+    listing = Listing()
+    await run_listing(engine, options, listing)
+    return listing.end()
+
+
+async def run_listing(
+    engine: Engine, options: Sequence[str], listing: Listing | None = None
+) -> Reply:
     """Run a listing of the keyring, and give it where it is whole.
 
     Where a full or read-only disk is what gpg failed of, it may have been by its lock file alone,
     and is listed again without one.
 
+    Args:
+        engine: whose keyring.
+        options: gpg's.
+        listing: reads it while it comes, so that a long one does not hold up the event loop.
+
     Raises:
         GnuPGError: gpg could not list keys.
     """
+    call = Call(options, hear=None if listing is None else listing.feed)
     reply = await engine.run(call)
     if reply.returncode > 0 and reply.obstacle:
-        again = replace(call, options=[*commands.WITHOUT_WRITING, *call.options])
-        reply = await engine.run(again)
+        if listing is not None:
+            listing.begin()
+        reply = await engine.run(replace(call, options=[*commands.WITHOUT_WRITING, *options]))
     outcome.require_listing(reply)
     return reply
 

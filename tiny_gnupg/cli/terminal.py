@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -79,10 +80,9 @@ def _from_descriptor(number: int) -> str:
             line = file.readline(LONGEST)
     except OSError as error:
         raise UsageError(f"cannot read file descriptor {number}: {error.strerror}") from None
-    try:
+    with suppress(UnicodeDecodeError):  # that error would hold it, also in another's context
         return line.rstrip(b"\r\n").decode()
-    except UnicodeDecodeError:
-        raise UsageError("the passphrase is not UTF-8") from None
+    raise UsageError("the passphrase is not UTF-8")
 
 
 def _from_person(*, new: bool) -> str:
@@ -178,6 +178,8 @@ def _plain(value: object) -> Any:
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, bytes):
+        return _as_fact(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):

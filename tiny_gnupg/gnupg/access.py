@@ -127,7 +127,7 @@ class Access(Identity):
         """
         missing = isinstance(error, KeyNotFound | NoSecretKey | ImportFailed)
         if missing and (self._engine.home.path / DATABASE).parent.exists():
-            await run_listing(self._engine, Call(commands.list_keys(["0" * 40])))
+            await run_listing(self._engine, commands.list_keys(["0" * 40]))
 
     async def _take_over_keys(
         self, call: Call, reply: Reply | None, error: GnuPGError | None

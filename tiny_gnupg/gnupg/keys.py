@@ -20,12 +20,12 @@ from tiny_gnupg._gpg.arguments import (
     user_id_of,
 )
 from tiny_gnupg._gpg.key_names import exact_name, is_exact, matching, search_term
-from tiny_gnupg._gpg.listings import Addresses
 from tiny_gnupg._home.own_keys import drop_note, note
 from tiny_gnupg._operations import changes, secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import (
     list_keys,
+    listed,
     refuse_subkey,
     the_subkey,
     the_user_id,
@@ -271,15 +271,11 @@ class Keys(Subkeys):
             The address of each key's first user id that is signed, not revoked and has one, else
             ``""``.
         """
-        if not check_uid(uid):
-            listed = Addresses(secret)
-            call = Call(commands.list_addresses(secret=secret), hear=listed.feed)
-            reply = await self._engine.run(call)
-            if not reply.obstacle:  # else it is listed once more, in another way
-                outcome.require_listing(reply)
-                listed.end()
-                return listed.found
-        return {key.fingerprint: key.email for key in await self.keys(uid, secret=secret)}
+        if check_uid(uid):
+            found = await self.keys(uid, secret=secret)
+        else:
+            found = await listed(self._engine, commands.list_addresses(secret=secret))
+        return {key.fingerprint: key.email for key in found}
 
 
 def _goes_with(subkey: Subkey, key: Key) -> bool:

@@ -12,7 +12,6 @@ from tiny_gnupg._gpg.arguments import Uid, check_uid
 from tiny_gnupg._gpg.key_names import search_term, validity_of
 from tiny_gnupg._gpg.packet_dump import list_packet_lines
 from tiny_gnupg._network import keyserver
-from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import run_listing
 from tiny_gnupg.errors import printable
 from tiny_gnupg.gnupg.custom import CustomCommands
@@ -61,7 +60,7 @@ class Legacy(CustomCommands, Packets):
         text = check_uid(uid)
         terms = [search_term(text)] if text else []
         options = commands.list_keys(terms, secret=secret, colons=False)
-        reply = await run_listing(self._engine, Call(options))
+        reply = await run_listing(self._engine, options)
         # gpg itself escapes ASCII's control characters, and no others.
         return printable(reply.stdout.decode(errors="replace"))
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from tiny_gnupg.errors import (
     ImportFailed,
     NotOpenPGP,
     SignatureError,
+    UnsupportedByGnuPG,
     UnusableKey,
 )
 from tiny_gnupg.gnupg import GnuPG
@@ -48,6 +49,7 @@ _LABEL_OF_TAG = {2: "SIGNATURE", 5: "PRIVATE KEY BLOCK", 6: "PUBLIC KEY BLOCK"}
 _EXCEPTIONS: tuple[tuple[type[GnuPGError], type[sop.SOPException]], ...] = (
     (BadPassphrase, sop.SOPKeyIsProtected),
     (DecryptionFailed, sop.SOPCouldNotDecrypt),
+    (UnsupportedByGnuPG, sop.SOPCouldNotDecrypt),
     (SignatureError, sop.SOPNoSignature),
     (UnusableKey, sop.SOPCertificateNotEncryptionCapable),
     (NotOpenPGP, sop.SOPInvalidDataType),
@@ -107,19 +109,18 @@ async def _import(gpg: GnuPG, blocks: Iterable[bytes]) -> list[str]:
 
 def password_of(octets: bytes) -> str:
     """Read a password from the content of its file."""
-    try:
+    with suppress(UnicodeDecodeError):  # that error would hold it, also in another's context
         # The draft: white space at the end is an editor's, not the password's.
         return octets.decode().rstrip()
-    except UnicodeDecodeError:
-        raise sop.SOPPasswordNotHumanReadable("the password is not UTF-8") from None
+    raise sop.SOPPasswordNotHumanReadable("the password is not UTF-8")
 
 
 def require_text(data: bytes) -> None:
     """Require UTF-8."""
-    try:
+    with suppress(UnicodeDecodeError):
         data.decode()
-    except UnicodeDecodeError:
-        raise sop.SOPNotUTF8Text("this is no UTF-8 text") from None
+        return
+    raise sop.SOPNotUTF8Text("this is no UTF-8 text")
 
 
 def label_of(data: bytes) -> str:
@@ -279,7 +280,7 @@ async def decrypt(
         for number, (gpg, word) in enumerate(tries, 1):
             try:
                 found = await gpg.decrypt_verify(data, passphrase=word)
-            except (BadPassphrase, DecryptionFailed) as error:
+            except (BadPassphrase, DecryptionFailed, UnsupportedByGnuPG) as error:
                 if number == len(tries):
                     # A message's own password is no key's.
                     kind = sop.SOPCouldNotDecrypt if passwords else None
