@@ -91,14 +91,23 @@ def _look(home: Path, before: _Traces) -> list[str]:
         *(
             f"descriptor {fd} of {what}"
             for fd, what in after.descriptors.items()
-            if before.descriptors.get(fd) != what and _of_interest(what, home)
+            if before.descriptors.get(fd) != what and _of_interest(fd, what, home)
         ),
     ]
 
 
-def _of_interest(what: str, home: Path) -> bool:
+def _of_interest(fd: int, what: str, home: Path) -> bool:
+    if what.startswith("anon_inode:[pidfd]"):
+        pid = _process_of(fd)  # that of another home's agent is nothing of this one
+        return pid <= 0 or pid in children() or pid in _processes_of(home)
     # The test's event loop may live longer than its home, with descriptors of its own.
-    return what.startswith(("pipe:", "anon_inode:[pidfd]", str(home)))
+    return what.startswith(("pipe:", str(home)))
+
+
+def _process_of(pidfd: int) -> int:
+    """Return the process of a descriptor; -1 where that has ended."""
+    lines = Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pid:")), -1)
 
 
 def links_to(home: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from tests.replies import FPR, any_replies, judged, reply
 from tiny_gnupg._gpg import outcome
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg.errors import (
+    AgentUnavailable,
     BadPassphrase,
     CommandFailed,
     GnuPGError,
@@ -34,7 +35,7 @@ from tiny_gnupg.errors import (
         (f"INV_SGNR 9 {FPR}", KeyNotFound),
         ("DELETE_PROBLEM 1", KeyNotFound),
         ("ERROR set_expire 134250587", HomeUnusable),
-        ("FAILURE sign 67108941", HomeUnusable),
+        ("FAILURE sign 67108941", AgentUnavailable),
         ("FAILURE encrypt 53", UnusableKey),
         ("NODATA 1", NotOpenPGP),
         ("FAILURE encrypt 1", CommandFailed),
@@ -88,7 +89,7 @@ def test_a_bound_of_gpgs_own_is_told_from_other_failures() -> None:
 def test_what_gpg_makes_nothing_of_is_no_openpgp(line: str) -> None:
     assert type(outcome.unreadable(reply(line, code=2), "read it")) is NotOpenPGP
     full = reply("FAILURE list-packets 67108941", code=2)
-    assert type(outcome.unreadable(full, "read it")) is HomeUnusable
+    assert type(outcome.unreadable(full, "read it")) is AgentUnavailable
 
 
 JUDGES: dict[str, Callable[[Reply], object]] = {

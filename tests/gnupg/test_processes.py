@@ -208,7 +208,10 @@ def _logging_gpg(folder: Path) -> tuple[Path, Callable[[], list[str]]]:
     chosen = f" --agent-program {shlex.quote(str(agent))}" if agent else ""
     wrapper.write_text(
         "#!/bin/sh\n"
-        f'printf "%s\\n" "$*" >>{shlex.quote(str(log))}\n'
+        # Not what starts the agent, once for each home: gpg itself would do it, or for the bundled
+        # one this library without any gpg.
+        'case " $* " in *" --card-status "*) ;; *) '
+        f'printf "%s\\n" "$*" >>{shlex.quote(str(log))};; esac\n'
         f'exec {shlex.quote(str(gpg))}{chosen} "$@"\n'
     )
     wrapper.chmod(0o755)

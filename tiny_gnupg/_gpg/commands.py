@@ -90,6 +90,29 @@ OWNERTRUST = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
 TRIO = ("sign", "auth", "encrypt")
 
 
+#: Commands that tell of secret keys, as far as gpg can ask the agent for them.
+OF_SECRET_KEYS = frozenset(
+    {
+        *("--with-secret", "--list-secret-keys", "-K"),
+        *("--export-secret-keys", "--export-secret-subkeys", "--export-secret-ssh-key"),
+    }
+)
+
+
+#: Commands that need no agent, unless they do one of the things below.
+PUBLIC = frozenset(
+    {
+        *("--encrypt", "-e", "--hidden-encrypt", "--encrypt-files", "--symmetric", "-c", "--store"),
+        *("--verify", "--verify-files", "--list-packets", "--list-config", "--version"),
+        *("--list-keys", "-k", "--list-public-keys", "--list-sigs", "--list-signatures"),
+        *("--check-sigs", "--check-signatures", "--fingerprint", "--show-keys", "show-only"),
+        *("--export", "--export-ownertrust", "--import-ownertrust", "--export-ssh-key"),
+        *("--dearmor", "--enarmor", "--print-md", "--print-mds"),
+    }
+)
+SIGNING = frozenset({"--sign", "-s", "--clear-sign", "--clearsign", "--detach-sign", "-b"})
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """What every command of one instance begins with."""
@@ -115,10 +138,34 @@ class Base:
         return [*prefix, self.executable, *ours, *self.features, *unattended, *options]
 
 
+def asks_agent(command: Sequence[str]) -> bool:
+    """Return whether a command may need the agent, which serves the secret keys."""
+    options = frozenset(_options(command))
+    return options.isdisjoint(PUBLIC) or not options.isdisjoint(SIGNING | OF_SECRET_KEYS)
+
+
+def without_start(command: Sequence[str], slot: int) -> list[str]:
+    """Return a command that starts no agent: whoever runs it has done so, with options of its own.
+
+    Args:
+        command: gpg's.
+        slot: where its options begin.
+    """
+    return [*command[:slot], "--no-autostart", *command[slot:]]
+
+
+def tells_of_secret_keys(command: Sequence[str]) -> bool:
+    """Return whether what a command gives depends on which secret keys the agent has."""
+    return not OF_SECRET_KEYS.isdisjoint(_options(command))
+
+
+def _options(command: Sequence[str]) -> Iterable[str]:
+    return takewhile(lambda argument: argument != "--", command)
+
+
 def reads_only(command: Sequence[str]) -> bool:
     """Return whether a command leaves the keyring as it is."""
-    options = takewhile(lambda argument: argument != "--", command)
-    return any(option in READING for option in options)
+    return any(option in READING for option in _options(command))
 
 
 def list_keys(
@@ -127,9 +174,14 @@ def list_keys(
     secret: bool = False,
     colons: bool = True,
     placeholders: bool = False,
+    mark: bool = True,
 ) -> list[str]:
-    """List keys, with a mark on those whose secret part is there; placeholder keys as they are."""
-    shown = [*COLONS, "--with-secret"] if colons else []
+    """List keys; ``placeholders``: those that have none for a user id as they are.
+
+    Those whose secret part is here are marked, for which gpg asks the agent, unless ``mark`` is
+    false.
+    """
+    shown = [*COLONS, *(["--with-secret"] if mark else [])] if colons else []
     shown += UNSIGNED_USER_IDS if placeholders else ()
     return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
 

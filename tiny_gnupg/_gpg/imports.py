@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from tiny_gnupg._gpg.outcome import system_failure
+from tiny_gnupg._gpg.outcome import agent_failure, system_failure
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import KEYWORDS
 from tiny_gnupg._openpgp.placeholders import with_placeholders
@@ -39,7 +39,12 @@ def imported(*replies: Reply) -> ImportResult:
     Raises:
         ImportFailed: it accepted none.
         HomeUnusable: the keyring could not be written.
+        AgentUnavailable: there was no agent for the secret keys.
     """
+    for reply in replies:
+        # The public parts came in before gpg needed the agent.
+        if lacks_secret_keys(reply) and (agent := agent_failure(reply, "import secret keys")):
+            raise agent
     accepted, counts = _added_up(replies)
     for reply in replies:
         stopped = reply.returncode < 0 or not accepted or counts.get("not_imported", 0)
@@ -71,6 +76,13 @@ def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]
             counts[name] = counts.get(name, 0) + number
     counts["count"] = import_counts(replies[0]).get("count", 0)
     return accepted, counts
+
+
+def lacks_secret_keys(reply: Reply) -> bool:
+    """Return whether an import failed with secret keys that it read and did not bring in."""
+    counts = import_counts(reply)
+    brought = counts.get("sec_imported", 0) + counts.get("sec_dups", 0)
+    return reply.returncode != 0 and counts.get("sec_read", 0) > brought
 
 
 def left_out(reply: Reply, block: bytes) -> bytes:

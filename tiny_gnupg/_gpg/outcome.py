@@ -15,9 +15,10 @@ live here, once:
 
 from __future__ import annotations
 
-from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
 from tiny_gnupg._gpg.status import ErrorCode, gpg_error_code, unescape_percent
 from tiny_gnupg.errors import (
+    AgentUnavailable,
     BadPassphrase,
     CommandFailed,
     GnuPGError,
@@ -123,8 +124,10 @@ def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
     """
     return (
         system_failure(reply, doing)
+        or (agent_failure(reply, doing) if reply.agent == AGENT_ENDED else None)
         or _card_failure(reply, doing)
         or _passphrase_failure(reply, doing)
+        or agent_failure(reply, doing)
         or _key_failure(reply, doing, value)
         or _data_failure(reply, doing)
         or _unexplained(reply, doing)
@@ -149,13 +152,15 @@ def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
             hint="make room, or make the homedir writable; nothing was changed",
             reply=reply,
         )
-    if ErrorCode.NO_AGENT in reply.codes():
-        return HomeUnusable(
-            f"cannot {doing}: gpg-agent does not start",
-            hint="is gpg-agent installed, and the homedir writable?",
-            reply=reply,
-        )
     return None
+
+
+def agent_failure(reply: Reply, doing: str) -> AgentUnavailable | None:
+    """Name the error of a gpg that had no agent to ask; None where it had one."""
+    if not reply.agent and ErrorCode.NO_AGENT not in reply.codes():
+        return None
+    reason = reply.agent or AGENT_MISSING
+    return AgentUnavailable(f"cannot {doing}: {reason}", reply=reply)
 
 
 def _passphrase_failure(reply: Reply, doing: str) -> GnuPGError | None:
@@ -259,6 +264,8 @@ def require_listing(reply: Reply) -> None:
     Raises:
         GnuPGError: as ``failure`` names it.
     """
+    if agent := agent_failure(reply, "list secret keys"):
+        raise agent
     errors = {gpg_error_code(line.args[1]) for line in reply.find("ERROR") if line.args[1:]}
     absent = bool(errors) and errors <= ABSENT_CODES
     if reply.returncode < 0 or (reply.returncode != 0 and not absent):

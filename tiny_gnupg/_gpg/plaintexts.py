@@ -26,9 +26,11 @@ from tiny_gnupg._gpg.outcome import (
     CRASH_HINT,
     PASSPHRASE_CODES,
     UNSUPPORTED_CODES,
+    agent_failure,
+    failure,
     system_failure,
 )
-from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.reply import AGENT_ENDED, Reply
 from tiny_gnupg._gpg.signatures import (
     FATAL,
     more_than_signed,
@@ -129,6 +131,8 @@ def _failure(reply: Reply, encrypted: bool) -> GnuPGError:
     system = system_failure(reply, "decrypt")
     if system is not None:
         return system
+    if reply.agent == AGENT_ENDED and encrypted:
+        return failure(reply, "decrypt")
     if not encrypted:
         found = read_signatures(reply)
         wrong = signature_error(reply, found)
@@ -159,6 +163,8 @@ def _passphrase_failures(reply: Reply) -> Iterator[GnuPGError]:
 
 def _key_failures(reply: Reply) -> Iterator[GnuPGError]:
     """Name why gpg has no session key."""
+    if agent := agent_failure(reply, "decrypt"):
+        yield agent
     codes = reply.codes()
     for code in codes & set(CARD_CODES):
         yield NoSecretKey(

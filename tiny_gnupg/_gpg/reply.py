@@ -12,6 +12,10 @@ from tiny_gnupg._gpg.status import Status, describe, gpg_error_code
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11})
 
 
+#: Why no agent served a gpg: there was none, or it was there and went.
+AGENT_MISSING, AGENT_ENDED = "gpg-agent does not start", "gpg-agent ended meanwhile"
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """All that one gpg answered.
@@ -20,7 +24,9 @@ class Reply:
     a plaintext which nobody found good, or half a secret key.
 
     ``obstacle`` is what keeps the home from being written, in the system's words, where a gpg
-    failed and something does: gpg has no status line for that in most of its commands.
+    failed and something does: gpg has no status line for that in most of its commands. ``agent``
+    is why no agent served it, where one was needed and it matters: for gpg, secret keys that it
+    cannot ask for are not there.
     """
 
     returncode: int
@@ -29,6 +35,7 @@ class Reply:
     status: tuple[Status, ...]
     command: str
     obstacle: str = ""
+    agent: str = ""
 
     @property
     def crashed(self) -> str:

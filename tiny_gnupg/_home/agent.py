@@ -1,6 +1,12 @@
-"""The gpg-agent of a home: how it is found, and how it is ended.
+"""The gpg-agent of a home: how it is found, watched and ended.
 
-1. An agent is found by its socket alone, told to end in its own language (Assuan), and waited for.
+1. An agent is found by its socket alone, and asked in its own language (Assuan) for its process.
+   Nobody listens there: there is none. Somebody does and does not answer: that is an error.
+2. gpg takes an agent that it cannot reach for one without keys. So an answer without secret keys
+   counts only where one agent was there before gpg began and after it ended.
+3. An agent is told to end by its socket, and waited for; one that does not listen to that is ended
+   by its process. Where it is our child, as in a container whose process 1 we are, it is reaped:
+   it alone, and nobody else's child.
 """
 
 from __future__ import annotations
@@ -8,56 +14,180 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
+import signal
 import socket
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from tiny_gnupg._home.short_paths import run_directory
+from tiny_gnupg.errors import AgentUnavailable
 
-#: Seconds that the agent has to go once it was told to.
+#: Seconds that the agent has for an answer, and to go once it was told to.
 AGENT_GRACE = 3.0
 
 
-def connected(short: Path) -> socket.socket | None:
-    """Connect to the agent of a home, where one runs.
+#: What connecting to a socket says where nobody listens.
+_NOBODY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 
-    Args:
-        short: the home's path as gpg is given it.
+
+class Agent:
+    """The agent of one home, and whether the one that was found still runs.
+
+    All but ``runs`` and ``forget`` wait for the agent, and so belong into a thread.
     """
-    for directory in (run_directory(short), short):
-        if directory is None:
-            continue
-        connection = socket.socket(socket.AF_UNIX)
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        #: Its process, as it tells.
+        self.pid = 0
+        self._pidfd = -1
+
+    def runs(self) -> bool:
+        """Return whether the agent that was found last runs; it costs next to nothing.
+
+        Where the system has no pidfd, or the agent runs in another container, the answer is no.
+        """
+        with self._changing:
+            if self._pidfd < 0:
+                return False
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            return not poll.poll(0)
+
+    def find(self, short: Path) -> int:
+        """Find the agent of a home.
+
+        Args:
+            short: the home's path as gpg is given it.
+
+        Returns:
+            Its process; 0 where none runs.
+
+        Raises:
+            AgentUnavailable: it does not answer.
+        """
+        connection = _connected(short)
+        if connection is None:
+            self.forget()
+            return 0
+        with connection:
+            pid = _pid_of(connection)
+        if pid != self.pid or not self.runs():
+            self._watch(pid)
+        return pid
+
+    def end(self, short: Path) -> None:
+        """End the agent of a home, where one runs, and wait for its end."""
+        try:
+            if self.find(short):
+                _tell(short, b"KILLAGENT")
+        except AgentUnavailable:
+            with self._changing:
+                if self._pidfd >= 0:  # it was found before, and does not listen now
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        deadline = time.monotonic() + AGENT_GRACE
+        while self.pid and time.monotonic() < deadline and (self.runs() or _is_there(self.pid)):
+            time.sleep(0.002)
+        self.forget()
+        if not listens(short):
+            for directory in _directories(short):
+                _remove_sockets(directory)
+
+    def forget(self) -> None:
+        """Forget which one it was."""
+        self._watch(0)
+
+    def _watch(self, pid: int) -> None:
+        with self._changing:
+            if self._pidfd >= 0:
+                # As process 1, we are the parent of a daemon; else it is not ours to ask for.
+                with suppress(ChildProcessError):
+                    os.waitpid(self.pid, os.WNOHANG)
+                os.close(self._pidfd)
+            self.pid, self._pidfd = pid, -1
+            if pid and _is_agent(pid):
+                with suppress(AttributeError, OSError):  # no such call here, or it has gone
+                    self._pidfd = os.pidfd_open(pid)
+
+
+def listens(short: Path) -> bool:
+    """Return whether somebody listens on the socket of a home's agent, answering or not."""
+    try:
+        connection = _connected(short, greeting=False)
+    except AgentUnavailable:
+        return True
+    if connection is not None:
+        connection.close()
+    return connection is not None
+
+
+def _connected(short: Path, *, greeting: bool = True) -> socket.socket | None:
+    """Connect to the agent of a home; None where nobody listens."""
+    for directory in _directories(short):
+        try:
+            connection = socket.socket(socket.AF_UNIX)
+        except OSError:  # a sandbox without them; whoever starts an agent there is told
+            return None
         connection.settimeout(AGENT_GRACE)
         try:
             connection.connect(str(directory / "S.gpg-agent"))
-            _reply(connection)  # its greeting
-        except OSError:
+            if greeting:
+                _reply(connection)
+        except OSError as error:
             connection.close()
-            continue
+            too_long = error.errno is None and not isinstance(error, TimeoutError)
+            if error.errno in _NOBODY or too_long:
+                continue
+            raise _silent(error) from error
+        except BaseException:
+            connection.close()
+            raise
         return connection
     return None
 
 
-def end_agent(short: Path) -> None:
-    """End the agent of a home, where one runs, and wait for its end.
-
-    Args:
-        short: the home's path as gpg is given it.
-    """
-    connection = connected(short)
-    if connection is not None:
-        with connection, suppress(OSError):
-            pid = next((line[2:] for line in _ask(connection, b"GETINFO pid")), b"")
-            _ask(connection, b"KILLAGENT")
-            connection.close()
-            if pid.isdigit():
-                _wait_for_exit(int(pid))
+def _directories(short: Path) -> list[Path]:
+    """Return where the sockets of a home's agent may be."""
     run = run_directory(short)
-    if run is not None:
+    return [short] if run is None else [run, short]
+
+
+def _remove_sockets(directory: Path) -> None:
+    """Remove what an agent left that was killed, and the directory that GnuPG made for it."""
+    with suppress(OSError):
+        for path in directory.glob("S.gpg-agent*"):
+            if path.is_socket():
+                path.unlink()
+    if directory.name.startswith("d."):
         with suppress(OSError):  # not there, or another program's sockets are in it
-            run.rmdir()
+            directory.rmdir()
+
+
+def _silent(error: OSError) -> AgentUnavailable:
+    reason = error.strerror or f"no answer in {AGENT_GRACE:g} s"
+    return AgentUnavailable(
+        f"gpg-agent is there and does not answer: {reason}",
+        hint="is it stopped, or its container frozen? End it: pkill gpg-agent, or log in anew",
+    )
+
+
+def _pid_of(agent: socket.socket) -> int:
+    try:
+        told = _ask(agent, b"GETINFO pid")
+    except OSError as error:
+        raise _silent(error) from error
+    pid = next((line[2:] for line in told), b"")
+    return int(pid) if pid.isdigit() else 0
+
+
+def _tell(short: Path, command: bytes) -> None:
+    connection = _connected(short)
+    if connection is not None:
+        with connection, suppress(OSError):  # it may go before it replies
+            _ask(connection, command)
 
 
 def _ask(agent: socket.socket, question: bytes) -> list[bytes]:
@@ -76,16 +206,7 @@ def _reply(agent: socket.socket) -> list[bytes]:
     return [line for line in said.split(b"\n") if line.startswith(b"D ")]
 
 
-def _wait_for_exit(pid: int) -> None:
-    """Wait until a process that is no child of ours has gone."""
-    deadline = time.monotonic() + AGENT_GRACE
-    while time.monotonic() < deadline:
-        if not _runs(pid):
-            return
-        time.sleep(0.002)
-
-
-def _runs(pid: int) -> bool:
+def _is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
         # One that has ended, and that nobody has asked for yet, counts as gone.
@@ -94,3 +215,11 @@ def _runs(pid: int) -> bool:
         return False
     except OSError:
         return not Path("/proc/self").exists()
+
+
+def _is_agent(pid: int) -> bool:
+    """Return whether a process is an agent here: what it is called elsewhere may be another one."""
+    try:
+        return "gpg-agent" in Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return False

@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tiny_gnupg._home.agent import end_agent
+from tiny_gnupg._home.agent import Agent
 from tiny_gnupg._home.key_files import sync
 from tiny_gnupg._home.keybox import keys_in
 from tiny_gnupg._home.layout import (
@@ -266,7 +266,7 @@ def _unused(home: Path) -> Iterator[None]:
             raise HomeUnusable(
                 f"{home} is in use, and has to be moved", hint="end the programs that use it first"
             )
-        end_agent(home)
+        Agent().end(home)
         yield
     finally:
         if fd >= 0:

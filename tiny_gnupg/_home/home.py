@@ -19,12 +19,14 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from tiny_gnupg._home.agent import connected, end_agent
+from tiny_gnupg._home.agent import Agent, listens
 from tiny_gnupg._home.directory import admit
 from tiny_gnupg._home.key_files import hash_count
 from tiny_gnupg._home.layout import (
@@ -44,9 +46,9 @@ from tiny_gnupg._home.layout import (
 from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
-from tiny_gnupg._home.short_paths import remove_short_link, short_path
+from tiny_gnupg._home.short_paths import is_default_homedir, remove_short_link, short_path
 from tiny_gnupg._home.whole_files import write_whole
-from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
@@ -85,8 +87,9 @@ class Home:
         self.lock = KeyringLock(self.state)
         # As text: each call looks at them, and joining paths takes longer than looking.
         self._watched = [str(path / name) for name in WATCHED]
-        #: The path that gpg is given: the home's own, or a short link to it.
-        self.short = path
+        self._short = path
+        self.agent = Agent()
+        self._changing = threading.Lock()
         #: What comes before the first opening: see ``default_home``.
         self.settle: Callable[[], None] = lambda: None
         self._protection: Protection | None = None
@@ -100,6 +103,17 @@ class Home:
         if self._protection is None:
             self._protection = Protection.of(self.path)
         return self._protection
+
+    @property
+    def short(self) -> Path:
+        """The path that gpg is given: the home's own, or a short link to it.
+
+        What cleans ``/tmp`` may take the link away; it is made again.
+        """
+        if self._short is not self.path and not os.path.islink(self._short):
+            with self._named_unusable():
+                self._short = short_path(self.path)
+        return self._short
 
     # -- using it --------------------------------------------------------------------------
 
@@ -120,44 +134,51 @@ class Home:
         """
         await in_thread(self.prepare, kind, template)
         # Somebody in another process is just ending the agent; no event crosses processes.
-        while not self._join():  # noqa: ASYNC110
+        while not await uninterrupted(in_thread(self._join, user)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        self._users.add(user)
 
     def leave(self, user: object) -> None:
         """Count a user less; the last one of all processes ends the agent. May take a second."""
-        self._users.discard(user)
-        if self._users or self._joined < 0:
-            return
-        fd, self._joined = self._joined, -1
-        try:
-            # To share the lock no more and to have it alone is one step that fails, or not,
-            # without waiting; where it fails, somebody else uses the home.
-            if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
-                self.end_agent()
-                remove_short_link(self.path, self.short)
-                heal(self.path)
-        finally:
-            close_lock(fd)
+        with self._changing:
+            self._users.discard(user)
+            if self._users or self._joined < 0:
+                return
+            fd, self._joined = self._joined, -1
+            try:
+                # To share the lock no more and to have it alone is one step that fails, or not,
+                # without waiting; where it fails, somebody else uses the home.
+                if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
+                    self.end_agent()
+                    remove_short_link(self.path, self._short)
+                    heal(self.path)
+            finally:
+                self.agent.forget()
+                close_lock(fd)
 
     def prepare(self, kind: Scheme | None, template: Path) -> None:
         """Make the home, its permissions and its configuration, where they are not there yet."""
-        try:
+        with self._named_unusable():
             self.settle()
             self._make(kind, template)
-            self.short = short_path(self.path)
-        except OSError as error:
-            if isinstance(error, HomeUnusable):
-                raise
-            raise HomeUnusable(
-                f"cannot use {self.path} as homedir: {error.strerror}",
-                hint="name a directory that you own and can write to",
-            ) from error
+            self._short = short_path(self.path)
         if kind is not None and kind != self.protection.kind:
             raise HomeUnusable(
                 f"the keys in {self.path} are protected the {self.protection.kind} way",
                 hint=f"leave out protection=, or say {self.protection.kind!r}",
             )
+
+    @contextmanager
+    def _named_unusable(self) -> Iterator[None]:
+        """Say of an error of the system that it makes this home unusable."""
+        try:
+            yield
+        except HomeUnusable:
+            raise
+        except OSError as error:
+            raise HomeUnusable(
+                f"cannot use {self.path} as homedir: {error.strerror}",
+                hint="name a directory that you own and can write to",
+            ) from error
 
     def _make(self, kind: Scheme | None, template: Path) -> None:
         admit(self.path)
@@ -184,13 +205,15 @@ class Home:
         except FileNotFoundError:
             theirs = holds_keys(self.path)
             protection = Protection.new(kind or ("gnupg" if theirs else "scrypt"))
-        text = (template / AGENT).read_text()
+        lines = (template / AGENT).read_text().splitlines(keepends=True)
         if protection.kind == "gnupg":
             # There the count that gpg-agent measures for the machine is the protection.
-            lines = text.splitlines(keepends=True)
-            text = "".join(line for line in lines if not line.startswith("s2k-count"))
-        if theirs or _differs(self.path / AGENT, text):
-            # What somebody configured stays; ours lies aside.
+            lines = [line for line in lines if not line.startswith("s2k-count")]
+        text = "".join(lines)
+        if theirs or is_default_homedir(self.path) or _differs(self.path / AGENT, text):
+            # What somebody configured stays; ours lies aside. And the user's own gpg asks on the
+            # screen as before, also while an agent of ours serves it.
+            text = "".join(line for line in lines if not line.startswith("pinentry-program"))
             write_whole(self.state / AGENT, text.encode(), replace=True)
         else:
             write_whole(self.path / AGENT, text.encode(), replace=True)
@@ -218,16 +241,6 @@ class Home:
         aside = self.state / AGENT
         return aside if aside.exists() else None
 
-    def needs_agent(self) -> bool:
-        """Return whether an agent has to be started with ``agent_options``: none runs yet."""
-        if self.agent_options is None:
-            return False
-        connection = connected(self.short)
-        if connection is None:
-            return True
-        connection.close()
-        return False
-
     # -- the keyring's state ---------------------------------------------------------------
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
@@ -249,35 +262,47 @@ class Home:
     def _agent_lock(self) -> Path:
         return self.state / AGENT_LOCK
 
-    def _join(self) -> bool:
+    def _join(self, user: object) -> bool:
         """Share the lock of those who use the home; return whether that worked."""
-        if self._joined >= 0:
+        with self._changing:
+            if self._joined < 0 and not self._share():
+                return False
+            self._users.add(user)
             return True
+
+    def _share(self) -> bool:
         fd = open_lock(self._agent_lock)
-        first = try_lock(fd, fcntl.LOCK_EX, self._agent_lock)
-        if first:
-            # One byte tells the last who leaves that the agent is somebody else's.
-            os.ftruncate(fd, 0)
-            self._clear_scratch()
-            if self.agent_options is not None and not self.needs_agent():
-                os.pwrite(fd, b"x", 0)
-        if not try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
-            close_lock(fd)
-            return False
-        self._joined = fd
-        return True
+        try:
+            if try_lock(fd, fcntl.LOCK_EX, self._agent_lock):
+                # One byte tells the last who leaves that the agent is somebody else's.
+                os.ftruncate(fd, 0)
+                self._clear_scratch()
+                if self.agent_options is not None and listens(self.short):
+                    os.pwrite(fd, b"x", 0)
+            if try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
+                self._joined, fd = fd, -1
+            return fd < 0
+        finally:
+            if fd >= 0:
+                close_lock(fd)
+
+    def own_agent(self) -> None:
+        """Note that the agent which runs now was started by us: the last who leaves ends it."""
+        with self._changing:
+            if self._joined >= 0:
+                os.ftruncate(self._joined, 0)
 
     def _clear_scratch(self) -> None:
         """Remove what a process that was killed left behind of its homes of a moment."""
         for path in self.state.glob("scratch.*"):
             short = short_path(path)
-            end_agent(short)
+            Agent().end(short)
             remove_short_link(path, short)
             shutil.rmtree(path, ignore_errors=True)
 
     def end_agent(self) -> None:
         """End the agent of this home, where one runs, and wait for its end."""
-        end_agent(self.short)
+        self.agent.end(self.short)
 
 
 def _differs(path: Path, text: str) -> bool:
@@ -306,6 +331,8 @@ def _forget() -> None:
     for home in Home._known.values():
         home._users.clear()
         home._joined = -1
+        home._changing = threading.Lock()
+        home.agent = Agent()
 
 
 def _leave_all() -> None:

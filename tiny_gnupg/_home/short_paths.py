@@ -95,15 +95,23 @@ def private_directory() -> Path:
 def run_directory(home: Path) -> Path | None:
     """Return the directory of the sockets of ``home``, where gpg does not put them into the home.
 
-    The rule is GnuPG's (common/homedir.c): below ``/run/user/<uid>``, where that is there, in a
-    directory named after the SHA-1 of the homedir's path as gpg was given it.
+    The rule is GnuPG's (common/homedir.c): below ``/run/user/<uid>``, where that is there, for the
+    user's default homedir in ``gnupg`` itself, for another one in a directory of that named after
+    the SHA-1 of the homedir's path as gpg was given it.
     """
     for base in ("/run", "/var/run"):
         user = Path(base, "user", str(os.getuid()))
         if user.is_dir():
+            if is_default_homedir(home):
+                return user / "gnupg"
             digest = hashlib.sha1(os.fsencode(home), usedforsecurity=False).digest()[:15]
             return user / "gnupg" / f"d.{z_base_32(digest)}"
     return None
+
+
+def is_default_homedir(home: Path) -> bool:
+    """Return whether a home is the one of the user's own gpg."""
+    return str(home) == os.path.abspath(os.path.expanduser("~/.gnupg"))
 
 
 def _is_short(home: Path) -> bool:

@@ -28,13 +28,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._operations.engine import Engine
+from tiny_gnupg._process.pipes import above_standard
 from tiny_gnupg._process.program import LiveProgram
-from tiny_gnupg._process.tasks import cancel_all, uninterrupted
-from tiny_gnupg.errors import GnuPGError, GnuPGTimeout, NotText, printable
+from tiny_gnupg._process.tasks import Hidden, cancel_all, hidden, uninterrupted
+from tiny_gnupg.errors import AgentUnavailable, GnuPGError, GnuPGTimeout, NotText, printable
 
 M = TypeVar("M")
 
@@ -143,7 +145,7 @@ async def do_many(
             async for task in tasks:
                 result: R | Exception
                 try:
-                    result = await task
+                    result = (await task).value
                 except Exception as error:
                     if not return_exceptions:
                         raise
@@ -155,18 +157,18 @@ async def do_many(
 
 async def _in_flight(
     messages: Stream[M], work: Callable[[M], Awaitable[R]], bound: int
-) -> AsyncGenerator[asyncio.Future[R], None]:
+) -> AsyncGenerator[asyncio.Future[Hidden[R]], None]:
     """Yield the work on each message, begun before it is asked for; at most ``bound`` at once."""
-    begun: asyncio.Queue[asyncio.Future[R] | None] = asyncio.Queue()
+    begun: asyncio.Queue[asyncio.Future[Hidden[R]] | None] = asyncio.Queue()
     room = asyncio.Semaphore(bound)
-    waiting: set[asyncio.Future[R]] = set()
+    waiting: set[asyncio.Future[Hidden[R]]] = set()
 
     async def feed() -> None:
         try:
             await room.acquire()
             async with aclosing(_each(messages)) as source:
                 async for message in source:
-                    task = asyncio.ensure_future(work(message))
+                    task = asyncio.ensure_future(hidden(work(message)))
                     waiting.add(task)
                     begun.put_nowait(task)
                     await room.acquire()
@@ -282,6 +284,9 @@ class Crew:
             if member.keyring == ready.keyring:
                 return member
             await uninterrupted(self._dismiss(member))
+        if commands.asks_agent(ready.options):
+            with suppress(AgentUnavailable):  # the ordinary call says so
+                await self._engine.agent()
         member = _Member(self._engine, ready, self._room)
         self._all.add(member)
         return member
@@ -297,14 +302,15 @@ class _Member:
     def __init__(self, engine: Engine, ready: _Ready, room: int) -> None:
         self.keyring = ready.keyring
         self._room = room
-        self._input = os.memfd_create("tiny_gnupg-input")
-        self._output = os.memfd_create("tiny_gnupg-output")
-        self._told = os.memfd_create("tiny_gnupg-told")
+        self._input = above_standard(os.memfd_create("tiny_gnupg-input"))
+        self._output = above_standard(os.memfd_create("tiny_gnupg-output"))
+        self._told = above_standard(os.memfd_create("tiny_gnupg-told"))
         self._directory = tempfile.TemporaryDirectory(prefix="tiny_gnupg-", dir=_short_directory())
         try:
             self._name = self._link(ready.options)
             base = engine.base
             argv = base.command(["--yes", "--multifile", *ready.options])
+            argv = commands.without_start(argv, base.slot)
             files = (self._input, self._output)
             self._gpg = LiveProgram(
                 argv,

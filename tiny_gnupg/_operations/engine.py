@@ -16,22 +16,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
-from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal
+from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg._process.tasks import in_thread, running_loop, uninterrupted
-from tiny_gnupg.errors import GnuPGTimeout, printable
+from tiny_gnupg.errors import AgentUnavailable, GnuPGTimeout, printable
 
 T = TypeVar("T")
 
 
 #: Bytes of status lines that are read without a thread, and of messages for people that are kept.
 MOST_AT_ONCE = 2**16
+
+
+#: Seconds before each try to start an agent.
+PAUSES = (0, 0.1, 0.3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,12 @@ class Call(Channels):
     options: Sequence[str] = field(default=(), kw_only=False)
     writing: bool = False
     attended: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it may be run once more: it writes no key, and nothing of it comes once."""
+        once = comes_once(self.stdin) or comes_once(self.second)
+        return not (self.writing or once or self.answer or self.hear)
 
 
 class Engine:
@@ -86,6 +98,8 @@ class Engine:
         self._turns = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._opening = weakref.WeakKeyDictionary()
+        self._finding: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+        self._finding = weakref.WeakKeyDictionary()
         self._features: tuple[str, ...] = ()
         self._agent = agent_program(executable)
 
@@ -112,21 +126,51 @@ class Engine:
             features = await probe(self.executable)
             self._features = ALL_SIGNATURES if features.proc_all_sigs else ()
             await self.home.open(self, kind=self.kind, template=package_home())
-            await self._start_agent()
 
-    async def _start_agent(self) -> None:
-        """Start the agent ourselves in a home that is somebody's, with options of ours.
+    async def agent(self) -> tuple[int, str]:
+        """Return the process of the home's agent, which is started where none runs.
 
-        gpg would start it with the owner's, which may keep a right passphrase and then take a
-        wrong one for it. Where an agent runs, it is left alone.
+        Returns:
+            The process, or 0 and why it does not start.
+
+        Raises:
+            AgentUnavailable: there is one and it does not answer; gpg would wait for it for ever.
         """
-        options = self.home.agent_options
-        if options is None or not self.home.needs_agent():
-            return
-        agent = self._agent or shutil.which("gpg-agent")
-        if agent is not None:
-            homedir = ("--homedir", str(self.home.short), "--options", str(options))
-            await run_program([str(agent), *homedir, "--daemon"], timeout=self.timeout)
+        agent = self.home.agent
+        if agent.runs():
+            return agent.pid, ""
+        async with self._finding.setdefault(running_loop(), asyncio.Lock()):
+            if agent.runs():
+                return agent.pid, ""
+            found = await in_thread(agent.find, self.home.short)
+            if found:
+                return found, ""
+            for pause in PAUSES:
+                # One that is just ending may take away the sockets of the one that was started.
+                await asyncio.sleep(pause)
+                started = await self._start_agent()
+                self.home.own_agent()
+                found = await in_thread(agent.find, self.home.short)
+                if found:
+                    return found, ""
+        lines = started.stderr.decode(errors="replace").strip().splitlines()
+        said = next((line for line in lines if "agent" in line), "".join(lines[-1:]))
+        return 0, f"{AGENT_MISSING}: {said}".rstrip(": ")
+
+    async def _start_agent(self) -> Completed:
+        """Start the agent; in a home that is somebody's, with options of ours.
+
+        The owner's may keep a right passphrase and then take a wrong one for it.
+        """
+        aside = self.home.agent_options
+        program = self._agent or (shutil.which("gpg-agent") if aside else None)
+        if program is None:
+            # gpg starts the one that it knows, and then finds no card.
+            argv = self.base.command(["--card-status"])
+        else:
+            options = ["--options", str(aside)] if aside else []
+            argv = [str(program), "--homedir", str(self.home.short), *options, "--daemon"]
+        return await run_program(argv, timeout=self.timeout)
 
     async def close(self) -> None:
         """Leave the home; the last one of all its users ends the agent."""
@@ -164,7 +208,12 @@ class Engine:
         """
         base = self.base
         argv = base.command(call.options, attended=call.attended)
-        return await self.run_command(argv, call, slot=base.slot)
+        reply = await self.run_command(argv, call, slot=base.slot)
+        if reply.agent == AGENT_ENDED and call.repeats:
+            rewind(call.stdin, call.stdout)
+            rewind(call.second, None)
+            reply = await self.run_command(argv, call, slot=base.slot)  # with a new one
+        return reply
 
     def turn(self) -> asyncio.Semaphore:
         """Return what bounds how many gpgs of this instance work at once, to be entered."""
@@ -185,21 +234,35 @@ class Engine:
         async with self.turn():
             try:
                 async with asyncio.timeout(self.timeout):
-                    return await uninterrupted(asyncio.to_thread(function, *arguments))
+                    return await uninterrupted(in_thread(function, *arguments))
             except TimeoutError:
                 raise GnuPGTimeout(f"no end after {self.timeout:g} s") from None
 
     async def run_command(
         self, argv: Sequence[str], channels: Channels, *, slot: int | None
     ) -> Reply:
-        """Run a whole command line in its turn."""
+        """Run a whole command line in its turn; where ``slot`` is None, it is no gpg's."""
+        agent, missing = 0, ""
+        if slot is not None and commands.asks_agent(argv):
+            agent, missing = await self.agent()
         async with self.turn():
-            done = await run_program(argv, channels, slot=slot, timeout=self.timeout)
+            started = argv if slot is None else commands.without_start(argv, slot)
+            done = await run_program(started, channels, slot=slot, timeout=self.timeout)
         long = len(done.status) > MOST_AT_ONCE
-        reply = await asyncio.to_thread(reply_of, done) if long else reply_of(done)
-        if reply.returncode == 0:
+        reply = await in_thread(reply_of, done) if long else reply_of(done)
+        if reply.returncode == 0 and not commands.tells_of_secret_keys(argv):
             return reply
-        return replace(reply, obstacle=await in_thread(self.home.obstacle))
+        if agent and await self._has_gone(agent):
+            missing = AGENT_ENDED
+        obstacle = await in_thread(self.home.obstacle) if reply.returncode else ""
+        return replace(reply, obstacle=obstacle, agent=missing)
+
+    async def _has_gone(self, agent: int) -> bool:
+        """Ask the agent whether it is the one that was there before."""
+        try:
+            return await in_thread(self.home.agent.find, self.home.short) != agent
+        except AgentUnavailable:
+            return True
 
 
 def reply_of(done: Completed) -> Reply:

@@ -17,11 +17,11 @@ from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import NameForm, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
-from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.reply import AGENT_ENDED, Reply
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, running_loop
-from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, UnusableKey
+from tiny_gnupg.errors import AgentUnavailable, AmbiguousKey, KeyNotFound, UnusableKey
 from tiny_gnupg.results import Capability, Key, Subkey, UserID
 
 #: What finds the keys of the keyring that have our placeholder.
@@ -46,11 +46,13 @@ class KeyTable:
         """Drop everything: a writer ran."""
         self._found.clear()
 
-    async def find(self, uid: str) -> tuple[Key, ...]:
+    async def find(self, uid: str, *, secret: bool = False) -> tuple[Key, ...]:
         """Return the keys that a uid names, none, one or several.
 
         Args:
             uid: what names them; never empty.
+            secret: it matters which secret keys are here. Else they are looked up also where no
+                agent can tell that, and what was found then is not kept.
 
         Raises:
             GnuPGError: gpg cannot list keys.
@@ -64,14 +66,17 @@ class KeyTable:
                 self._found.clear()
                 self._stamp = stamp
             if term not in self._found:
-                found = self._found[term] = matching(await self._list(term), uid)
+                try:
+                    found = await list_keys(self._engine, [term])
+                except AgentUnavailable:
+                    if secret:
+                        raise
+                    return matching(await list_keys(self._engine, [term], mark=False), uid)
+                found = self._found[term] = matching(found, uid)
                 for key in found:
                     # What was found by its address is next asked for by its fingerprint.
                     self._found.setdefault(key.fingerprint, (key,))
             return self._found[term]
-
-    async def _list(self, term: str) -> tuple[Key, ...]:
-        return await list_keys(self._engine, [term])
 
     def known(self, uid: str) -> Key | None:
         """Return the one key that a uid names, where that was looked up already."""
@@ -80,14 +85,14 @@ class KeyTable:
             return None
         return found[0]
 
-    async def one(self, uid: str) -> Key:
-        """Return the one key that a uid names.
+    async def one(self, uid: str, *, secret: bool = False) -> Key:
+        """Return the one key that a uid names; see ``find``.
 
         Raises:
             KeyNotFound: there is none.
             AmbiguousKey: there are several.
         """
-        return the_one(await self.find(uid), uid)
+        return the_one(await self.find(uid, secret=secret), uid)
 
     async def usable(self, uid: str, capability: Capability) -> Key:
         """Return the one key that a uid names and that can be used now.
@@ -113,7 +118,7 @@ class KeyTable:
 
 
 async def list_keys(
-    engine: Engine, terms: Sequence[str] = (), *, secret: bool = False
+    engine: Engine, terms: Sequence[str] = (), *, secret: bool = False, mark: bool = True
 ) -> tuple[Key, ...]:
     """List keys of the keyring.
 
@@ -124,15 +129,16 @@ async def list_keys(
         engine: whose keyring.
         terms: which keys, as ``selection.search_term`` writes it; none means all.
         secret: only those whose secret part is there.
+        mark: mark those.
 
     Raises:
         GnuPGError: gpg cannot list keys.
     """
-    found = await listed(engine, commands.list_keys(terms, secret=secret))
+    found = await listed(engine, commands.list_keys(terms, secret=secret, mark=mark))
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found
-    options = commands.list_keys(placeholder_keys, secret=secret, placeholders=True)
+    options = commands.list_keys(placeholder_keys, secret=secret, placeholders=True, mark=mark)
     known = {key.fingerprint: key for key in await listed(engine, options)}
     return tuple(known.get(key.fingerprint, key) for key in found)
 
@@ -162,6 +168,10 @@ async def run_listing(
     """
     call = Call(options, hear=None if listing is None else listing.feed)
     reply = await engine.run(call)
+    if reply.agent == AGENT_ENDED:
+        if listing is not None:
+            listing.begin()
+        reply = await engine.run(call)  # with a new one
     if reply.returncode > 0 and reply.obstacle:
         if listing is not None:
             listing.begin()

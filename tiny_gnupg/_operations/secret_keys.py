@@ -248,7 +248,7 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
         reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
         result = imports.imported(reply)
         await in_thread(require_kept, aside)
-        listing = await aside.run(Call(commands.list_keys()))
+        listing = await aside.run(Call(commands.list_keys(mark=False)))
         outcome.require_listing(listing)
         found = parse_colons(listing.stdout)
         for key in found:

@@ -1,12 +1,13 @@
 """One child process: started, watched, ended and reaped.
 
-1. Never a shell, and no secret in the argument list or the environment: the child sees the few
-   variables of ``ENVIRONMENT`` and nothing else, because gpg may leave an agent behind that
-   would carry them for a long time.
+1. No shell reads an argument, and no secret is in the argument list or the environment: the child
+   sees the few variables of ``ENVIRONMENT`` and nothing else, because gpg may leave an agent
+   behind that would carry them for a long time.
 2. The child gets a session of its own: a terminal's Ctrl-C reaches the caller, who decides, and
    no gpg can ask a question on the terminal.
-3. An exit code is what the system says of this very child, or there is none: where somebody else
-   in the process asks for every child, or SIGCHLD is ignored, it may be lost. It is never made up.
+3. An exit code is what the system says of this very child, or there is none: it is never made up.
+   Where SIGCHLD has a handler, which may ask for every child, or is ignored, a shell starts the
+   program and writes its exit code down. Where it is lost all the same, that is an error.
 4. A signal goes to this very child: where it has gone, its number may be another's.
 """
 
@@ -14,16 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import shlex
 import signal
-import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tiny_gnupg._process.pipes import exhausted
+from tiny_gnupg._process.pipes import above_standard, exhausted
 from tiny_gnupg.errors import BinaryNotFound, CommandFailed
 
 #: What a child may know of our environment; everything else stays here.
@@ -45,10 +44,13 @@ EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 PAUSES = (0.001, 0.02)
 
 
-#: ``PIDFD_GET_INFO`` of Linux 6.15 (linux/pidfd.h): the request, the bit that asks for the exit
-#: status, and the answer: mask, cgroup, three process ids, eight of users and groups, the status.
-_INFO = struct.Struct("=QQ3I8Ii")
-_GET_INFO, _EXIT = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11, 1 << 3
+#: Runs the rest of its arguments, and writes the exit code to the descriptor of the first one. It
+#: outlives a TERM, which is for the program.
+REPORT = 'trap : TERM; fd=$1; shift; "$@"; echo $? >"/dev/fd/$fd"'
+
+
+#: A shell's exit code for a program that a signal has ended, less the signal.
+_BY_SIGNAL = 128
 
 
 class Child:
@@ -74,7 +76,16 @@ class Child:
         self._pidfd: int | None = None
         #: Done when it has ended and is reaped; to be waited for by ``asyncio.wait`` or ``shield``.
         self.exited: asyncio.Future[None] = self._loop.create_future()
-        self._process = _spawn(argv, standard, inherited)
+        #: Where a shell writes the exit code that would be lost else.
+        self._report = _memory() if _would_be_lost(argv) else None
+        if self._report is not None:
+            argv = ["/bin/sh", "-c", REPORT, "sh", str(self._report), *argv]
+            inherited = [*inherited, self._report]
+        try:
+            self._process = _spawn(argv, standard, inherited)
+        except BaseException:
+            self._told()
+            raise
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
         except (AttributeError, OSError):  # no such call on this system, or no descriptor left
@@ -125,7 +136,9 @@ class Child:
         if self.exited.done():
             return
         with suppress(ProcessLookupError):
-            if self._pidfd is None:
+            if self._report is not None:  # the shell's session, and so the program too
+                os.killpg(self._process.pid, number)
+            elif self._pidfd is None:
                 os.kill(self._process.pid, number)
             else:
                 signal.pidfd_send_signal(self._pidfd, number)
@@ -148,19 +161,28 @@ class Child:
         if pidfd is None:
             return
         self._loop.remove_reader(pidfd)
-        try:
-            code: int | None = _asked_for(self._process.pid, pidfd)
-        except ChildProcessError:
-            code = _kept(pidfd)
-        finally:
-            os.close(pidfd)
+        code: int | None = None
+        with suppress(ChildProcessError):
+            code = _asked_for(self._process.pid, pidfd)
+        os.close(pidfd)
         self._ended(code)
 
     def _ended(self, code: int | None) -> None:
-        self._code = code
+        self._code = code if self._report is None else self._told()
         self._process.returncode = code or 0  # so that Popen asks for nothing more
         self.exited.set_result(None)
         self._tell()
+
+    def _told(self) -> int | None:
+        """Return the exit code that the shell wrote down, where there is one."""
+        if self._report is None:
+            return None
+        report, self._report = self._report, None
+        told = os.pread(report, 9, 0).strip()
+        os.close(report)
+        if not told.isdigit():
+            return None
+        return int(told) if int(told) <= _BY_SIGNAL else _BY_SIGNAL - int(told)
 
 
 def _asked_for(pid: int, pidfd: int) -> int:
@@ -177,18 +199,18 @@ def _asked_for(pid: int, pidfd: int) -> int:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _kept(pidfd: int) -> int | None:
-    """Return the exit code that the system keeps of a child that somebody else asked for.
+def _would_be_lost(argv: Sequence[str]) -> bool:
+    """Return whether a child's exit code would be lost, and a shell can tell it."""
+    shell = os.access("/bin/sh", os.X_OK) and os.access("/dev/fd", os.X_OK)
+    others = signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, None)
+    return others and shell and os.access(argv[0], os.X_OK)
 
-    Linux does so since 6.15 (pidfs). None: it is lost.
-    """
-    answer = bytearray(_INFO.pack(_EXIT, *[0] * 13))
+
+def _memory() -> int | None:
     try:
-        fcntl.ioctl(pidfd, _GET_INFO, answer)
-    except OSError:
+        return above_standard(os.memfd_create("tiny_gnupg-exit-code"))
+    except (AttributeError, OSError):
         return None
-    mask, *_, status = _INFO.unpack(answer)
-    return os.waitstatus_to_exitcode(status) if mask & _EXIT else None
 
 
 def _spawn(

@@ -26,6 +26,7 @@ from tiny_gnupg._operations.keyring import (
 )
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
+    AgentUnavailable,
     BadPassphrase,
     CommandFailed,
     GnuPGError,
@@ -164,7 +165,7 @@ class Access(Identity):
         self, uid: str, capability: Capability, doing: str, reply: Reply | None = None
     ) -> None:
         """Say what is wrong with a key, where something is: see ``keyring.unusable``."""
-        for key in await self._table.find(uid):
+        for key in await self._table.find(uid, secret=True):
             only = exact_name(key, uid).rstrip("!") if is_exact(uid) else ""
             refused = unusable(key, capability, doing, reply, only)
             if refused is not None:
@@ -215,13 +216,14 @@ class Access(Identity):
         if self.fingerprint and self.fingerprint != self._noted:
             return self.fingerprint
         if self._noted:
-            held = await self._table.find(self._noted)
+            held = await self._table.find(self._noted, secret=True)
             self.fingerprint, self._noted = self._noted if any(map(has_secret, held)) else "", ""
             if self.fingerprint:
                 return self.fingerprint
         if not self.email:
             raise KeyNotFound("this instance has no key of its own", hint="await gen_key()")
-        found = [key for key in await self._table.find(self.email) if has_secret(key)]
+        held = await self._table.find(self.email, secret=True)
+        found = [key for key in held if has_secret(key)]
         if not found:
             raise KeyNotFound(
                 f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
@@ -250,6 +252,8 @@ class Access(Identity):
                     await self._try_passphrase(key.fingerprint)
             except BadPassphrase as error:
                 failure = error
+            except AgentUnavailable:
+                raise
             except GnuPGError:
                 opened.append(key)  # what says nothing of the passphrase, as an offline primary
             else:
@@ -281,7 +285,7 @@ class Access(Identity):
 
     async def _secret_key(self, uid: Uid) -> Key:
         """Return the one key that a uid names, where its secret part is here."""
-        key = await self._key(uid)
+        key = await self._table.one(check_uid(uid) or await self._own(), secret=True)
         if not has_secret(key):
             named = check_uid(uid) or key.fingerprint
             raise KeyNotFound(f"no secret key for {named}", value=key.fingerprint)

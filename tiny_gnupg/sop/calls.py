@@ -16,7 +16,7 @@ import sop
 
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_clear_signed
 from tiny_gnupg._openpgp.packets import frame
-from tiny_gnupg._process.tasks import in_thread
+from tiny_gnupg._process.tasks import hidden, in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
@@ -71,7 +71,7 @@ class Window:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a call to its end, with the draft's errors."""
-    return checked(lambda: asyncio.run(work))
+    return checked(lambda: asyncio.run(hidden(work)).value)
 
 
 def checked(work: Callable[[], T]) -> T:
