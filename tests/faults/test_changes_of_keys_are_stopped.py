@@ -120,8 +120,10 @@ CALLS: dict[str, Callable[[GnuPG, Key], Awaitable[object]]] = {
     "set_expire": lambda gpg, key: gpg.set_expire("", "99d"),
 }
 
-#: A gpg that is stopped when it is run for the nth time: before its work, or after.
+#: A gpg that is stopped when it is run for the nth time: before its work, or after. Runs that only
+#: start the agent are not counted: another one is tried there.
 _GPG = """#!/bin/sh
+case " $* " in *" --card-status "*) exec {gpg} "$@";; esac
 echo >> {count}
 if [ "$(wc -l < {count})" = {number} ]; then
   case {how} in
