@@ -6,6 +6,7 @@ one file, and is named by what is wrong with it, or special.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,8 +80,9 @@ async def test_a_key_that_not_every_gpg_takes(gpg: GnuPG, name: str) -> None:
     try:
         result = await gpg.text_import(block)
     except ImportFailed as error:
-        assert "that this gpg can read" in error.message  # noqa: PT017 - it may be imported
-        with pytest.raises(NotOpenPGP, match="that this gpg can read"):
+        refused = "this gpg (can|does not) read"
+        assert re.search(refused, error.message)  # noqa: PT017 - it may be imported
+        with pytest.raises(NotOpenPGP, match=refused):
             await gpg.scan(block)
         assert await gpg.keys() == ()
         return
