@@ -100,6 +100,18 @@ async def test_passphrase_and_status_have_pipes_of_their_own() -> None:
     assert b"words" not in " ".join(done.argv).encode()
 
 
+async def test_a_question_without_an_answer_is_an_error_instead_of_a_wait() -> None:
+    program = python(
+        "import os, sys\n"
+        "at = dict(zip(sys.argv[1::2], map(int, sys.argv[2::2])))\n"
+        "os.write(at['--status-fd'], b'[GNUPG:] GET_LINE a.question\\n')\n"
+        "os.read(at['--command-fd'], 99)\n"
+    )
+    with pytest.raises(CommandFailed, match=r"GET_LINE a\.question"):
+        await run_program(program, Channels(answer=lambda line: None), slot=len(program))
+    assert children() == set()
+
+
 async def test_a_dialogue_is_answered_line_by_line() -> None:
     program = python(
         "import os, sys\n"

@@ -249,7 +249,11 @@ class Traffic:
             return
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
-            reply = self._answer(line.removeprefix(b"[GNUPG:] ").decode(errors="replace"))
+            said = line.removeprefix(b"[GNUPG:] ").decode(errors="replace")
+            reply = self._answer(said)
+            if reply is None and said.startswith("GET_"):
+                # gpg would wait for ever.
+                self._fail(CommandFailed(f"gpg asks what nothing was said about: {said}"))
             if reply is not None:
                 with suppress(BrokenPipeError):
                     os.write(self._commands, reply)
