@@ -79,15 +79,23 @@ class Agent:
             self._watch(pid)
         return pid
 
+    def kill(self) -> None:
+        """Kill the agent that was found last, where nothing of its home is to be kept.
+
+        One that stretches a passphrase hears nothing for seconds.
+        """
+        with self._changing:
+            if self._pidfd >= 0:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     def end(self, short: Path) -> None:
         """End the agent of a home, where one runs, and wait for its end."""
         try:
             if self.find(short):
                 _tell(short, b"KILLAGENT")
         except AgentUnavailable:
-            with self._changing:
-                if self._pidfd >= 0:  # it was found before, and does not listen now
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self.kill()  # it was found before, and does not listen now
         deadline = time.monotonic() + AGENT_GRACE
         while self.pid and time.monotonic() < deadline and (self.runs() or _is_there(self.pid)):
             time.sleep(0.002)

@@ -70,6 +70,7 @@ async def scratch(engine: Engine, kind: Scheme) -> AsyncIterator[Engine]:
 
 
 async def _clear(aside: Engine) -> None:
+    aside.home.agent.kill()
     await aside.close()
     Home.drop(aside.home)
     for _ in range(CLEARINGS):

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,6 +20,11 @@ P = ParamSpec("P")
 
 
 T = TypeVar("T")
+
+
+#: Seconds for which a loop is left that cancels again at each of its turns, as anyio's do: threads
+#: would wait for the interpreter else.
+REST = 0.0005
 
 
 class Hidden(Generic[T]):
@@ -75,6 +81,8 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
+            if came is not None:
+                time.sleep(REST)  # noqa: ASYNC251 - it is for the threads
             came = came or error
     if came is None:
         return task.result().value
