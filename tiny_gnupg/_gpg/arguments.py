@@ -20,6 +20,10 @@ from tiny_gnupg.results import Key
 Uid = str | Key
 
 
+#: Who must have signed: one of these; None is anybody.
+Signer = Uid | Iterable[Uid] | None
+
+
 #: When a key expires: gpg's own forms, a moment, or how long from now.
 Expiry = str | datetime | timedelta
 
@@ -311,6 +315,31 @@ def check_uids(uid: Uid | Iterable[Uid]) -> list[str]:
     if "" in uids:
         raise ValueError("an empty text among recipients names nobody; say your own fingerprint")
     return uids
+
+
+def check_signers(signer: Uid | Iterable[Uid]) -> list[str]:
+    """Return the texts that name who must have signed; the empty text alone is oneself.
+
+    Raises:
+        TypeError: one is neither text nor a key.
+        ValueError: one is neither a fingerprint nor a whole address, or there is none: that would
+            be nobody, and not anybody.
+    """
+    if isinstance(signer, str | Key):
+        names = [check_uid(signer)]
+    else:
+        names = [check_uid(name) or "the empty text" for name in signer]
+    if not names:
+        raise ValueError("no signer is named; None is for anybody")
+    for name in names:
+        if name and classify(name).kind not in (NameForm.FINGERPRINT, NameForm.EMAIL):
+            raise ValueError(f"a signer is named by a fingerprint or a whole address, not {name!r}")
+    return names
+
+
+def kept(signer: Signer) -> Signer:
+    """Return signers so that they can be read more than once."""
+    return signer if signer is None or isinstance(signer, str | Key) else tuple(signer)
 
 
 def checked_data(what: str, data: object) -> str | bytes:

@@ -248,8 +248,8 @@ def signature_error(
     Args:
         reply: what gpg answered.
         found: the signatures in it.
-        signers: fingerprints of primary keys or subkeys, of which one must have signed; none
-            means that all signatures must be good, by whom they may be.
+        signers: fingerprints of primary keys or subkeys, of which one must have signed (with ``!``
+            that very part); none means that all signatures must be good, by whom they may be.
 
     Returns:
         The error, with all signatures in it, or None: of the worst one, or ``WrongSigner``.
@@ -259,7 +259,7 @@ def signature_error(
     if not found:
         return NotSigned("there is no signature", reply=reply)
     refused = [one for one in found if not (one.good or one.status in _PASSED_OVER)]
-    theirs = [one for one in found if {one.fingerprint, one.primary_fingerprint} & {*signers}]
+    theirs = [one for one in found if _names(one) & {*signers}]
     if refused or (theirs and not any(one.good for one in theirs)):
         return _worst(reply, refused or theirs, found)
     if theirs:
@@ -267,6 +267,12 @@ def signature_error(
     other = next((one for one in found if one.good), found[0])
     name = other.fingerprint or other.key_id
     return WrongSigner(f"it is signed by {name}", value=name, signatures=found, reply=reply)
+
+
+def _names(signature: Signature) -> set[str]:
+    """Return by what the signer may be named; with ``!`` it is exactly that key or subkey."""
+    made_by = signature.fingerprint
+    return {made_by, f"{made_by}!", signature.primary_fingerprint}
 
 
 def _worst(

@@ -116,12 +116,15 @@ async def decrypt(arguments: argparse.Namespace) -> Report:
                 arguments.output,
                 require_good=True,
                 passphrase=words,
+                signer=arguments.signers,
                 overwrite=arguments.force,
                 progress=progress("decrypting"),
             )
         else:
             message = await _read("-")
-            found = (await gpg.decrypt_verify(message, passphrase=words)).require_good()
+            signers = arguments.signers
+            found = await gpg.decrypt_verify(message, passphrase=words, signer=signers)
+            found.require_good()
     facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
     notes = _signature_lines(found.signatures) or ("not signed",)
     if found.path is not None:
@@ -155,12 +158,14 @@ async def verify(arguments: argparse.Namespace) -> Report:
     async with instance(arguments) as gpg:
         if _is_path(arguments.file):
             found = await gpg.verify_file(
-                arguments.file, arguments.signature, progress=progress("verifying")
+                arguments.file,
+                arguments.signature,
+                signer=arguments.signers,
+                progress=progress("verifying"),
             )
-        elif arguments.signature is None:
-            found = await gpg.verify(await _read("-"))
         else:
-            found = await gpg.verify(await _read("-"), await _read(arguments.signature))
+            detached = arguments.signature and await _read(arguments.signature)
+            found = await gpg.verify(await _read("-"), detached, signer=arguments.signers)
     return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
 
 

@@ -82,9 +82,9 @@ EXAMPLES = {
     "import": ("import bob.asc", "import < bob.asc"),
     "export": ("export alice@example.org", "export --secret alice@example.org -o alice.asc"),
     "encrypt": ("encrypt -r bob@example.org letter.txt", "encrypt -r bob@example.org < letter.txt"),
-    "decrypt": ("decrypt letter.txt.gpg", "decrypt --passphrase-env PW < letter.asc"),
+    "decrypt": ("decrypt letter.txt.gpg", "decrypt --signer bob@example.org < letter.asc"),
     "sign": ("sign letter.txt", "sign --clear < letter.txt"),
-    "verify": ("verify letter.txt letter.txt.asc", "verify signed.asc"),
+    "verify": ("verify letter.txt letter.txt.asc --signer bob@example.org", "verify signed.asc"),
     "publish": ("publish alice@example.org",),
     "find": ("find bob@example.org", "find --import bob@example.org --tor-port 9150"),
 }
@@ -196,6 +196,16 @@ def _add_signer(made: argparse.ArgumentParser) -> None:
     made.add_argument("--as", dest="signer", default="", metavar="UID", help="who signs")
 
 
+def _add_signers(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--signer",
+        dest="signers",
+        action="append",
+        metavar="UID",
+        help="who must have signed: fingerprint or whole address; of several, one is enough",
+    )
+
+
 def _add_first_steps(add: _Commands) -> None:
     made = add("doctor", _doctor, "check gpg, home, agent, Tor and keyserver", network=True)
     made.add_argument("--offline", action="store_true", help="leave out Tor and the keyserver")
@@ -234,6 +244,7 @@ def _add_messages(add: _Commands) -> None:
     _add_output(made, "FILE.gpg, or standard output")
     made = add("decrypt", commands.decrypt, "decrypt a file and verify its signatures", secret=True)
     made.add_argument("file", nargs="?", metavar="FILE", help="what (standard input)")
+    _add_signers(made)
     _add_output(made, "FILE without .gpg, or standard output")
     made = add("sign", commands.sign, "sign a file, detached", secret=True)
     made.add_argument("file", nargs="?", metavar="FILE", help="what (standard input)")
@@ -245,6 +256,7 @@ def _add_messages(add: _Commands) -> None:
     made = add("verify", commands.verify, "verify a signed file, or a file and its signature")
     made.add_argument("file", metavar="FILE", help="the signed file, or the data; - is stdin")
     made.add_argument("signature", nargs="?", metavar="SIGNATURE", help="a detached signature")
+    _add_signers(made)
 
 
 def _add_network(add: _Commands) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
-from tiny_gnupg._gpg.arguments import Uid, check_key_name, check_uid
-from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact
+from tiny_gnupg._gpg.arguments import Signer, Uid, check_key_name, check_signers, check_uid
+from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact, matching
 from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
@@ -279,6 +279,26 @@ class Access(Identity):
             return f"{value}!" if is_exact(text) else value
         key = await self._table.one(text)
         return exact_name(key, text) if is_exact(text) else key.fingerprint
+
+    async def _pin(self, signer: Signer) -> frozenset[str]:
+        """Return the fingerprints of those who must have signed; none: it may be anybody.
+
+        Raises:
+            TypeError, ValueError: as ``check_signers`` does.
+            KeyNotFound: nobody here has such an address.
+        """
+        found: set[str] = set()
+        for name in [] if signer is None else check_signers(signer):
+            if not name:
+                found.add(await self._own())
+            elif classify(name).kind is NameForm.FINGERPRINT:
+                found.add(await self._named(name))
+            else:
+                keys = matching(await self._table.find(name), name, revoked=False)
+                if not keys:
+                    raise KeyNotFound(f"no key here is {name}'s, who must have signed", value=name)
+                found.update(key.fingerprint for key in keys)
+        return frozenset(found)
 
     async def _key(self, uid: Uid) -> Key:
         return await self._table.one(check_key_name(uid) or await self._own())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_data
+from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_data, kept
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
 from tiny_gnupg.errors import NotSigned
@@ -91,21 +92,30 @@ class Batches(Messages):
 
     @overload
     def decrypt_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: Literal[False] = ...
+        self,
+        messages: Stream[AnyStr],
+        *,
+        signer: Signer = ...,
+        return_exceptions: Literal[False] = ...,
     ) -> AsyncGenerator[AnyStr, None]: ...
 
     @overload
     def decrypt_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: bool
+        self, messages: Stream[AnyStr], *, signer: Signer = ..., return_exceptions: bool
     ) -> AsyncGenerator[AnyStr | Exception, None]: ...
 
     def decrypt_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: bool = False
+        self,
+        messages: Stream[AnyStr],
+        *,
+        signer: Signer = None,
+        return_exceptions: bool = False,
     ) -> AsyncGenerator[AnyStr | Exception, None]:
         """Decrypt many messages, by gpgs that are kept alive.
 
         Args:
             messages: as for ``encrypt_many``.
+            signer: as for ``decrypt``.
             return_exceptions: yield the exception of a bad message at its place, and go on.
 
         Returns:
@@ -114,6 +124,7 @@ class Batches(Messages):
         Raises:
             GnuPGError: as ``decrypt``, at the place of the message.
         """
+        names = kept(signer)
 
         async def prepare() -> tuple[list[str], bytes]:
             return commands.decrypt(), await self._agent_passphrase()
@@ -123,28 +134,39 @@ class Batches(Messages):
             return None if (await _kind_of(data)).symmetric else binary_of(data)
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
-            return await like(message, plaintexts.decryption(reply).require_good().data)
+            found = plaintexts.decryption(reply, await self._pin(names))
+            return await like(message, found.require_good().data)
 
-        job = Job(prepare, read, judge, self.decrypt, self.max_output)
+        ordinary = partial(self.decrypt, signer=names)
+        job = Job(prepare, read, judge, ordinary, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)
 
     @overload
     def verify_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: Literal[False] = ...
+        self,
+        messages: Stream[AnyStr],
+        *,
+        signer: Signer = ...,
+        return_exceptions: Literal[False] = ...,
     ) -> AsyncGenerator[Verification, None]: ...
 
     @overload
     def verify_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: bool
+        self, messages: Stream[AnyStr], *, signer: Signer = ..., return_exceptions: bool
     ) -> AsyncGenerator[Verification | Exception, None]: ...
 
     def verify_many(
-        self, messages: Stream[AnyStr], *, return_exceptions: bool = False
+        self,
+        messages: Stream[AnyStr],
+        *,
+        signer: Signer = None,
+        return_exceptions: bool = False,
     ) -> AsyncGenerator[Verification | Exception, None]:
         """Verify many signed messages, by gpgs that are kept alive.
 
         Args:
             messages: as for ``encrypt_many``; of clear-signed ones each is an ordinary call.
+            signer: as for ``verify``.
             return_exceptions: yield the exception of a bad message at its place, and go on.
 
         Returns:
@@ -153,6 +175,7 @@ class Batches(Messages):
         Raises:
             GnuPGError: as ``verify``, at the place of the message.
         """
+        names = kept(signer)
 
         async def prepare() -> tuple[list[str], None]:
             # Of many files, --verify gives no data; --decrypt verifies what is only signed.
@@ -167,7 +190,8 @@ class Batches(Messages):
         async def judge(reply: Reply, message: AnyStr) -> Verification:
             if reply.has("BEGIN_DECRYPTION"):
                 raise NotSigned("what is encrypted inside a signed message is not its data")
-            return signatures.verification(reply)
+            return signatures.verification(reply, signers=await self._pin(names))
 
-        job = Job(prepare, read, judge, self.verify, self.max_output)
+        ordinary = partial(self.verify, signer=names)
+        job = Job(prepare, read, judge, ordinary, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiofiles
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts
-from tiny_gnupg._gpg.arguments import Uid, check_uids, checked_trust
+from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_trust
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import Progress, comes_once, plain_name, reading, whole_file
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -89,6 +89,7 @@ class Files(Messages):
         output: str | os.PathLike[str] | None = None,
         *,
         passphrase: str | None = None,
+        signer: Signer = None,
         overwrite: bool = False,
         max_output: int | None = None,
         progress: Progress | None = None,
@@ -102,6 +103,7 @@ class Files(Messages):
             source: the file's path.
             output: the path to write; default: ``source`` without ``.gpg``, ``.pgp`` or ``.asc``.
             passphrase: as for ``decrypt``.
+            signer: as for ``decrypt``.
             overwrite: replace a file that is there.
             max_output: bytes that may come out; None is without bound.
             progress: called with the bytes done and all bytes, ten times a second.
@@ -120,6 +122,7 @@ class Files(Messages):
             target,
             require_good=True,
             passphrase=passphrase,
+            signer=signer,
             overwrite=overwrite,
             max_output=max_output,
             progress=progress,
@@ -133,6 +136,7 @@ class Files(Messages):
         *,
         require_good: bool = False,
         passphrase: str | None = None,
+        signer: Signer = None,
         overwrite: bool = False,
         max_output: int | None = None,
         progress: Progress | None = None,
@@ -148,6 +152,7 @@ class Files(Messages):
             require_good: let the output appear only where every signature is good, or there is
                 none, and raise as ``decrypt_file`` does where one is not.
             passphrase: as for ``decrypt_file``, like ``overwrite``, ``max_output``, ``progress``.
+            signer: as for ``decrypt``.
             overwrite: see ``decrypt_file``.
             max_output: see ``decrypt_file``.
             progress: see ``decrypt_file``.
@@ -160,6 +165,7 @@ class Files(Messages):
             GnuPGError: as ``decrypt_file``, save for signatures.
         """
         target = plain_name(Path(source)) if output is None else Path(output)
+        signers = await self._pin(signer)
         async with (
             reading(Path(source), progress) as stdin,
             whole_file(target, mode=0o600, replace=overwrite) as stdout,
@@ -167,7 +173,7 @@ class Files(Messages):
 
             def judge(reply: Reply) -> Decryption:
                 outcome.require_within(reply, os.fstat(stdout).st_size, max_output)
-                found = plaintexts.decryption(reply)
+                found = plaintexts.decryption(reply, signers)
                 return found.require_good() if require_good else found
 
             kind = await _kind_at(stdin)
@@ -223,6 +229,7 @@ class Files(Messages):
         source: str | os.PathLike[str],
         signature: str | os.PathLike[str] | None = None,
         *,
+        signer: Signer = None,
         progress: Progress | None = None,
     ) -> Verification:
         """Verify a signed file, or a file and its detached signature.
@@ -230,6 +237,7 @@ class Files(Messages):
         Args:
             source: the signed file; with ``signature`` the file it covers.
             signature: the path of a detached signature.
+            signer: as for ``verify``.
             progress: called with the bytes done and all bytes, ten times a second.
 
         Returns:
@@ -241,14 +249,15 @@ class Files(Messages):
         async with reading(Path(source), progress) as data:
             if signature is None:
                 self._require_visible(await _kind_at(data) or MessageKind())
-                return await self._verify(Call(commands.verify_only(), stdin=Descriptor(data)), b"")
+                call = Call(commands.verify_only(), stdin=Descriptor(data))
+                return await self._verify(call, signer, b"")
             async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
             async with reasons.of_message(detached):
                 self._require_detached(await _kind_of(detached))
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
-            return await self._verify(call, b"")
+            return await self._verify(call, signer, b"")
 
 
 async def _kind_at(fd: int) -> MessageKind | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, overload
 
 from tiny_gnupg._gpg import commands, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import (
+    Signer,
     Uid,
     check_uids,
     checked_data,
@@ -150,7 +151,9 @@ class Messages(Recipients, Trust):
         reply = await self._run(call, _wants("END_ENCRYPTION", "encrypt"))
         return await like(message, reply.stdout) if armor else reply.stdout
 
-    async def decrypt(self, message: M, *, passphrase: str | None = None) -> M:
+    async def decrypt(
+        self, message: M, *, passphrase: str | None = None, signer: Signer = None
+    ) -> M:
         """Decrypt a message; where it is signed, every signature must be good.
 
         A signed message that is not encrypted is verified and given back.
@@ -159,6 +162,8 @@ class Messages(Recipients, Trust):
             message: text or bytes.
             passphrase: for messages encrypted to one, and where it is to keys only, for keys
                 that this instance's own does not open.
+            signer: who must have signed, as for ``verify``; by default a message that nobody
+                signed passes, too.
 
         Returns:
             The plaintext.
@@ -168,21 +173,22 @@ class Messages(Recipients, Trust):
             BadPassphrase: the passphrase opens neither key nor message.
             DecryptionFailed: the message is damaged.
             KeyNotFound: the key of a signature is not here; ``.value`` names it.
-            SignatureError: a signature is not good.
+            SignatureError: a signature is not good, or not the signer's (``WrongSigner``).
             NotText: the message is text, and the plaintext is not UTF-8.
             NotOpenPGP: the data is none.
         """
-        found = (await self.decrypt_verify(message, passphrase=passphrase)).require_good()
-        return await like(message, found.data)
+        found = await self.decrypt_verify(message, passphrase=passphrase, signer=signer)
+        return await like(message, found.require_good().data)
 
     async def decrypt_verify(
-        self, message: str | bytes, *, passphrase: str | None = None
+        self, message: str | bytes, *, passphrase: str | None = None, signer: Signer = None
     ) -> Decryption:
         """Decrypt a message, and report its signatures whatever their state.
 
         Args:
             message: text or bytes.
             passphrase: as for ``decrypt``.
+            signer: as for ``decrypt``.
 
         Returns:
             The plaintext and every signature; ``require_good()`` raises as ``decrypt`` would.
@@ -192,8 +198,9 @@ class Messages(Recipients, Trust):
         """
         data = checked_data("message", message)
         kind = await _kind_of(data)
+        judge = partial(plaintexts.decryption, signers=await self._pin(signer))
         call = Call(commands.decrypt(OUTPUT), stdin=data)
-        found = await self._open(call, plaintexts.decryption, kind, passphrase)
+        found = await self._open(call, judge, kind, passphrase)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
@@ -307,21 +314,30 @@ class Messages(Recipients, Trust):
         return await self._run(call, judge, self._take_over_keys, self._explain(signer))
 
     async def verify(
-        self, message: str | bytes = "", signature: str | bytes | None = None
+        self,
+        message: str | bytes = "",
+        signature: str | bytes | None = None,
+        *,
+        signer: Signer = None,
     ) -> Verification:
         """Verify a signed message, or a detached signature and its data.
 
         Args:
             message: the signed message; with ``signature`` the data it covers.
             signature: a detached signature.
+            signer: who must have signed: a fingerprint, a whole address, a ``Key``, or several, of
+                whom one is enough; the empty text is this instance's own key. By default any key
+                of the keyring will do, also a stranger's that came in some day.
 
         Returns:
-            The covered bytes and the signatures: at least one, and all good.
+            The covered bytes and the signatures: at least one, and all good. With ``signer`` those
+            of others may be by keys that are not here, or have expired.
 
         Raises:
             NotSigned: there is no signature.
-            SignatureError: one is not good.
+            SignatureError: one is not good, or not the signer's (``WrongSigner``).
             KeyNotFound: the key of one is not here; ``.value`` names it.
+            ValueError: ``signer`` is neither a fingerprint nor a whole address.
             NotOpenPGP: the data is none.
         """
         data = checked_data("message", message)
@@ -330,12 +346,13 @@ class Messages(Recipients, Trust):
             async with reasons.of_message(detached):
                 self._require_detached(await _kind_of(detached))
             call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
-            return await self._verify(call, _octets(data))
+            return await self._verify(call, signer, _octets(data))
         self._require_visible(await _kind_of(data))
-        return await self._verify(Call(commands.verify(), stdin=data))
+        return await self._verify(Call(commands.verify(), stdin=data), signer)
 
-    async def _verify(self, call: Call, data: bytes | None = None) -> Verification:
-        judge = partial(signatures.verification, data=data)
+    async def _verify(self, call: Call, signer: Signer, data: bytes | None = None) -> Verification:
+        signers = await self._pin(signer)
+        judge = partial(signatures.verification, data=data, signers=signers)
         async with reasons.of_message(call.stdin if call.second is None else call.second):
             return await self._run(call, judge, self._allow_placeholders)
 

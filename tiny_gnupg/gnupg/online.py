@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tiny_gnupg._gpg.arguments import Uid, check_uid, check_uids, checked_data
+from tiny_gnupg._gpg.arguments import Signer, Uid, check_uid, check_uids, checked_data, kept
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
@@ -258,28 +258,36 @@ class Online(Messages, Transfer):
                 await self.network_import(one)
         return await self.encrypt(message, recipients, sign, local_user, **options)
 
-    async def auto_decrypt(self, message: M, *, passphrase: str | None = None) -> M:
+    async def auto_decrypt(
+        self, message: M, *, passphrase: str | None = None, signer: Signer = None
+    ) -> M:
         """Decrypt as ``decrypt`` does, after a look-up of a signer's key that is not here.
 
         Raises:
             NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
         """
+        signer = kept(signer)
         try:
-            return await self.decrypt(message, passphrase=passphrase)
+            return await self.decrypt(message, passphrase=passphrase, signer=signer)
         except KeyNotFound as error:
             await self.network_import(error.value)
-        return await self.decrypt(message, passphrase=passphrase)
+        return await self.decrypt(message, passphrase=passphrase, signer=signer)
 
     async def auto_verify(
-        self, message: str | bytes = "", signature: str | bytes | None = None
+        self,
+        message: str | bytes = "",
+        signature: str | bytes | None = None,
+        *,
+        signer: Signer = None,
     ) -> Verification:
         """Verify as ``verify`` does, after a look-up of a signer's key that is not here.
 
         Raises:
             NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
         """
+        signer = kept(signer)
         try:
-            return await self.verify(message, signature)
+            return await self.verify(message, signature, signer=signer)
         except KeyNotFound as error:
             await self.network_import(error.value)
-        return await self.verify(message, signature)
+        return await self.verify(message, signature, signer=signer)
