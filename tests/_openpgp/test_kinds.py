@@ -45,8 +45,8 @@ from tiny_gnupg._openpgp.kinds import (
     may_hold_secret_key,
     message_kind,
 )
-from tiny_gnupg._openpgp.literal import literal_octets
 from tiny_gnupg._openpgp.packets import frame, inflate, walk, write
+from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
 
@@ -302,7 +302,7 @@ def test_no_bytes_raise_anything_but_not_openpgp(data: bytes, text: str) -> None
         lambda raw: list(walk(raw)),
         message_kind,
         may_hold_secret_key,
-        lambda raw: b"".join(literal_octets([raw])),
+        lambda raw: in_octets(raw, 2**20),
         issuer,
         key_fingerprint,
         lambda raw: describe(raw, text),

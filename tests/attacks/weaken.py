@@ -482,6 +482,42 @@ WEAKENINGS = (
         "restore_through_a_link",
         ("os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY | os.O_NONBLOCK"),
     ),
+    weakening(
+        27,
+        "text given out without its carriage returns",
+        "text_mode_is_not_signed",
+        ("    return bool(found) and text and not whole\n", "    return False\n"),
+    ),
+    weakening(
+        39,
+        "nobody waits for the end of this process",
+        "keys_left_by_a_killed_process",
+        ('["/bin/sh", "-c", _WAIT, "sh", str(path)]', '["/bin/sh", "-c", "read -r end"]'),
+    ),
+    weakening(
+        43,
+        "line ends of a report shown as they are",
+        "lines_forged_by_a_user_id",
+        ("            print(one_line(line))", "            print(line)"),
+    ),
+    weakening(
+        43,
+        "JSON with characters as they are",
+        "lines_forged_by_a_user_id",
+        (
+            "json.dumps(_plain(facts), indent=2)",
+            "json.dumps(facts, default=str, ensure_ascii=False)",
+        ),
+    ),
+    weakening(
+        44,
+        "a file taken whole where a part is signed",
+        "unsigned_text_around",
+        (
+            "                    if not await in_thread(_stands_alone, file):",
+            "                    if False:",
+        ),
+    ),
 )
 
 

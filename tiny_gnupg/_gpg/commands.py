@@ -331,6 +331,11 @@ def decrypt(output: str | None = None, max_output: int | None = None) -> list[st
     return [*EVERY_SIGNATURE, *LOOPBACK, *alone, *bound, "--decrypt"]
 
 
+def unwrap(output: str) -> list[str]:
+    """Decrypt, and give the message inside instead of its plaintext."""
+    return [*LOOPBACK, "--yes", "--output", output, "--unwrap", "--decrypt"]
+
+
 def sign(
     local_user: str, *, detach: bool = False, clear: bool = False, armor: bool = True
 ) -> list[str]:

@@ -95,6 +95,17 @@ def decryption(reply: Reply, signers: Collection[str] = ()) -> Decryption:
     )
 
 
+def unwrapped(reply: Reply) -> bytes:
+    """Return the message inside of an encrypted one.
+
+    Raises:
+        GnuPGError: as ``decryption``.
+    """
+    if not _whole(reply, True, False):
+        raise _failure(reply, True)
+    return reply.stdout
+
+
 def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
     """Return whether the plaintext is whole: rules 1 to 4."""
     if reply.returncode < 0 or several_plaintexts(reply):

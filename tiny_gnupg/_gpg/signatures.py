@@ -72,6 +72,10 @@ _PASSED_OVER = frozenset(
 )
 
 
+#: What a literal packet says of text (RFC 9580, section 5.9), as gpg tells it.
+_TEXT = frozenset({f"{ord(mode):x}" for mode in "tul1"})
+
+
 #: Classes of signatures (RFC 9580, section 5.2.1) that are of data.
 _OF_DATA = frozenset({"00", "01"})
 
@@ -351,6 +355,40 @@ def verification(
     return Verification(covered, found, failure=_worst(reply, found, found))
 
 
+def is_altered(reply: Reply, found: Sequence[Signature], size: int) -> bool:
+    """Return whether gpg gave out other octets than were signed: see ``_openpgp.text_mode``.
+
+    Args:
+        reply: what gpg answered; not of a clear-signed text.
+        found: the signatures in it.
+        size: of what it gave out, in octets.
+    """
+    text = next(iter(reply.fields("PLAINTEXT")), {}).get("format") in _TEXT
+    whole = any(line.rest == str(size) for line in reply.find("PLAINTEXT_LENGTH"))
+    return bool(found) and text and not whole
+
+
+def require_unaltered(reply: Reply, found: Sequence[Signature], size: int) -> None:
+    """Let signed octets pass where gpg gave them out as they were signed.
+
+    Raises:
+        SignatureError: it dropped some.
+    """
+    if is_altered(reply, found, size):
+        raise SignatureError(
+            "the message says that it is text, of which gpg drops carriage returns: what comes out "
+            "is not what was signed",
+            hint="decrypt or verify it in memory, which gives the very octets",
+            signatures=found,
+            reply=reply,
+        )
+
+
+def are_of_text(reply: Reply) -> bool:
+    """Return whether all signatures are of text, for which one line end is as good as another."""
+    return all(one.get("signature_class") == "01" for one in reply.fields("VALIDSIG"))
+
+
 def require_of_data(reply: Reply, found: Sequence[Signature]) -> None:
     """Let signatures pass of which one at least is a message's.
 
@@ -392,6 +430,15 @@ def more_than_signed(reply: Reply, found: Sequence[Signature]) -> GnuPGError:
         hint="do not use it: only a part of it was signed",
         signatures=found,
         reply=reply,
+    )
+
+
+def surrounded(found: Sequence[Signature]) -> GnuPGError:
+    """Name the error of a file of which only a part is signed, and not told apart."""
+    return BadSignature(
+        "there is text around what is signed",
+        hint="take what the signature covers, and nothing else: verify in memory gives it",
+        signatures=found,
     )
 
 

@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -286,6 +287,31 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
             progress(total, total)
     finally:
         os.close(fd)
+
+
+@asynccontextmanager
+async def read_again(fd: int) -> AsyncIterator[int]:
+    """Give what can be read more than once: the file, or a copy without a name of what comes once.
+
+    Args:
+        fd: open for reading.
+    """
+    if not comes_once(fd):
+        yield fd
+        return
+    os.set_blocking(fd, False)
+    with tempfile.TemporaryFile(buffering=0) as copy:
+        while True:
+            try:
+                piece = os.read(fd, 2**18)
+            except BlockingIOError:
+                await _readable(fd)
+                continue
+            if not piece:
+                break
+            copy.write(piece)
+        copy.seek(0)
+        yield copy.fileno()
 
 
 async def _readable(fd: int) -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tiny_gnupg.errors import NotOpenPGP, OutputTooLarge
 
@@ -76,6 +76,27 @@ def is_binary(data: bytes) -> bool:
 def is_armored(data: bytes) -> bool:
     """Return whether ``data`` holds ASCII armor, a clear-signed text among it."""
     return not is_binary(data) and next(_headers(data), None) is not None
+
+
+def stands_alone(pieces: Iterable[bytes]) -> bool:
+    """Return whether data is one block of armor with nothing but blank lines around, or binary.
+
+    Args:
+        pieces: the lines of the data with their ends; a long one may come in several pieces.
+    """
+    begun = ended = False
+    line_begins = True
+    for number, piece in enumerate(pieces):
+        if not number and is_binary(piece):
+            return True
+        at_start, line_begins = line_begins, piece.endswith(b"\n")
+        if ended or not begun:
+            begun = begun or (at_start and _HEADER_LINE.match(piece) is not None)
+            if piece.strip() and (ended or not begun):
+                return False
+        else:
+            ended = at_start and piece.startswith(b"-----END PGP ")
+    return begun
 
 
 def is_clear_signed(data: bytes) -> bool:

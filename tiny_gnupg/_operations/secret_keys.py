@@ -35,6 +35,7 @@ from tiny_gnupg._home.key_files import (
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._operations.engine import Call, Engine
+from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, GnuPGError, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
@@ -62,11 +63,12 @@ async def scratch(engine: Engine, kind: Scheme) -> AsyncIterator[Engine]:
     aside = Engine(
         engine.executable, Home.at(path), engine.options, kind=kind, timeout=engine.timeout
     )
-    try:
-        await uninterrupted(aside.open())
-        yield aside
-    finally:
-        await uninterrupted(_clear(aside))
+    async with removed_at_the_end(path):
+        try:
+            await uninterrupted(aside.open())
+            yield aside
+        finally:
+            await uninterrupted(_clear(aside))
 
 
 async def _clear(aside: Engine) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tiny_gnupg._gpg.signatures import surrounded
 from tiny_gnupg._home.whole_files import whole_file, write_all
+from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
@@ -164,8 +166,11 @@ async def verify(arguments: argparse.Namespace) -> Report:
                 progress=progress("verifying"),
             )
         else:
+            data = await _read("-")
             detached = arguments.signature and await _read(arguments.signature)
-            found = await gpg.verify(await _read("-"), detached, signer=arguments.signers)
+            found = await gpg.verify(data, detached, signer=arguments.signers)
+            if not (detached or stands_alone(data.splitlines(keepends=True))):
+                raise surrounded(found.signatures)
     return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
 
 

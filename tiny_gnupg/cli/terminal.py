@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from tiny_gnupg.errors import GnuPGError, printable
+from tiny_gnupg.errors import GnuPGError, one_line
 
 #: Seconds that pass before progress is shown: what is quicker needs none.
 FIRST_PROGRESS = 0.5
@@ -128,30 +128,36 @@ def progress(doing: str) -> Callable[[int, int], None] | None:
 def show(report: Report, *, as_json: bool) -> None:
     """Write a report to standard output, and what stands beside it to standard error."""
     for note in () if as_json else report.notes:
-        print(printable(note), file=sys.stderr)
+        print(one_line(note), file=sys.stderr)
     if as_json:
         facts = report.facts | ({} if report.data is None else _as_fact(report.data))
-        sys.stdout.write(json.dumps(_plain(facts), ensure_ascii=False, indent=2) + "\n")
+        _show_json(facts)
     elif report.data is not None:
         sys.stdout.flush()
         data = report.data.encode() if isinstance(report.data, str) else report.data
         sys.stdout.buffer.write(data)
     else:
         for line in report.lines:
-            print(printable(line))
+            print(one_line(line))
     sys.stdout.flush()
+
+
+def _show_json(facts: Mapping[str, Any]) -> None:
+    """Write JSON that any program reads: ASCII alone, whatever a key is called."""
+    sys.stdout.write(json.dumps(_plain(facts), indent=2) + "\n")
 
 
 def show_error(error: Exception, *, as_json: bool) -> None:
     """Return what went wrong: a sentence on standard error, or an object on standard output."""
     said = _sentence(error)
     if not as_json:
-        print(f"tiny-gnupg: {printable(said)}", file=sys.stderr)
+        print(f"tiny-gnupg: {one_line(said)}", file=sys.stderr)
         return
     facts = {"error": type(error).__name__, "message": said}
     if isinstance(error, GnuPGError):
         facts |= {"message": error.message, "hint": error.hint}
-    print(json.dumps(facts, ensure_ascii=False, indent=2), flush=True)
+    _show_json(facts)
+    sys.stdout.flush()
 
 
 def _sentence(error: Exception) -> str:
@@ -178,14 +184,25 @@ def _plain(value: object) -> Any:
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, str):
+        return _readable(value)
     if isinstance(value, bytes):
         return _as_fact(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {_readable(str(name)): _plain(each) for name, each in value.items()}
     if isinstance(value, frozenset):
         return sorted(_plain(each) for each in value)
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return value
+
+
+def _readable(text: str) -> str:
+    """Return text with what is no UTF-8 written as an escape: JSON has no lone surrogates."""
+    try:
+        octets = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        octets = text.encode(errors="backslashreplace")
+    return octets.decode(errors="backslashreplace")

@@ -134,8 +134,9 @@ class Batches(Messages):
             return None if (await _kind_of(data)).symmetric else binary_of(data)
 
         async def judge(reply: Reply, message: AnyStr) -> AnyStr:
-            found = plaintexts.decryption(reply, await self._pin(names))
-            return await like(message, found.require_good().data)
+            found = plaintexts.decryption(reply, await self._pin(names)).require_good()
+            signatures.require_unaltered(reply, found.signatures, len(found.data))
+            return await like(message, found.data)
 
         ordinary = partial(self.decrypt, signer=names)
         job = Job(prepare, read, judge, ordinary, self.max_output)
@@ -190,7 +191,9 @@ class Batches(Messages):
         async def judge(reply: Reply, message: AnyStr) -> Verification:
             if reply.has("BEGIN_DECRYPTION"):
                 raise NotSigned("what is encrypted inside a signed message is not its data")
-            return signatures.verification(reply, signers=await self._pin(names))
+            found = signatures.verification(reply, signers=await self._pin(names))
+            signatures.require_unaltered(reply, found.signatures, len(found.data))
+            return found
 
         ordinary = partial(self.verify, signer=names)
         job = Job(prepare, read, judge, ordinary, self.max_output)

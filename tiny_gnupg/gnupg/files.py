@@ -11,18 +11,30 @@ from pathlib import Path
 
 import aiofiles
 
-from tiny_gnupg._gpg import commands, outcome, plaintexts
+from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_trust
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._home.whole_files import Progress, comes_once, plain_name, reading, whole_file
+from tiny_gnupg._home.whole_files import (
+    Progress,
+    comes_once,
+    plain_name,
+    read_again,
+    reading,
+    whole_file,
+)
+from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.results import Decryption, Verification
+
+#: Bytes of a line that are read at once.
+_LINE = 2**16
 
 
 class Files(Messages):
@@ -174,6 +186,9 @@ class Files(Messages):
             def judge(reply: Reply) -> Decryption:
                 outcome.require_within(reply, os.fstat(stdout).st_size, max_output)
                 found = plaintexts.decryption(reply, signers)
+                if found.failure is None:
+                    size = os.fstat(stdout).st_size
+                    signatures.require_unaltered(reply, found.signatures, size)
                 return found.require_good() if require_good else found
 
             kind = await _kind_at(stdin)
@@ -248,9 +263,13 @@ class Files(Messages):
         """
         async with reading(Path(source), progress) as data:
             if signature is None:
-                self._require_visible(await _kind_at(data) or MessageKind())
-                call = Call(commands.verify_only(), stdin=Descriptor(data))
-                return await self._verify(call, signer, b"")
+                async with read_again(data) as file:
+                    self._require_visible(await _kind_at(file) or MessageKind())
+                    call = Call(commands.verify_only(), stdin=Descriptor(file))
+                    found = await self._verify(call, signer, b"")
+                    if not await in_thread(_stands_alone, file):
+                        raise signatures.surrounded(found.signatures)
+                    return found
             async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
             async with reasons.of_message(detached):
@@ -258,6 +277,12 @@ class Files(Messages):
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, signer, b"")
+
+
+def _stands_alone(fd: int) -> bool:
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        return stands_alone(iter(lambda: file.readline(_LINE), b""))
 
 
 async def _kind_at(fd: int) -> MessageKind | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 from tiny_gnupg._gpg import commands, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import (
@@ -18,7 +19,9 @@ from tiny_gnupg._gpg.arguments import (
     passphrase_answers,
 )
 from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.kinds import MessageKind
+from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg.errors import (
@@ -34,6 +37,9 @@ from tiny_gnupg.gnupg.recipients import Recipients
 from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
 from tiny_gnupg.results import Decryption, Verification
+
+#: What a signature was judged in.
+Judged = TypeVar("Judged", Verification, Decryption)
 
 
 class Messages(Recipients, Trust):
@@ -200,7 +206,10 @@ class Messages(Recipients, Trust):
         kind = await _kind_of(data)
         judge = partial(plaintexts.decryption, signers=await self._pin(signer))
         call = Call(commands.decrypt(OUTPUT), stdin=data)
-        found = await self._open(call, judge, kind, passphrase)
+        found, reply = await self._open(call, _with_reply(judge), kind, passphrase)
+        if found.failure is None and not kind.clear_signed:
+            inside = partial(self._unwrapped, data, kind, passphrase) if found.encrypted else None
+            found = await self._as_signed(found, reply, data, inside, signer)
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
@@ -347,14 +356,59 @@ class Messages(Recipients, Trust):
                 self._require_detached(await _kind_of(detached))
             call = Call(commands.verify_detached(SECOND), stdin=data, second=detached)
             return await self._verify(call, signer, _octets(data))
-        self._require_visible(await _kind_of(data))
-        return await self._verify(Call(commands.verify(), stdin=data), signer)
+        kind = await _kind_of(data)
+        self._require_visible(kind)
+        found, reply = await self._verified(Call(commands.verify(), stdin=data), signer)
+        if kind.clear_signed:
+            return found
+        return await self._as_signed(found, reply, data, None, signer)
 
     async def _verify(self, call: Call, signer: Signer, data: bytes | None = None) -> Verification:
+        return (await self._verified(call, signer, data))[0]
+
+    async def _verified(
+        self, call: Call, signer: Signer, data: bytes | None = None
+    ) -> tuple[Verification, Reply]:
         signers = await self._pin(signer)
         judge = partial(signatures.verification, data=data, signers=signers)
         async with reasons.of_message(call.stdin if call.second is None else call.second):
-            return await self._run(call, judge, self._allow_placeholders)
+            return await self._run(call, _with_reply(judge), self._allow_placeholders)
+
+    async def _unwrapped(
+        self, message: str | bytes, kind: MessageKind, passphrase: str | None
+    ) -> bytes:
+        call = Call(commands.unwrap(OUTPUT), stdin=message)
+        return await self._open(call, plaintexts.unwrapped, kind, passphrase)
+
+    async def _as_signed(
+        self,
+        found: Judged,
+        reply: Reply,
+        message: str | bytes,
+        inside: Callable[[], Awaitable[bytes]] | None,
+        signer: Signer,
+    ) -> Judged:
+        """Return what was found with the very octets that were signed; see ``text_mode``.
+
+        Args:
+            found: what gpg made of a message with good signatures.
+            reply: what it answered.
+            message: the message.
+            inside: gives the message inside of an encrypted one.
+            signer: who must have signed.
+
+        Raises:
+            GnuPGError: they cannot be had.
+        """
+        if not signatures.is_altered(reply, found.signatures, len(found.data)):
+            return found
+        octets = dearmor(_octets(message)) if inside is None else await inside()
+        limit = sys.maxsize - 1 if self.max_output is None else self.max_output
+        plain = await self._engine.work(in_octets, octets, limit)
+        signed, _ = await self._verified(Call(commands.verify(), stdin=plain), signer)
+        rendered = signed.data.replace(b"\r\n", b"\n") == found.data
+        data = found.data if rendered and signatures.are_of_text(reply) else signed.data
+        return replace(found, data=data, signatures=signed.signatures)
 
     @staticmethod
     def _require_visible(kind: MessageKind) -> None:
@@ -370,3 +424,8 @@ class Messages(Recipients, Trust):
         # gpg takes a signed message in this place too, and then ignores the data.
         if not kind.is_detached_signature:
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
+
+
+def _with_reply(judge: Judge[T]) -> Judge[tuple[T, Reply]]:
+    """Return a judge that gives the answer beside what it made of it."""
+    return lambda reply: (judge(reply), reply)

@@ -16,6 +16,7 @@ import sop
 
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_clear_signed
 from tiny_gnupg._openpgp.packets import frame
+from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import hidden, in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
@@ -90,7 +91,7 @@ async def _home(*passwords: str) -> AsyncIterator[list[GnuPG]]:
     """Return a throw-away home: an instance without a passphrase, and one for each password."""
     path = Path(tempfile.mkdtemp(prefix="tgsop"))
     try:
-        async with AsyncExitStack() as stack:
+        async with removed_at_the_end(path), AsyncExitStack() as stack:
             yield [
                 await stack.enter_async_context(
                     GnuPG(passphrase=password, homedir=path, protection="gnupg")

@@ -1,0 +1,49 @@
+"""A directory that goes when this process does, however it ends.
+
+Secret keys lie there for a moment under the protection that they are to have elsewhere, or none.
+Nobody can tidy up after SIGKILL, and so another process waits for the end of this one: a shell that
+reads from a pipe which we hold. Where there is no shell, the next one who opens the home tidies up.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
+
+#: A service manager ends us and the shell together; it waits all the same. What still works in the
+#: directory, as an agent, ends when that has gone, and may write until then.
+_WAIT = """trap '' HUP INT TERM; read -r end
+for pause in 0 1 2 4; do sleep $pause; rm -rf -- "$1"; [ -e "$1" ] || break; done"""
+
+
+@asynccontextmanager
+async def removed_at_the_end(path: Path) -> AsyncIterator[None]:
+    """Have a directory removed where this process ends within the block."""
+    waiting = await uninterrupted(in_thread(_start, path))
+    try:
+        yield
+    finally:
+        if waiting is not None:
+            await uninterrupted(in_thread(_dismiss, waiting))
+
+
+def _start(path: Path) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own words; the path is an argument
+            ["/bin/sh", "-c", _WAIT, "sh", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+
+
+def _dismiss(waiting: subprocess.Popen[bytes]) -> None:
+    waiting.kill()
+    waiting.communicate()
