@@ -143,6 +143,20 @@ def test_a_signed_text_is_verified_from_a_pipe(cli: Run, fingerprint: str, form:
     assert fingerprint.encode() in done(cli("verify", "-", stdin=signed))
 
 
+def test_a_text_that_gpg_would_sign_a_part_of_is_refused(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    text.write_bytes(b"x" * 30_000)
+    for result in (
+        cli("sign", "--clear", stdin=text.read_bytes()),
+        cli("sign", "--clear", str(text)),
+    ):
+        assert b"cannot be clear-signed" in result.stderr
+        assert (result.returncode, result.stdout) == (1, b"")
+    assert list(tmp_path.iterdir()) == [text]
+
+
 def test_a_key_goes_to_another_home(cli: Run, fingerprint: str, other_home: Path) -> None:
     secret = done(cli("export", "--secret", fingerprint))
     message = done(cli("encrypt", "-r", fingerprint, stdin=b"to my other computer"))

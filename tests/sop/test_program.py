@@ -142,6 +142,14 @@ def test_a_clear_signed_text_comes_back_as_it_was(ours: Program) -> None:
     assert b"BEGIN PGP SIGNATURE" in (ours.folder / "sigs").read_bytes()
 
 
+@pytest.mark.parametrize("form", ["inline-sign --as=clearsigned", "sign --as=text"])
+def test_a_line_that_gpg_would_sign_a_part_of_is_refused(ours: Program, form: str) -> None:
+    key, _ = key_of(ours)
+    with pytest.raises(Failed) as error:
+        ours(*form.split(), "key", stdin=b"x" * 30_000, key=key)
+    assert error.value.args[0] == 41  # expected a different type of input
+
+
 def test_a_signature_of_somebody_else_is_no_signature(ours: Program) -> None:
     key, _ = key_of(ours)
     stranger = ours("extract-cert", stdin=ours("generate-key", "Mallory"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import aiofiles
 
@@ -25,11 +26,11 @@ from tiny_gnupg._home.whole_files import (
 from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._process.pipes import Descriptor
+from tiny_gnupg._process.pipes import CHUNK, Descriptor
 from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.gnupg import reasons
-from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
+from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of, _require_clear
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.results import Decryption, Verification
 
@@ -217,7 +218,7 @@ class Files(Messages):
             output: the path to write; default: ``source`` with ``.asc``, or, without armor,
                 ``.sig`` for a detached signature and ``.gpg`` for a signed file.
             detach: write the signature alone.
-            clear: leave the text readable; excludes ``detach``.
+            clear: leave the text readable, see ``sign``; excludes ``detach``.
             local_user: whose key signs; the empty text is this instance's own.
             armor: write text.
             overwrite: replace a file that is there.
@@ -228,7 +229,7 @@ class Files(Messages):
 
         Raises:
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
-            GnuPGError: as ``sign``.
+            GnuPGError, ValueError: as ``sign``.
         """
         signer = await self._signer(local_user)
         detach = detach and not clear
@@ -236,7 +237,12 @@ class Files(Messages):
         ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
         target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
-            await self._sign(replace(call, options=options), signer)
+            if not clear:
+                await self._sign(replace(call, options=options), signer)
+                return target
+            async with read_again(cast(Descriptor, call.stdin)) as text:
+                await self._engine.work(_require_clear, _pieces(text))
+                await self._sign(replace(call, options=options, stdin=Descriptor(text)), signer)
         return target
 
     async def verify_file(
@@ -283,6 +289,14 @@ def _stands_alone(fd: int) -> bool:
     with open(fd, "rb", closefd=False) as file:
         file.seek(0)
         return stands_alone(iter(lambda: file.readline(_LINE), b""))
+
+
+def _pieces(fd: int) -> Iterator[bytes]:
+    """Read a file without moving its position."""
+    place = 0
+    while piece := os.pread(fd, CHUNK, place):
+        yield piece
+        place += len(piece)
 
 
 async def _kind_at(fd: int) -> MessageKind | None:

@@ -32,7 +32,7 @@ from tiny_gnupg.errors import (
 )
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.access import Judge, Remedy, T, _wants
-from tiny_gnupg.gnupg.inputs import _kind_of, _octets
+from tiny_gnupg.gnupg.inputs import _kind_of, _octets, _require_clear
 from tiny_gnupg.gnupg.recipients import Recipients
 from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
@@ -184,7 +184,8 @@ class Messages(Recipients, Trust):
             NotOpenPGP: the data is none.
         """
         found = await self.decrypt_verify(message, passphrase=passphrase, signer=signer)
-        return await like(message, found.require_good().data)
+        async with reasons.of_message(message):
+            return await like(message, found.require_good().data)
 
     async def decrypt_verify(
         self, message: str | bytes, *, passphrase: str | None = None, signer: Signer = None
@@ -291,7 +292,8 @@ class Messages(Recipients, Trust):
             local_user: whose key signs; the empty text is this instance's own.
             key: certify the key that ``target`` names, all its user ids.
             detach: give the signature alone.
-            clear: leave the message readable (text only; line ends may change).
+            clear: leave the message readable. Blanks at the ends of its lines are not signed, and
+                it comes back without them and with a last line end (RFC 9580, section 7).
             local: a certification that never leaves this keyring.
 
         Returns:
@@ -299,7 +301,8 @@ class Messages(Recipients, Trust):
 
         Raises:
             TypeError: ``key`` is no bool.
-            ValueError: options that exclude each other.
+            ValueError: options that exclude each other; or, with ``clear``, gpg would sign less
+                than the text: a line has more than 19,990 bytes, or ends in a CR or NUL.
             KeyNotFound: the signing key, or the key to certify, is not here.
             UnusableKey: the key to certify has no user id.
             BadPassphrase: the passphrase does not open the signing key.
@@ -313,6 +316,8 @@ class Messages(Recipients, Trust):
         if (detach and clear) or local:
             raise ValueError("detach and clear exclude each other; local needs key=True")
         data = checked_data("target", target)
+        if clear:
+            await self._engine.work(_require_clear, _octets(data))
         signer = await self._signer(local_user)
         call = Call(commands.sign(signer, detach=detach, clear=clear), stdin=data)
         return await like(target, (await self._sign(call, signer)).stdout)

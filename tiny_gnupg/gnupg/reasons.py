@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._openpgp import clear_text
+from tiny_gnupg._openpgp.armor import is_clear_signed
 from tiny_gnupg._openpgp.faults import LOOKED_AT, damage, foreign, no_message, refusals
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._process.pipes import Data, Descriptor
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
+    BadSignature,
     DecryptionFailed,
     GnuPGError,
     ImportFailed,
@@ -97,7 +100,7 @@ async def of_message(data: Data | Descriptor | None) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (NotOpenPGP, DecryptionFailed, NotSigned) as error:
+    except (NotOpenPGP, DecryptionFailed, NotSigned, BadSignature) as error:
         better = await in_thread(_better, error, data)
         if better is None:
             raise
@@ -108,6 +111,11 @@ async def of_message(data: Data | Descriptor | None) -> AsyncIterator[None]:
 
 def _better(error: GnuPGError, data: Data | Descriptor | None) -> GnuPGError | None:
     octets = _head(data)
+    if isinstance(error, BadSignature):
+        if not (is_clear_signed(octets) and clear_text.is_too_long(octets)):
+            return None
+        why = "gpg cannot check the signature: the text has lines of which it reads a part"
+        return in_place_of(error, BadSignature, why, hint=_READ_BY, signatures=error.signatures)
     if why := foreign(octets):
         return in_place_of(error, UnsupportedByGnuPG, why, hint=_OTHER)
     if isinstance(error, DecryptionFailed) or len(octets) > LOOKED_AT:
@@ -131,6 +139,9 @@ def _head(data: Data | Descriptor | None) -> bytes:
 
 
 _OTHER = "use a program of RFC 9580 (Sequoia, OpenPGP.js), or ask the sender for RFC 4880"
+
+
+_READ_BY = "verify it by another program, or ask for a detached signature"
 
 
 _WHOLE = "ask for it once more, or pass it as it was sent"

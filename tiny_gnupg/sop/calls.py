@@ -178,8 +178,9 @@ async def sign(data: bytes, how: Sequence[str], signers: Blocks, passwords: Bloc
                 return await gpg.read_output(
                     command, (await gpg.agent_passphrase()).encode() + b"\n" + data
                 )
-            except CommandFailed:
-                continue
+            except CommandFailed as error:
+                if not any("BAD_PASSPHRASE" in line for line in error.status):
+                    raise
     raise sop.SOPKeyIsProtected("none of the passwords opens the key")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import sop
 
+from tiny_gnupg._openpgp import clear_text
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_armored
 from tiny_gnupg._openpgp.packets import SIGNATURE, frame
 from tiny_gnupg.sop import calls
@@ -187,6 +188,8 @@ class TinySop(sop.StatelessOpenPGP):
         self.raise_on_unknown_options(**kwargs)
         if sigtype is not sop.SOPInlineSigType.binary:
             calls.require_text(data)
+        if sigtype is sop.SOPInlineSigType.clearsigned and (why := clear_text.fault([data])):
+            raise sop.SOPInvalidDataType(f"the text cannot be clear-signed: {why}")
         signed = calls.run(calls.sign(data, _SIGNING[sigtype], signers, keypasswords)).encode()
         return calls.dressed(signed, armor)
 
