@@ -77,6 +77,7 @@ async def sign(gpg: GnuPG, mail: EmailMessage, *, local_user: str = "") -> Email
         used.
 
     Raises:
+        ValueError: a header of it cannot be read.
         GnuPGError: as ``GnuPG.sign``.
     """
     part = _mime.canonical(mail)
@@ -111,7 +112,8 @@ async def encrypt(
 
     Raises:
         ValueError: there is no recipient; or there is a ``Bcc``, whom the others would learn of by
-            the key that the message names: encrypt a mail of its own to each, with ``uid``.
+            the key that the message names: encrypt a mail of its own to each, with ``uid``; or a
+            header cannot be read.
         GnuPGError: as ``GnuPG.encrypt``.
     """
     if uid is None and mail["bcc"]:

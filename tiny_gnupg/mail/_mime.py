@@ -7,6 +7,7 @@ import re
 import secrets
 from base64 import encodebytes
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -53,9 +54,16 @@ def raw(mail: EmailMessage | bytes) -> bytes:
 
 
 def addresses(mail: EmailMessage, *names: str) -> list[str]:
-    """Return the addresses in some headers, each once."""
-    values = [str(value) for name in names for value in mail.get_all(name, [])]
+    """Return the addresses in some headers, each once; one that cannot be read has none."""
+    values = [value for name in names for value in _values(mail, name)]
     return list(dict.fromkeys(address for _, address in getaddresses(values) if address))
+
+
+def _values(mail: EmailMessage, name: str) -> list[str]:
+    """Return the values of a header; the standard library's parser breaks off at some."""
+    with suppress(IndexError, AttributeError):
+        return [str(value) for value in mail.get_all(name, [])]
+    return []
 
 
 def envelope(mail: EmailMessage, content_type: str, **parameters: str) -> EmailMessage:
@@ -86,7 +94,13 @@ def canonical(mail: EmailMessage) -> bytes:
 
     That is: CRLF, seven bits, no line that ends in white space or begins with ``From ``
     (RFC 3156, sections 3 and 5). ``Bcc`` is never in it.
+
+    Raises:
+        ValueError: a header of it cannot be read.
     """
+    unread = [name for name in mail if not _values(mail, name)]
+    if unread:
+        raise ValueError(f"a header of the mail cannot be read: {unread[0]}")
     content: EmailMessage = message_from_bytes(
         mail.as_bytes(policy=policy.SMTP), policy=policy.SMTP
     )
@@ -214,6 +228,6 @@ def content(entity: bytes) -> EmailMessage:
     parameters = getattr(read["content-type"], "params", {})
     kept = PROTECTED if {"protected-headers", "hp"} & set(parameters) else frozenset()
     for name in {name for name in read if not is_of_content(name)}:
-        if name.lower() not in kept:
+        if name.lower() not in kept or not _values(read, name):
             del read[name]
     return read
