@@ -1,4 +1,4 @@
-"""A file is good only where all of it is signed: no text before or behind that."""
+"""A file is good only where all of it is signed: no text around that, nor inside the armor."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.inprocess import run_here
 from tests.instances import ALICE
-from tiny_gnupg import BadSignature, GnuPG
+from tiny_gnupg import BadSignature, GnuPG, GnuPGError
 from tiny_gnupg.cli.main import main
 
 AROUND: dict[str, Callable[[bytes], bytes]] = {
@@ -62,6 +64,26 @@ async def test_nothing_around(alice: GnuPG, tmp_path: Path, form: str, around: s
     command = ["verify", "--home", alice.home, "-"]
     ended = await asyncio.to_thread(run_here, partial(main, command), file.read_bytes())
     assert ended.returncode == 0
+
+
+INSIDE = (b"; rm -rf ~", b"\0", b"((", b"=AAAA", b"-----END PGP SIGNATURE-----")
+
+
+@pytest.mark.parametrize("form", ["clear", "armored"])
+async def test_text_between_the_lines_and_at_their_ends(
+    alice: GnuPG, tmp_path: Path, form: str
+) -> None:
+    lines = (await alice.sign(b"echo hello\necho two\n", clear=form == "clear")).split(b"\n")
+    file = tmp_path / "file.asc"
+    passed = []
+    for more, at in product(INSIDE, range(len(lines) - 1)):
+        before, line, behind = lines[:at], lines[at], lines[at + 1 :]
+        for changed in ([more, line], [more + line], [line + more]):
+            file.write_bytes(b"\n".join([*before, *changed, *behind]))
+            with suppress(GnuPGError):
+                await alice.verify_file(file)
+                passed.append(changed)
+    assert passed == []
 
 
 @pytest.mark.parametrize("around", ["nothing", "behind"])

@@ -52,6 +52,29 @@ _BEGIN = b"-----BEGIN PGP "
 _HEADER_LINE = re.compile(rb"-----BEGIN PGP ([A-Z ]{1,24})-----[ \t\r]*(?:\n|\Z)")
 
 
+_BLANK = b" \t\r\n"
+
+
+#: A line of clear-signed text that begins with a dash has a blank behind that. Of NULs at the end
+#: of one, gpg hashes nothing.
+_NO_TEXT = re.compile(rb"-(?! )")
+
+
+_HASH_LINE = re.compile(rb"Hash: [A-Za-z0-9, /-]{1,200}[ \t\r]*\n?")
+
+
+_NAMED_LINE = re.compile(rb"[A-Za-z][A-Za-z0-9 -]{0,30}: [^\x00-\x08\x0a-\x1f]{0,1000}\r?\n?")
+
+
+_DATA_LINE = re.compile(rb"[A-Za-z0-9+/]*(=?=?)[ \t\r]*\n?")
+
+
+_CHECKSUM_LINE = re.compile(rb"=[A-Za-z0-9+/]{4}[ \t\r]*\n?")
+
+
+_END_LINE = re.compile(rb"-----END PGP ([A-Z ]{1,24})-----[ \t\r]*\n?")
+
+
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -79,24 +102,45 @@ def is_armored(data: bytes) -> bool:
 
 
 def stands_alone(pieces: Iterable[bytes]) -> bool:
-    """Return whether data is one block of armor with nothing but blank lines around, or binary.
+    """Return whether data is one block of armor with nothing else in it or around, or binary.
+
+    gpg passes over what stands around armor, at the ends of its lines and between them. Here all of
+    it has to be armor, but for blank lines around; lines of ``Name: value`` may stand at its head.
 
     Args:
         pieces: the lines of the data with their ends; a long one may come in several pieces.
     """
-    begun = ended = False
-    line_begins = True
+    place, label, starts = "around", b"", True
     for number, piece in enumerate(pieces):
         if not number and is_binary(piece):
             return True
-        at_start, line_begins = line_begins, piece.endswith(b"\n")
-        if ended or not begun:
-            begun = begun or (at_start and _HEADER_LINE.match(piece) is not None)
-            if piece.strip() and (ended or not begun):
+        at_start, starts = starts, piece.endswith(b"\n")
+        begin = _HEADER_LINE.fullmatch(piece) if at_start else None
+        if place == "text":
+            if begin and begin[1] == _SIGNATURE:
+                place, label = "head", _SIGNATURE
+            elif (_NO_TEXT.match(piece) and at_start) or piece.rstrip(_BLANK).endswith(b"\0"):
                 return False
+        elif begin and place == "around" and begin[1] in _LABELS:
+            place, label = "head", begin[1]
+        elif place in ("around", "done"):
+            if piece.strip(_BLANK):
+                return False
+        elif place == "head":
+            of_head = _HASH_LINE if label == CLEAR_SIGNED else _NAMED_LINE
+            if not piece.strip(_BLANK):
+                place = "text" if label == CLEAR_SIGNED else "data"
+            elif not of_head.fullmatch(piece):
+                return False
+        elif (end := _END_LINE.fullmatch(piece)) and end[1] == label:
+            place = "done"
+        elif place == "data" and (found := _DATA_LINE.fullmatch(piece)):
+            place = "padded" if found[1] else "data"
+        elif place != "checked" and _CHECKSUM_LINE.fullmatch(piece):
+            place = "checked"
         else:
-            ended = at_start and piece.startswith(b"-----END PGP ")
-    return begun
+            return False
+    return place == "done"
 
 
 def is_clear_signed(data: bytes) -> bool:
