@@ -486,7 +486,16 @@ WEAKENINGS = (
         27,
         "text given out without its carriage returns",
         "text_mode_is_not_signed",
-        ("    return bool(found) and text and not whole\n", "    return False\n"),
+        ("    return signed and text and not whole\n", "    return False\n"),
+    ),
+    weakening(
+        27,
+        "the same where one of several signatures is not good",
+        "text_mode_is_not_signed",
+        (
+            "any(one.status not in _OF_NOTHING for one in found)",
+            "bool(found) and all(one.good for one in found)",
+        ),
     ),
     weakening(
         39,
@@ -517,6 +526,12 @@ WEAKENINGS = (
             "                    if not await in_thread(_stands_alone, file):",
             "                    if False:",
         ),
+    ),
+    weakening(
+        44,
+        "lines of armor taken for such that go on behind it",
+        "unsigned_text_around",
+        ("elif (end := _END_LINE.fullmatch(piece))", "elif (end := _END_LINE.match(piece))"),
     ),
 )
 

@@ -73,7 +73,11 @@ _PASSED_OVER = frozenset(
 
 
 #: What a literal packet says of text (RFC 9580, section 5.9), as gpg tells it.
-_TEXT = frozenset({f"{ord(mode):x}" for mode in "tul1"})
+_TEXT = frozenset({f"{ord(mode):X}" for mode in "tul1"})
+
+
+#: States of signatures that say nothing of the data.
+_OF_NOTHING = frozenset({SignatureStatus.NO_PUBKEY, SignatureStatus.ERRSIG, SignatureStatus.BADSIG})
 
 
 #: Classes of signatures (RFC 9580, section 5.2.1) that are of data.
@@ -365,7 +369,8 @@ def is_altered(reply: Reply, found: Sequence[Signature], size: int) -> bool:
     """
     text = next(iter(reply.fields("PLAINTEXT")), {}).get("format") in _TEXT
     whole = any(line.rest == str(size) for line in reply.find("PLAINTEXT_LENGTH"))
-    return bool(found) and text and not whole
+    signed = any(one.status not in _OF_NOTHING for one in found)
+    return signed and text and not whole
 
 
 def require_unaltered(reply: Reply, found: Sequence[Signature], size: int) -> None:

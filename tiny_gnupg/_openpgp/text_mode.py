@@ -17,14 +17,15 @@ def in_octets(message: bytes, limit: int, depth: int = DEPTH) -> bytes:
 
     Args:
         message: in binary form, not encrypted.
-        limit: the most octets that a compressed packet may hold.
+        limit: the most octets that compressed packets may hold, all together.
         depth: how deep compressed packets may lie in each other.
 
     Raises:
         NotOpenPGP: it is no such message.
         OutputTooLarge: it holds more, or too many packets.
     """
-    packets = []
+    packets: list[bytes] = []
+    room = limit
     for packet in walk(message):
         body = packet.body
         if packet.tag == LITERAL:
@@ -34,8 +35,9 @@ def in_octets(message: bytes, limit: int, depth: int = DEPTH) -> bytes:
         elif not depth:
             raise NotOpenPGP("compressed packets lie too deep in each other")
         else:
-            inside = inflate(body, limit + 1)
-            if len(inside) > limit:
+            inside = inflate(body, room + 1)
+            room -= len(inside)
+            if room < 0:
                 raise OutputTooLarge(f"more than {limit} bytes of output")
             packets.append(in_octets(inside, limit, depth - 1))
     return b"".join(packets)

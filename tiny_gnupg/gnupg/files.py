@@ -185,12 +185,14 @@ class Files(Messages):
         ):
 
             def judge(reply: Reply) -> Decryption:
-                outcome.require_within(reply, os.fstat(stdout).st_size, max_output)
+                size = os.fstat(stdout).st_size
+                outcome.require_within(reply, size, max_output)
                 found = plaintexts.decryption(reply, signers)
-                if found.failure is None:
-                    size = os.fstat(stdout).st_size
+                if require_good:
+                    found.require_good()
+                if kind is None or not kind.clear_signed:
                     signatures.require_unaltered(reply, found.signatures, size)
-                return found.require_good() if require_good else found
+                return found
 
             kind = await _kind_at(stdin)
             options = commands.decrypt(OUTPUT, max_output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
@@ -24,6 +24,7 @@ from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
     GnuPGError,
@@ -208,9 +209,25 @@ class Messages(Recipients, Trust):
         judge = partial(plaintexts.decryption, signers=await self._pin(signer))
         call = Call(commands.decrypt(OUTPUT), stdin=data)
         found, reply = await self._open(call, _with_reply(judge), kind, passphrase)
-        if found.failure is None and not kind.clear_signed:
-            inside = partial(self._unwrapped, data, kind, passphrase) if found.encrypted else None
-            found = await self._as_signed(found, reply, data, inside, signer)
+        if not kind.clear_signed and signatures.is_altered(
+            reply, found.signatures, len(found.data)
+        ):
+            inside = data
+            if found.encrypted:
+                inside = await self._open(
+                    replace(call, options=commands.unwrap(OUTPUT)),
+                    plaintexts.unwrapped,
+                    kind,
+                    passphrase,
+                )
+            again = replace(call, stdin=await self._in_octets(inside))
+            signed = await self._run(again, judge, self._allow_placeholders)
+            found = replace(
+                found,
+                data=await _rendered(reply, found, signed),
+                signatures=signed.signatures,
+                failure=signed.failure,
+            )
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
@@ -363,10 +380,13 @@ class Messages(Recipients, Trust):
             return await self._verify(call, signer, _octets(data))
         kind = await _kind_of(data)
         self._require_visible(kind)
-        found, reply = await self._verified(Call(commands.verify(), stdin=data), signer)
-        if kind.clear_signed:
+        call = Call(commands.verify(), stdin=data)
+        found, reply = await self._verified(call, signer)
+        if kind.clear_signed or not signatures.is_altered(reply, found.signatures, len(found.data)):
             return found
-        return await self._as_signed(found, reply, data, None, signer)
+        again = replace(call, stdin=await self._in_octets(data))
+        signed = await self._verify(again, signer)
+        return replace(signed, data=await _rendered(reply, found, signed))
 
     async def _verify(self, call: Call, signer: Signer, data: bytes | None = None) -> Verification:
         return (await self._verified(call, signer, data))[0]
@@ -379,41 +399,10 @@ class Messages(Recipients, Trust):
         async with reasons.of_message(call.stdin if call.second is None else call.second):
             return await self._run(call, _with_reply(judge), self._allow_placeholders)
 
-    async def _unwrapped(
-        self, message: str | bytes, kind: MessageKind, passphrase: str | None
-    ) -> bytes:
-        call = Call(commands.unwrap(OUTPUT), stdin=message)
-        return await self._open(call, plaintexts.unwrapped, kind, passphrase)
-
-    async def _as_signed(
-        self,
-        found: Judged,
-        reply: Reply,
-        message: str | bytes,
-        inside: Callable[[], Awaitable[bytes]] | None,
-        signer: Signer,
-    ) -> Judged:
-        """Return what was found with the very octets that were signed; see ``text_mode``.
-
-        Args:
-            found: what gpg made of a message with good signatures.
-            reply: what it answered.
-            message: the message.
-            inside: gives the message inside of an encrypted one.
-            signer: who must have signed.
-
-        Raises:
-            GnuPGError: they cannot be had.
-        """
-        if not signatures.is_altered(reply, found.signatures, len(found.data)):
-            return found
-        octets = dearmor(_octets(message)) if inside is None else await inside()
+    async def _in_octets(self, message: str | bytes) -> bytes:
+        """Return a message that is not encrypted as `text_mode.in_octets` gives it."""
         limit = sys.maxsize - 1 if self.max_output is None else self.max_output
-        plain = await self._engine.work(in_octets, octets, limit)
-        signed, _ = await self._verified(Call(commands.verify(), stdin=plain), signer)
-        rendered = signed.data.replace(b"\r\n", b"\n") == found.data
-        data = found.data if rendered and signatures.are_of_text(reply) else signed.data
-        return replace(found, data=data, signatures=signed.signatures)
+        return await self._engine.work(lambda: in_octets(dearmor(_octets(message)), limit))
 
     @staticmethod
     def _require_visible(kind: MessageKind) -> None:
@@ -434,3 +423,17 @@ class Messages(Recipients, Trust):
 def _with_reply(judge: Judge[T]) -> Judge[tuple[T, Reply]]:
     """Return a judge that gives the answer beside what it made of it."""
     return lambda reply: (judge(reply), reply)
+
+
+async def _rendered(reply: Reply, found: Judged, signed: Judged) -> bytes:
+    """Return the very octets that were signed, or text as gpg renders it where that loses nothing.
+
+    Args:
+        reply: what gpg answered of the message as it came.
+        found: what it gave out.
+        signed: the same with the octets that were signed.
+    """
+    if not signatures.are_of_text(reply):
+        return signed.data
+    lossless = await in_thread(lambda: signed.data.replace(b"\r\n", b"\n") == found.data)
+    return found.data if lossless else signed.data
