@@ -51,6 +51,14 @@ class Stretcher:
             return known or _derived(protection, passphrase)
 
 
+def of_0_9(passphrase: bytes) -> bytes:
+    """Return what tiny_gnupg 0.9.0 gave gpg in the place of a passphrase; ``b""`` for none."""
+    seed = hashlib.sha3_512(b"gnupg passphrase:" + passphrase).digest()
+    if not passphrase or not _has_scrypt():
+        return b""
+    return hashlib.scrypt(seed, salt=seed, n=2**14, r=8, p=1).hex().encode()
+
+
 def _derived(protection: Protection, passphrase: str) -> bytes:
     try:
         return protection.stretch(passphrase)

@@ -246,7 +246,7 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
     owned = await keys_of(await aside.run(Call(commands.list_keys(secret=True))))
     for key in owned:
         try:
-            unopened = await secret_keys.change_passphrase(aside, key, old, new)
+            unopened = await secret_keys.change_users_passphrase(aside, key, old, new)
         except BadPassphrase as error:
             raise BadPassphrase(f"the passphrase does not open {key.fingerprint}") from error
         if unopened:

@@ -1,10 +1,11 @@
 """Secret keys that enter or leave a home whose passphrases are stretched.
 
 Outside, a key opens with its user's own passphrase and gpg's own calibrated protection; inside,
-with the stretched one. The passphrase is changed by gpg itself, in a home made for the moment:
-the key files are copied there, ``--change-passphrase`` runs there, and what comes of it is taken
-from there. The files of the home itself are only ever replaced whole, and those of one key all
-together: whoever is stopped there leaves a key with its old passphrase or with its new one.
+with the stretched one. (That of keys of tiny_gnupg 0.9.0 is a hash of their user's.) The passphrase
+is changed by gpg itself, in a home made for the moment: the key files are copied there,
+``--change-passphrase`` runs there, and what comes of it is taken from there. The files of the home
+itself are only ever replaced whole, and those of one key all together: whoever is stopped there
+leaves a key with its old passphrase or with its new one.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tiny_gnupg._home.key_files import (
 )
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
+from tiny_gnupg._home.stretching import of_0_9
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
@@ -118,6 +120,30 @@ def _possible(path: Path) -> list[bytes]:
     data = path.read_bytes()
     found = readings(data)
     return found if len(found) == 1 else [*found, data]
+
+
+async def change_users_passphrase(engine: Engine, key: Key, own: bytes, new: bytes) -> list[Path]:
+    """Change the passphrase of a key that its user protected, maybe by tiny_gnupg 0.9.0.
+
+    Args:
+        engine: see ``change_passphrase``.
+        key: which.
+        own: the user's own passphrase.
+        new: the passphrase from now on.
+
+    Returns:
+        As ``change_passphrase``.
+
+    Raises:
+        BadPassphrase: neither it nor what 0.9.0 made of it opens the key.
+    """
+    try:
+        return await change_passphrase(engine, key, own, new)
+    except BadPassphrase:
+        older = await in_thread(of_0_9, own)
+        if not older:
+            raise
+    return await change_passphrase(engine, key, older, new)
 
 
 async def _change_passphrase(
@@ -301,7 +327,7 @@ async def _take_over_there(aside: Engine, key: Key, inner: bytes, outer: bytes) 
     if not any(map(is_protected, files)):
         return False
     try:
-        await change_passphrase(aside, key, outer, inner)
+        await change_users_passphrase(aside, key, outer, inner)
     except GnuPGError:
         return False
     return True
@@ -309,6 +335,8 @@ async def _take_over_there(aside: Engine, key: Key, inner: bytes, outer: bytes) 
 
 async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: bytes) -> bool:
     """Take over keys that came in with a passphrase that was not known then, and now is.
+
+    In a home with gpg's own protection these are those of tiny_gnupg 0.9.0.
 
     Args:
         engine: whose keys.
@@ -319,12 +347,18 @@ async def take_over(engine: Engine, keys: Iterable[Key], inner: bytes, outer: by
     Returns:
         True where at least one key was taken over.
     """
-    taken = False
+    taken, kind = False, engine.home.protection.kind
+    older = await in_thread(of_0_9, outer) if kind == "gnupg" else b""
     for key in keys:
         files = key_files(engine.home.path, keygrips(key))
-        if not any(map(is_untouched, files)):
+        if older:
+            call = Call(commands.try_passphrase(key.fingerprint), passphrase=older)
+            comes_in = (await engine.run(call)).has("SUCCESS")
+        else:
+            comes_in = any(map(is_untouched, files))
+        if not comes_in:
             continue
-        async with scratch(engine, "scrypt") as aside, engine.locked(writing=True):
+        async with scratch(engine, kind) as aside, engine.locked(writing=True):
             await bring_over(engine, aside, [key])
             if await _take_over_there(aside, key, inner, outer):
                 changed = key_files(aside.home.path, keygrips(key))

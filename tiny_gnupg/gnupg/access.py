@@ -69,9 +69,27 @@ class Access(Identity):
             if reply.returncode == 0 and not reply.stdout:
                 raise KeyNotFound(value=fingerprint, reply=reply)
             return secret_keys.exported(reply, [fingerprint])
-        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         key = await self._secret_key(fingerprint)
-        return await secret_keys.export_secret(self._engine, [key], inner, outer, [fingerprint])
+        return await self._export_secret([key], [fingerprint])
+
+    async def _export_secret(
+        self, keys: Sequence[Key], names: Sequence[str], *, subkeys: bool = False
+    ) -> bytes:
+        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
+        return await self._with_keys(
+            lambda: secret_keys.export_secret(
+                self._engine, keys, inner, outer, names, subkeys=subkeys
+            )
+        )
+
+    async def _with_keys(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what needs secret keys, and once more where they came in and were not taken over."""
+        try:
+            return await work()
+        except BadPassphrase:
+            if not await self._take_over():
+                raise
+        return await work()
 
     async def _reply(self, call: Call) -> Reply:
         """Run gpg once; what was looked up before it wrote counts no more."""
@@ -189,11 +207,18 @@ class Access(Identity):
 
     async def _take_over(self) -> bool:
         """Take over keys that came in under this instance's passphrase; return whether any did."""
-        if not self.passphrase or not await self._stretches():
+        if not self.passphrase:
             return False
-        if not await in_thread(any_untouched, self._engine.home.path):
+        stretches = await self._stretches()
+        if stretches and not await in_thread(any_untouched, self._engine.home.path):
             return False
-        keys = await list_keys(self._engine, secret=True)
+        # With gpg's own protection every key may be meant, and each is asked about.
+        own = bool(self.email) and not stretches
+        keys = await (
+            self._table.find(self.email, secret=True)
+            if own
+            else list_keys(self._engine, secret=True)
+        )
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         return await secret_keys.take_over(self._engine, keys, inner, outer)
 

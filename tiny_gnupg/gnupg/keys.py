@@ -201,12 +201,7 @@ class Keys(Subkeys):
         with suppress(KeyNotFound, AmbiguousKey, BadPassphrase):
             await self._own()
         old, inner = await self._agent_passphrase(), await self._agent_passphrase(new)
-        try:
-            await secret_keys.replace_passphrase(self._engine, key, old, inner)
-        except BadPassphrase:
-            if not await self._take_over():
-                raise
-            await secret_keys.replace_passphrase(self._engine, key, old, inner)
+        await self._with_keys(lambda: secret_keys.replace_passphrase(self._engine, key, old, inner))
         if fingerprint == self.fingerprint:
             self.passphrase = new
 

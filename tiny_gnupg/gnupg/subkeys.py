@@ -23,7 +23,7 @@ from tiny_gnupg._gpg.arguments import (
     revocation_answers,
 )
 from tiny_gnupg._gpg.key_names import exact_name, is_exact
-from tiny_gnupg._operations import changes, secret_keys
+from tiny_gnupg._operations import changes
 from tiny_gnupg._operations.changes import Steps, T
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of, the_subkey
@@ -187,11 +187,7 @@ class Subkeys(Access):
         """
         key, name = await self._secret_key(uid), check_uid(uid)
         names = [exact_name(key, name) if is_exact(name) else key.fingerprint]
-        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
-        block = await secret_keys.export_secret(
-            self._engine, [key], inner, outer, names, subkeys=True
-        )
-        return block.decode()
+        return (await self._export_secret([key], names, subkeys=True)).decode()
 
     # -- what these stand on -----------------------------------------------------------------
 

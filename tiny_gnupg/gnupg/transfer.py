@@ -239,10 +239,9 @@ class Transfer(Access):
             FileExistsError: it is there.
             BadPassphrase: this instance's passphrase does not open each secret key of the home.
         """
-        target = Path(path)
-        await backup.backup(
-            self._engine, target, await self._agent_passphrase(), self.passphrase.encode()
-        )
+        target, engine = Path(path), self._engine
+        inner, outer = await self._agent_passphrase(), self.passphrase.encode()
+        await self._with_keys(lambda: backup.backup(engine, target, inner, outer))
         return target
 
     async def restore(self, path: str | os.PathLike[str]) -> ImportResult:
