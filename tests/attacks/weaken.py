@@ -533,6 +533,21 @@ WEAKENINGS = (
         "unsigned_text_around",
         ("elif (end := _END_LINE.fullmatch(piece))", "elif (end := _END_LINE.match(piece))"),
     ),
+    weakening(
+        45,
+        "a sender read however long the header is",
+        "mail_that_holds_up_its_reader",
+        (
+            "if all(len(value) <= LONGEST for value in values) else []",
+            "if values is not None else []",
+        ),
+    ),
+    weakening(
+        45,
+        "headers read that the parser breaks off at",
+        "mail_that_holds_up_its_reader",
+        ("with suppress(IndexError, AttributeError, RecursionError):", "with suppress(KeyError):"),
+    ),
 )
 
 

@@ -411,28 +411,3 @@ def test_two_autocrypt_headers_are_ignored_and_an_uncritical_attribute_is_not() 
     assert mail.autocrypt_key(message) == b"\0\0\0"
     message["Autocrypt"] = f"addr={ALICE}; keydata=AAAA"
     assert mail.autocrypt_key(message) is None
-
-
-#: At these the standard library's parser breaks off (found by scripts/fuzz).
-UNREADABLE = [b"From: Alice <", b'From: "']
-
-
-@pytest.mark.parametrize("header", UNREADABLE)
-async def test_a_header_that_cannot_be_read_names_nobody(
-    alice: GnuPG, bob: GnuPG, header: bytes
-) -> None:
-    text = (await bob.sign(b"text", clear=True)).decode()
-    signed = header + b"\r\nContent-Type: text/plain\r\n\r\n" + text.encode()
-    with pytest.raises(ValueError, match="From does not name one address"):
-        await mail.verify(alice, signed)
-    assert (await mail.verify(alice, signed, signer=BOB)).signatures
-    protected = b'Content-Type: text/plain; protected-headers="v1"\r\n' + header + b"\r\n\r\ntext"
-    sealed = await bob.encrypt(protected, ALICE)
-    whole = b"Content-Type: multipart/encrypted; boundary=x\r\n\r\n--x\r\n"
-    whole += b"Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--x\r\n"
-    whole += b"Content-Type: application/octet-stream\r\n\r\n" + sealed + b"\r\n--x--\r\n"
-    opened = await mail.decrypt(alice, whole, signer=BOB)
-    assert [str(value) for value in opened.message.values()]
-    assert mail.autocrypt_key(header + b"\r\nAutocrypt: addr=a@b.org; keydata=AA==\r\n\r\n") is None
-    with pytest.raises(ValueError, match="cannot be read"):
-        await mail.sign(bob, message_from_bytes(signed, policy=email.policy.default))

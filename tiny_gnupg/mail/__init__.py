@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.packets import SIGNATURE, frame
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotSigned, UnusableKey, WrongSigner
 from tiny_gnupg.mail import _autocrypt, _mime
 from tiny_gnupg.results import Capability, HashAlgorithm, Signature
@@ -147,15 +148,15 @@ async def verify(
         NotSigned: there is no signature that can be seen; an encrypted mail's is inside.
         SignatureError: one is not good, or it is somebody else's (``WrongSigner``).
         KeyNotFound: the key of a signature is not here.
-        ValueError: ``From`` does not name one address.
+        ValueError: ``From`` does not name one address, or a header is too long.
     """
     octets = _mime.raw(mail)
-    found = _mime.find(octets)
+    found = await in_thread(_mime.find, octets)
     if found is None or found.kind != "signed":
         hint = "use decrypt" if found else ""
         raise NotSigned("there is no signature in this mail that can be seen", hint=hint)
     verified = await gpg.verify(found.data, found.signature)
-    opened = _opened(found, verified.data, False, verified.signatures)
+    opened = await in_thread(_opened, found, verified.data, False, verified.signatures)
     return await _by(gpg, octets, opened, signer)
 
 
@@ -176,18 +177,20 @@ async def decrypt(
     Raises:
         NotSigned: ``signer`` is given, and nobody signed.
         GnuPGError: as ``GnuPG.decrypt``.
-        ValueError: the mail holds nothing encrypted, or ``From`` does not name one address.
+        ValueError: the mail holds nothing encrypted, ``From`` does not name one address, or a
+            header is too long.
     """
     octets = _mime.raw(mail)
-    found = _mime.find(octets)
+    found = await in_thread(_mime.find, octets)
     if found is None or found.kind != "encrypted":
         raise ValueError("there is nothing encrypted in this mail")
     plain = (await gpg.decrypt_verify(found.data)).require_good()
-    opened = _opened(found, plain.data, True, plain.signatures)
-    nested = None if found.inline or plain.signatures else _mime.find(plain.data)
+    opened = await in_thread(_opened, found, plain.data, True, plain.signatures)
+    plainly = found.inline or plain.signatures
+    nested = None if plainly else await in_thread(_mime.find, plain.data)
     if nested is not None and nested.kind == "signed":
         verified = await gpg.verify(nested.data, nested.signature)
-        inside = _opened(nested, verified.data, True, verified.signatures)
+        inside = await in_thread(_opened, nested, verified.data, True, verified.signatures)
         opened = replace(inside, whole=found.whole and nested.whole)
     if not opened.signatures and signer is None:
         return opened
@@ -230,13 +233,17 @@ def autocrypt_key(mail: EmailMessage | bytes) -> bytes | None:
 
     Returns:
         The key; None where there is no such header, or one that Autocrypt 1.1 says to ignore:
-        several of them, one of another address than ``From``, or with an unknown attribute.
+        several of them, one of another address than ``From``, or with an unknown attribute; or
+        where a header is too long.
     """
-    read = _mime.parsed(_mime.raw(mail))
-    headers, senders = read.get_all("autocrypt", []), _mime.addresses(read, "from")
+    try:
+        read = _mime.head(_mime.raw(mail))
+    except ValueError:
+        return None
+    headers, senders = _mime.values(read, "autocrypt"), _mime.sender(read)
     if len(headers) != 1 or len(senders) != 1:
         return None
-    return _autocrypt.key_in(str(headers[0]), senders[0])
+    return _autocrypt.key_in(headers[0], senders[0])
 
 
 def _opened(
@@ -256,8 +263,8 @@ async def _by(
 ) -> OpenedMail:
     """Return what was opened, where one of its signatures is by whom it must be."""
     if signer is None:
-        senders = _mime.addresses(opened.message, "from")
-        senders = senders or _mime.addresses(_mime.parsed(mail), "from")
+        senders = _mime.sender(opened.message)
+        senders = senders or _mime.sender(_mime.head(mail))
         if len(senders) != 1:
             raise ValueError("From does not name one address: name the signer")
         signer = senders

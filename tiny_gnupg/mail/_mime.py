@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 
 #: Seven bits and CRLF: what mail servers leave as it is.
@@ -26,16 +27,25 @@ DEEPEST = 8
 #: What servers change on the way: white space at the end of a line, and mailboxes' separators.
 _FRAGILE = re.compile(rb"[ \t]\r?$|^From |[^\x00-\x7f]|[^\n]{999}", re.MULTILINE)
 _SEPARATOR = re.compile(rb"^From ", re.MULTILINE)
+_LINE = r"^-----{} PGP {}-----[ \t\r]*$"
+#: How what is inline begins and ends.
 _INLINE = {
-    "encrypted": re.compile(
-        r"^-----BEGIN PGP MESSAGE-----[ \t\r]*$.*?^-----END PGP MESSAGE-----[ \t\r]*$",
-        re.MULTILINE | re.DOTALL,
-    ),
-    "signed": re.compile(
-        r"^-----BEGIN PGP SIGNED MESSAGE-----[ \t\r]*$.*?^-----END PGP SIGNATURE-----[ \t\r]*$",
-        re.MULTILINE | re.DOTALL,
-    ),
+    kind: (
+        re.compile(_LINE.format("BEGIN", begin), re.MULTILINE),
+        re.compile(_LINE.format("END", end), re.MULTILINE),
+    )
+    for kind, begin, end in (
+        ("encrypted", "MESSAGE", "MESSAGE"),
+        ("signed", "SIGNED MESSAGE", "SIGNATURE"),
+    )
 }
+#: Octets of a header that is read: of longer ones, made for that, Python takes minutes.
+LONGEST = 2000
+#: A header about the content that is longer, in any of the entities that are in each other.
+_TOO_LONG = re.compile(
+    rb"(?:^|\r)content-[a-z-]{1,40}:(?:[^\r\n]|\r?\n[ \t]|\r[ \t]){%d}" % LONGEST,
+    re.MULTILINE | re.IGNORECASE,
+)
 
 
 def is_of_content(name: str) -> bool:
@@ -53,17 +63,57 @@ def raw(mail: EmailMessage | bytes) -> bytes:
     return mail.as_bytes(policy=AS_IT_IS) if isinstance(mail, EmailMessage) else bytes(mail)
 
 
+def head(mail: bytes) -> EmailMessage:
+    """Parse the headers alone; see ``_bounded``."""
+    start, _ = _split(_bounded(mail))
+    made: EmailMessage = BytesHeaderParser(policy=AS_IT_IS).parsebytes(start)
+    return made
+
+
+def values(mail: EmailMessage, name: str) -> list[str]:
+    """Return the values of a header of somebody's mail as they came."""
+    return [str(value) for each, value in mail.raw_items() if each.lower() == name]
+
+
 def addresses(mail: EmailMessage, *names: str) -> list[str]:
     """Return the addresses in some headers, each once; one that cannot be read has none."""
     values = [value for name in names for value in _values(mail, name)]
     return list(dict.fromkeys(address for _, address in getaddresses(values) if address))
 
 
+def sender(mail: EmailMessage) -> list[str]:
+    """Return the addresses in the header ``From`` of somebody's mail."""
+    short = all(len(value) <= LONGEST for value in values(mail, "from"))
+    return addresses(mail, "from") if short else []
+
+
 def _values(mail: EmailMessage, name: str) -> list[str]:
     """Return the values of a header; the standard library's parser breaks off at some."""
-    with suppress(IndexError, AttributeError):
+    with suppress(IndexError, AttributeError, RecursionError):
         return [str(value) for value in mail.get_all(name, [])]
     return []
+
+
+def _bounded(entity: bytes) -> bytes:
+    """Return an entity, where Python's parser reads it in bounded work.
+
+    Raises:
+        ValueError: a header about the content is longer than any honest one, or there are more
+            parts.
+    """
+    if entity.count(b"\n--") > 4096 + len(entity) // 256:
+        raise ValueError("the mail has too many parts")
+    if _TOO_LONG.search(entity):
+        raise ValueError("a header of the mail is too long")
+    return entity
+
+
+def _read(entity: bytes) -> Message:
+    """Parse an entity that anybody sent, by the parser that makes nothing of headers."""
+    start, body = _split(_bounded(entity))
+    made = BytesHeaderParser().parsebytes(start)
+    made.set_payload(body.decode("ascii", "surrogateescape"))
+    return made
 
 
 def envelope(mail: EmailMessage, content_type: str, **parameters: str) -> EmailMessage:
@@ -156,13 +206,17 @@ class Found:
 
 
 def find(entity: bytes, *, whole: bool = True, depth: int = 0) -> Found | None:
-    """Return the first part of a mail that is signed or encrypted, as it came; or None."""
-    head = parsed(_split(entity)[0] + b"\r\n\r\n")
-    kind = head.get_content_type()
+    """Return the first part of a mail that is signed or encrypted, as it came; or None.
+
+    Raises:
+        ValueError: a header about the content is too long.
+    """
+    read = _read(entity)
+    kind = read.get_content_type()
     if not kind.startswith("multipart/"):
         return _inline(entity, whole) if kind == "text/plain" else None
-    children = list(_children(entity, head.get_boundary() or ""))
-    types = [parsed(child).get_content_type() for child in children]
+    children = list(_children(entity, str(read.get_boundary(""))))
+    types = [_read(child).get_content_type() for child in children]
     if kind == "multipart/signed" and types[1:] == ["application/pgp-signature"]:
         covered = re.sub(rb"\r?\n", b"\r\n", children[0])
         return Found("signed", covered, _payload(children[1]), inline=False, whole=whole)
@@ -179,16 +233,18 @@ def find(entity: bytes, *, whole: bool = True, depth: int = 0) -> Found | None:
 
 
 def _inline(entity: bytes, whole: bool) -> Found | None:
-    part = parsed(entity)
-    content = part.get_payload(decode=True)
-    text = content.decode(errors="replace") if isinstance(content, bytes) else ""
-    tried = [(form.search(text), kind) for kind, form in _INLINE.items()]
-    places = [(match.start(), kind, match) for match, kind in tried if match]
+    text = _payload(entity).decode(errors="replace")
+    places = []
+    for kind, (begin, end) in _INLINE.items():
+        first = begin.search(text)
+        last = end.search(text, first.end()) if first else None
+        if first and last:
+            places.append((first.start(), last.end(), kind))
     if not places:
         return None
-    _, kind, match = min(places)
-    around = text[: match.start()] + text[match.end() :]
-    return Found(kind, match[0].encode() + b"\n", None, True, whole and not around.strip())
+    start, stop, kind = min(places)
+    around = text[:start] + text[stop:]
+    return Found(kind, text[start:stop].encode() + b"\n", None, True, whole and not around.strip())
 
 
 def _split(entity: bytes) -> tuple[bytes, bytes]:
@@ -198,7 +254,7 @@ def _split(entity: bytes) -> tuple[bytes, bytes]:
 
 
 def _payload(entity: bytes) -> bytes:
-    content = parsed(entity).get_payload(decode=True)
+    content = _read(entity).get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
 
 
@@ -224,10 +280,10 @@ def _children(entity: bytes, boundary: str) -> Iterator[bytes]:
 
 def content(entity: bytes) -> EmailMessage:
     """Return a covered entity as a mail: its content, and the headers that it protects."""
+    parameters = {name.lower() for name, _ in _read(entity).get_params([])}
     read: EmailMessage = message_from_bytes(entity, policy=policy.default)
-    parameters = getattr(read["content-type"], "params", {})
-    kept = PROTECTED if {"protected-headers", "hp"} & set(parameters) else frozenset()
+    kept = PROTECTED if {"protected-headers", "hp"} & parameters else frozenset()
     for name in {name for name in read if not is_of_content(name)}:
-        if name.lower() not in kept or not _values(read, name):
+        if name.lower() not in kept:
             del read[name]
     return read
