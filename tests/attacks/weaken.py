@@ -537,10 +537,7 @@ WEAKENINGS = (
         45,
         "a sender read however long the header is",
         "mail_that_holds_up_its_reader",
-        (
-            "if all(len(value) <= LONGEST for value in values) else []",
-            "if values is not None else []",
-        ),
+        ('return addresses(mail, "from") if short else []', 'return addresses(mail, "from")'),
     ),
     weakening(
         45,
