@@ -420,7 +420,7 @@ WEAKENINGS = (
         37,
         "the own passphrase tried on a message",
         "own_passphrase_guessed_by_senders",
-        ('checked_passphrase(given or "").encode()', "(given or self.passphrase).encode()"),
+        ("optional_passphrase(given).encode()", "(given or self.passphrase).encode()"),
     ),
     weakening(
         38,

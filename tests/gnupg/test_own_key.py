@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.instances import BOB, MakeGnuPG, PlainGpg, cheap
-from tiny_gnupg import BadPassphrase, GnuPG, KeyNotFound, UnusableKey
+from tests.peers.gpg24 import gpg24
+from tiny_gnupg import BadPassphrase, Capability, GnuPG, KeyNotFound, UnusableKey
+from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 
 MakePlain = Callable[..., PlainGpg]
@@ -291,3 +294,95 @@ async def test_without_a_key_there_is_none(home: Path, make_gnupg: MakeGnuPG) ->
     with pytest.raises(KeyNotFound, match="no key of its own"):
         await make_gnupg(lambda at: GnuPG(homedir=at), home).own()
     assert not list((home / "private-keys-v1.d").glob("*.key"))
+
+
+# -- states that are told of in the same way wherever the key is used ------------------------
+
+
+def _of(executable: Path | None, passphrase: str, home: Path) -> GnuPG:
+    return GnuPG("Svc", SVC, passphrase, homedir=home, executable=executable)
+
+
+@pytest.mark.parametrize(
+    ("missing", "version"), [("encrypt", ""), ("all", ""), ("sign", "2.4"), ("all", "2.4")]
+)
+async def test_subkeys_whose_secret_part_is_elsewhere_keep_nothing_else_back(
+    home: Path, other_home: Path, tmp_path: Path, missing: str, version: str
+) -> None:
+    svc = partial(_of, gpg24() if version else None)
+    async with svc("abc", cheap(home)) as gpg:
+        key = await gpg.ensure_key(subkeys=("sign", "encrypt"))
+        gone = {"sign": key.subkeys[:1], "encrypt": key.subkeys[1:], "all": key.subkeys}
+        for subkey in gone[missing]:
+            (home / KEYS / f"{subkey.keygrip}.key").unlink()
+        async with svc("abcd", home) as stranger:
+            calls: tuple[Callable[[], Awaitable[object]], ...] = (
+                lambda: stranger.set_expire(key.fingerprint, "1y"),
+                lambda: stranger.text_export(key.fingerprint, secret=True),
+                lambda: stranger.change_passphrase(key.fingerprint, "new"),
+                lambda: stranger.backup(tmp_path / "backup"),
+            )
+            for call in calls:
+                with pytest.raises(BadPassphrase):
+                    await call()
+        await gpg.set_expire("", "1y")
+        await gpg.backup(tmp_path / "backup")
+        await gpg.change_passphrase("", "new")
+        block = await gpg.text_export(secret=True)
+        await gpg.rotate()
+        assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
+    async with svc("new", cheap(other_home / "import")) as gpg:
+        assert (await gpg.text_import(block)).secret_imported == 1
+        await gpg.add_subkeys()
+        assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
+    async with svc("abc", cheap(other_home / "restore")) as gpg:
+        assert (await gpg.restore(tmp_path / "backup")).secret_imported == 1
+        await gpg.add_subkeys()
+
+
+async def test_a_revoked_one_is_not_changed(alice: GnuPG) -> None:
+    await alice.revoke()
+    for call in (
+        alice.set_expire("", "1y"),
+        alice.add_subkey("", "sign"),
+        alice.add_subkeys(),
+        alice.rotate(),
+        alice.add_uid("", "New", "new@example.org"),
+    ):
+        with pytest.raises(UnusableKey, match="it is revoked"):
+            await call
+    await alice.change_passphrase("", "new")
+    assert "PRIVATE KEY" in await alice.text_export(secret=True)
+
+
+async def test_a_disabled_one_is_encrypted_to_by_no_name(alice: GnuPG, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("x")
+    [bob] = await alice.keys(BOB)
+    for step in ("disable", "enable"):
+        command = alice.command("--command-fd", "0", "--edit-key", bob.fingerprint, manual=True)
+        await alice.run_command(command, f"{step}\nsave\n")
+        [subkey] = [part for part in bob.subkeys if Capability.ENCRYPT in part.capabilities]
+        for uid in (BOB, bob.fingerprint, bob, f"{subkey.fingerprint}!", bob.key_id, [BOB]):
+            for call in (
+                alice.encrypt("x", uid),
+                alice.encrypt_file(tmp_path / "source", uid, tmp_path / "out", overwrite=True),
+                alice.auto_encrypt("x", uid),
+                _all(alice.encrypt_many(["x"], uid)),
+            ):
+                if step == "enable":
+                    await call
+                    continue
+                with pytest.raises(UnusableKey, match="it is disabled"):
+                    await call
+        assert await alice.decrypt(await alice.encrypt("x")) == "x"
+
+
+async def test_what_a_key_does_not_have_is_not_to_be_imported(alice: GnuPG) -> None:
+    for call in (
+        alice.revoke_uid("", "nobody@example.org"),
+        alice.revoke_subkey("", "A" * 40),
+        alice.delete_subkey("", "A" * 40),
+        alice.set_expire("", "1y", subkeys=["A" * 40]),
+    ):
+        with pytest.raises(KeyNotFound, match="shows those that it has"):
+            await call

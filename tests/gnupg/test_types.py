@@ -260,3 +260,40 @@ async def test_what_ends_beyond_the_32_bits_is_refused(alice: GnuPG, expires: An
         with pytest.raises(ValueError, match="beyond 2106-02-06"):
             await call
     assert await alice.keys(ALICE) == before
+
+
+#: What takes other text than a message or a uid, and is given what is none.
+TEXTS: dict[str, Take] = {
+    "decrypt(passphrase)": lambda gpg, text: gpg.decrypt(b"x", passphrase=text),
+    "decrypt_file(passphrase)": lambda gpg, text: gpg.decrypt_file(
+        __file__, "out", passphrase=text
+    ),
+    "encrypt_symmetric": lambda gpg, text: gpg.encrypt_symmetric("x", text),
+    "search": lambda gpg, text: gpg.search(text),
+    "raw_search": lambda gpg, text: gpg.raw_search(text),
+    "network_import": lambda gpg, text: gpg.network_import(text),
+    "wkd_import": lambda gpg, text: gpg.wkd_import(text),
+    "read_output": lambda gpg, text: gpg.read_output(["gpg", text]),
+    "run_command": lambda gpg, text: gpg.run_command([*gpg.command(), text]),
+    "add_uid(name)": lambda gpg, text: gpg.add_uid("", text, BOB),
+    "add_uid(email)": lambda gpg, text: gpg.add_uid("", "Bob", text),
+    "change_passphrase": lambda gpg, text: gpg.change_passphrase("", text),
+}
+
+
+@pytest.mark.parametrize("take", TEXTS.values(), ids=TEXTS)
+async def test_what_is_no_text_is_refused(
+    alice: GnuPG, take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts: list[Any] = [7, 0, False, [], b"", b"x", 1.5]
+    for text in texts:
+        with pytest.raises(TypeError):
+            await take(alice, text)
+
+
+def test_what_is_no_path_is_no_homedir() -> None:
+    paths: list[Any] = [0, False, [], 1.5]
+    for path in paths:
+        with pytest.raises(TypeError):
+            GnuPG(homedir=path)

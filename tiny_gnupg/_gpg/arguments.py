@@ -65,7 +65,7 @@ def checked_name(what: str, text: str) -> str:
         ValueError: it holds a control character, a lone surrogate, an angle bracket, or begins
             with ``%``, or has a blank at an end; an address has none at all.
     """
-    _require_text(what, text)
+    require_text(what, text)
     if not all(char.isprintable() or char == "\u00ad" or char.isspace() for char in text):
         raise ValueError(f"{what} holds a control character or another one that cannot be shown")
     if any(char in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029" for char in text):
@@ -86,10 +86,15 @@ def checked_passphrase(text: str) -> str:
         TypeError: it is no text.
         ValueError: it holds NUL, CR or LF, which gpg takes for its end, or a lone surrogate.
     """
-    _require_text("passphrase", text)
+    require_text("passphrase", text)
     if any(char in "\0\r\n" for char in text):
         raise ValueError("the passphrase holds a NUL or a line end")
     return text
+
+
+def optional_passphrase(text: str | None) -> str:
+    """Return back a passphrase that was given, or ``""`` for None; raises as the other."""
+    return "" if text is None else checked_passphrase(text)
 
 
 def checked_own_passphrase(text: str) -> str:
@@ -105,7 +110,7 @@ def checked_own_passphrase(text: str) -> str:
     return text
 
 
-def _require_text(what: str, text: str) -> None:
+def require_text(what: str, text: str) -> None:
     if not isinstance(text, str):
         raise TypeError(f"{what} is text, not {type(text).__name__}")
     if not _has_utf8(text):
@@ -229,7 +234,7 @@ def checked_reason(reason: int, text: str) -> None:
     """
     if isinstance(reason, bool) or reason not in _REASONS:
         raise ValueError(f"a revocation's reason is 0, 1, 2 or 3, not {reason!r}")
-    _require_text("text", text)
+    require_text("text", text)
     if any(not char.isprintable() and char != "\n" for char in text):
         raise ValueError("the text of a revocation holds control characters")
 

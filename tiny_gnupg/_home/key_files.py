@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tiny_gnupg._gpg.damaged_keys import readings
-from tiny_gnupg._home.layout import KEYS
+from tiny_gnupg._home.layout import KEYS, TRUST
 from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.results import Key
 
@@ -66,6 +66,17 @@ def hash_count(path: Path) -> int:
 
 
 _COUNT = re.compile(rb'sha1(?:8:.{8}[0-9]{1,2}:| .{8,60}?[ #"])([0-9]{4,10})"?\)', re.DOTALL)
+
+
+def any_disabled(home: Path) -> bool:
+    """Return whether a key of a home is disabled: what encrypts to any key is not told by gpg."""
+    try:
+        table = (home / TRUST).read_bytes()
+    except OSError:
+        return False
+    # Records of 40 bytes; one of trust (12) has the ownertrust behind a fingerprint (GnuPG's
+    # g10/tdbio.h), and there 128 says that the key is disabled.
+    return any(table[at] == 12 and table[at + 22] & 128 for at in range(0, len(table) - 39, 40))
 
 
 def any_untouched(home: Path) -> bool:

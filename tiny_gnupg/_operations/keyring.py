@@ -229,7 +229,9 @@ def the_user_id(key: Key, which: str) -> UserID:
     fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
     if not fits:
         raise KeyNotFound(
-            f"{key.fingerprint} has no user id {which!r} that is not revoked", value=which
+            f"{key.fingerprint} has no user id {which!r} that is not revoked",
+            value=which,
+            hint="keys(...) shows those that it has",
         )
     if len(fits) > 1:
         raise AmbiguousKey(
@@ -279,7 +281,11 @@ def the_subkey(key: Key, which: str | Subkey) -> Subkey:
     for subkey in key.subkeys:
         if value in (subkey.fingerprint, subkey.key_id):
             return subkey
-    raise KeyNotFound(f"{key.fingerprint} has no subkey {value}", value=value)
+    raise KeyNotFound(
+        f"{key.fingerprint} has no subkey {value}",
+        value=value,
+        hint="keys(...) shows those that it has",
+    )
 
 
 def refuse_subkey(key: Key, uid: str, method: str) -> None:

@@ -23,6 +23,7 @@ from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.damaged_keys import readings
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._gpg.status import ErrorCode
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.key_changes import swap_keys
 from tiny_gnupg._home.key_files import (
@@ -155,12 +156,15 @@ async def _change_passphrase(
             path.write_bytes(content)
         protected = [path for path in before if is_protected(path)]
         reply = await _ask_for_change(engine, key, [old, new, new] if protected else [new, new])
-        # Not the exit code: for gpg 2.4 it is a failure that the primary's secret is not there.
-        if reply.has("ERROR") or not reply.has("SUCCESS"):
-            raise outcome.failure(reply, "change the passphrase", key.fingerprint)
         changed = [path for path in before if path.read_bytes() != before[path]]
+        # Not the exit code: for gpg 2.4 it is a failure that the primary's secret is not there. And
+        # what gpg says is of the last subkey, whose secret may be the one that is not there.
+        if ErrorCode.NO_SECKEY in reply.codes():
+            if protected and not changed:
+                raise BadPassphrase(f"the passphrase does not open {key.fingerprint}", reply=reply)
+        elif reply.has("ERROR") or not reply.has("SUCCESS"):
+            raise outcome.failure(reply, "change the passphrase", key.fingerprint)
         if all(map(mend, changed)):
-            # What gpg says is of the last part that it tried, whatever became of the others.
             return [path for path in protected if path not in changed]
     raise outcome.failure(reply, "change the passphrase", key.fingerprint)
 
@@ -189,6 +193,19 @@ async def replace_passphrase(engine: Engine, key: Key, old: bytes, new: bytes) -
             raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
         changed = key_files(aside.home.path, keygrips(key))
         await uninterrupted(in_thread(swap_keys, changed, engine.home.path))
+
+
+async def require_opened(engine: Engine, key: Key, passphrase: bytes) -> None:
+    """Let a passphrase pass that opens all of a key that is here, by a change in a scratch home.
+
+    Raises:
+        BadPassphrase: it does not.
+    """
+    async with scratch(engine, engine.home.protection.kind) as aside:
+        async with engine.locked(writing=False):
+            await bring_over(engine, aside, [key])
+        if await change_passphrase(aside, key, passphrase, passphrase):
+            raise BadPassphrase(f"a part of {key.fingerprint} has another passphrase")
 
 
 async def export_secret(

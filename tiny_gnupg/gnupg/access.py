@@ -195,8 +195,18 @@ class Access(Identity):
         Raises:
             BadPassphrase: it does not.
         """
-        call = Call(commands.try_passphrase(fingerprint), passphrase=await self._agent_passphrase())
-        await self._run(call, _wants("SUCCESS", "use the key", fingerprint), self._take_over_keys)
+        passphrase = await self._agent_passphrase()
+        call = Call(commands.try_passphrase(fingerprint), passphrase=passphrase)
+        judge = _wants("SUCCESS", "use the key", fingerprint)
+        try:
+            await self._run(call, judge, self._take_over_keys)
+        except (CommandFailed, KeyNotFound):
+            # What gpg says is of the last subkey, whose secret part may be the one that is missing;
+            # for gpg 2.4 it is a failure that any is.
+            key = await self._table.one(fingerprint, secret=True)
+            if not has_secret(key):
+                raise
+            await self._with_keys(lambda: secret_keys.require_opened(self._engine, key, passphrase))
 
     async def _edit(
         self, options: Sequence[str], doing: str, fingerprint: str, *more: Remedy
@@ -346,8 +356,13 @@ class Access(Identity):
             )
         return key
 
-    async def _secret_fingerprint(self, uid: Uid) -> str:
-        return (await self._secret_primary(uid)).fingerprint
+    async def _changeable(self, uid: Uid) -> Key:
+        """Return the one key that a uid names, where it is not revoked and can sign its changes."""
+        key = await self._secret_primary(uid)
+        refused = unusable(key, Capability.CERTIFY, "change") if key.revoked else None
+        if refused is not None:
+            raise refused
+        return key
 
     async def _signer(self, local_user: Uid) -> str:
         return await self._named(local_user)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from tiny_gnupg._gpg import commands
-from tiny_gnupg._gpg.arguments import checked_data
+from tiny_gnupg._gpg.arguments import checked_data, require_text
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._process.program import Channels
 from tiny_gnupg.errors import CommandFailed
@@ -81,6 +81,8 @@ class CustomCommands(Access):
 
     async def _answer_to(self, command: Sequence[str], inputs: str | bytes) -> Reply:
         data = checked_data("inputs", inputs)
+        for argument in command:
+            require_text("an argument", argument)
         await self._engine.open()
         base = self._engine.base
         ours = list(command[: base.slot]) == base.command()[: base.slot]

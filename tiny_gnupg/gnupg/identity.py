@@ -130,7 +130,7 @@ class Identity:
         Args:
             path: the directory; None takes the default one.
         """
-        if path:
+        if path is not None and os.fspath(path):
             home = Home.at(Path(os.path.abspath(os.path.expanduser(path))))
             self._home_name = home.path
         else:

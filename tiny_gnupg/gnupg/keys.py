@@ -163,11 +163,12 @@ class Keys(Subkeys):
         Raises:
             ValueError: ``expires`` is none of these, or out of its range, or no subkey is named.
             KeyNotFound: there is no such key or subkey, or its secret part is not here.
-            UnusableKey: the secret part of its primary key is not here, or a subkey is revoked.
+            UnusableKey: the secret part of its primary key is not here, or it, or a subkey that is
+                named, is revoked.
             BadPassphrase: the passphrase does not open the key.
         """
         end = checked_expiry(expires)
-        key = await self._secret_primary(uid)
+        key = await self._changeable(uid)
         sets = _sets(key, check_uid(uid), subkeys)
         if len(sets) == 1:
             # What is one step of gpg's needs no copy of the key.
@@ -219,7 +220,7 @@ class Keys(Subkeys):
             CommandFailed: the key has this user id already.
         """
         user_id = user_id_of(checked_name("name", name), checked_name("email", email))
-        fingerprint = await self._secret_fingerprint(uid)
+        fingerprint = (await self._changeable(uid)).fingerprint
         options = commands.add_user_id(fingerprint, user_id)
         await self._edit(options, "add a user id", fingerprint)
 
@@ -235,8 +236,8 @@ class Keys(Subkeys):
             BadPassphrase: the passphrase does not open the key.
             CommandFailed: it is the last user id that the key has.
         """
-        fingerprint = await self._secret_fingerprint(uid)
-        key = await self._table.one(fingerprint)
+        key = await self._secret_primary(uid)
+        fingerprint = key.fingerprint
         options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
         await self._edit(options, "revoke a user id", fingerprint)
 

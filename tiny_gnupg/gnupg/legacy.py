@@ -146,7 +146,7 @@ class Legacy(CustomCommands, Packets):
 
     async def raw_search(self, query: str) -> str:
         """Return the keyserver's whole answer to a look-up, whatever it is."""
-        return await keyserver.raw_search(self._network, self._keyserver, query)
+        return await keyserver.raw_search(self._network, self._keyserver, check_uid(query))
 
     async def raw_api_export(self, uid: Uid = "") -> str:
         """Upload a key to the keyserver, and return its whole answer: JSON with a ``token``."""

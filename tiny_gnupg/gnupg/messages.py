@@ -14,8 +14,8 @@ from tiny_gnupg._gpg.arguments import (
     Uid,
     check_uids,
     checked_data,
-    checked_passphrase,
     checked_trust,
+    optional_passphrase,
     passphrase_answers,
 )
 from tiny_gnupg._gpg.reply import Reply
@@ -150,7 +150,7 @@ class Messages(Recipients, Trust):
             ValueError: there is none, or it holds NUL, CR or LF.
         """
         data = checked_data("message", message)
-        secret = checked_passphrase(passphrase or "")
+        secret = optional_passphrase(passphrase)
         if not secret:
             raise ValueError("name the passphrase that shall open the message; it cannot be empty")
         options = commands.encrypt_symmetric(armor=armor)
@@ -253,7 +253,7 @@ class Messages(Recipients, Trust):
     async def _open_by(
         self, call: Call, judge: Judge[T], kind: MessageKind | None, given: str | None
     ) -> T:
-        own, raw = await self._agent_passphrase(), checked_passphrase(given or "").encode()
+        own, raw = await self._agent_passphrase(), optional_passphrase(given).encode()
         remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
         if kind is None or kind.compressed:
             of_keys = own if self.passphrase else await self._agent_passphrase(given or "")

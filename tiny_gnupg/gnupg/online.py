@@ -8,7 +8,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tiny_gnupg._gpg.arguments import Signer, Uid, check_uid, check_uids, checked_data, kept
+from tiny_gnupg._gpg.arguments import (
+    Signer,
+    Uid,
+    check_uid,
+    check_uids,
+    checked_data,
+    kept,
+    require_text,
+)
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
@@ -131,7 +139,7 @@ class Online(Messages, Transfer):
             KeyserverMismatch: it answers with another key.
             TorUnavailable: Tor does not reach it.
         """
-        return await keyserver.search(self._network, self._keyserver, query)
+        return await keyserver.search(self._network, self._keyserver, check_uid(query))
 
     async def network_import(self, uid: Uid) -> ImportResult:
         """Find a key on the keyserver, check that it is the one, and import it.
@@ -170,6 +178,7 @@ class Online(Messages, Transfer):
             KeyserverMismatch: it answered with another key, too; nothing was imported.
             TorUnavailable: Tor does not reach it.
         """
+        require_text("email", email)
         return await self._import_found(*await keyserver.wkd_look_up(self._network, email))
 
     async def refresh(self, uid: Uid = "") -> tuple[str, ...]:

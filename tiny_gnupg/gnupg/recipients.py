@@ -17,6 +17,7 @@ from tiny_gnupg._gpg.key_names import (
 )
 from tiny_gnupg._gpg.key_states import encryption_key, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._home.key_files import any_disabled
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import the_one
 from tiny_gnupg.errors import GnuPGError, KeyNotFound, UnusableKey
@@ -122,6 +123,10 @@ class Recipients(Access):
 
     async def _recipients(self, uids: Iterable[str]) -> tuple[list[str], bool]:
         """Return what gpg is to encrypt to, and whether one of these has no user ids."""
+        if any_disabled(self._engine.home.path):
+            # By an address they are no candidates; by a fingerprint gpg would take them.
+            named = [uid for uid in uids if classify(uid).kind is NameForm.FINGERPRINT or not uid]
+            await self._require_usable(named, None)
         found = [await self._recipient(one) for one in uids]
         return [name for name, _ in found], any(placeholder for _, placeholder in found)
 

@@ -49,11 +49,11 @@ class Subkeys(Access):
             expires: as for ``gen_key``.
 
         Raises:
-            UnusableKey: the secret part of its primary key is not here.
+            UnusableKey: it is revoked, or the secret part of its primary key is not here.
             BadPassphrase: the passphrase does not open the key.
         """
         end = checked_expiry(expires)
-        key = await self._secret_primary(uid)
+        key = await self._changeable(uid)
         parts = [("ed25519", usage) for usage in commands.TRIO]
         await self._change(self._new_parts(key.fingerprint, parts, end), key)
 
@@ -78,13 +78,13 @@ class Subkeys(Access):
         Raises:
             ValueError: there is no such usage or algorithm, or ``expires`` is out of its range.
             UnsupportedByGnuPG: this gpg has no such algorithm.
-            UnusableKey: the secret part of its primary key is not here.
+            UnusableKey: it is revoked, or the secret part of its primary key is not here.
             BadPassphrase: the passphrase does not open the key.
         """
         [wanted], end = checked_usages([usage]), checked_expiry(expires)
         if algorithm is not None:
             await self._require_algorithm(algorithm)
-        key = await self._secret_primary(uid)
+        key = await self._changeable(uid)
         parts = [(algorithm or algorithm_like(key), wanted)]
         [made] = await self._change(self._new_parts(key.fingerprint, parts, end), key)
         return made
@@ -101,7 +101,7 @@ class Subkeys(Access):
         Raises:
             ValueError: another reason, control characters in the text, or the primary key's name.
             KeyNotFound: the key has no such subkey.
-            UnusableKey: the secret part of its primary key is not here.
+            UnusableKey: it is revoked, or the secret part of its primary key is not here.
             BadPassphrase: the passphrase does not open the key.
         """
         checked_reason(reason, text)
@@ -152,13 +152,13 @@ class Subkeys(Access):
 
         Raises:
             ValueError: there is no such usage, or an expiry is out of its range.
-            UnusableKey: the secret part of its primary key is not here.
+            UnusableKey: it is revoked, or the secret part of its primary key is not here.
             BadPassphrase: the passphrase does not open the key.
         """
         wanted = tuple(dict.fromkeys(checked_usages(usages)))
         end, now = checked_expiry(expires), overlap in ("0", timedelta())
         last = "" if now else checked_overlap(overlap)
-        key = await self._secret_primary(uid)
+        key = await self._changeable(uid)
         old = [one for one in key.subkeys if _is_for(one, wanted)]
         parts = [(_algorithm_of(key, old, usage), usage) for usage in wanted]
         make = self._new_parts(key.fingerprint, parts, end)
