@@ -17,11 +17,20 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tiny_gnupg import DecryptionFailed, GnuPG, GnuPGError, NotOpenPGP, OutputTooLarge
+from tiny_gnupg import (
+    DecryptionFailed,
+    GnuPG,
+    GnuPGError,
+    GnuPGTimeout,
+    NotOpenPGP,
+    OutputTooLarge,
+)
 
 MOST_UPLOADED = 16 * 2**20
+#: Seconds that gpg may take for an upload: there are small messages that it works on for minutes.
+LONGEST = 3
 #: What a client is told; everything else is a signature that is not good, or nobody's we know.
-REFUSALS = ((OutputTooLarge, 413), (NotOpenPGP, 400), (DecryptionFailed, 400))
+REFUSALS = ((OutputTooLarge, 413), (GnuPGTimeout, 413), (NotOpenPGP, 400), (DecryptionFailed, 400))
 
 GPG = web.AppKey("gpg", GnuPG)
 STORE = web.AppKey("store", Path)
@@ -50,8 +59,12 @@ async def upload(request: web.Request) -> web.Response:
 
 async def serve(home: str, store: Path, port: int) -> None:
     """Serve until somebody ends the process."""
-    gpg = GnuPG("Uploads", "uploads@example.org", homedir=home, max_output=2 * MOST_UPLOADED)
-    async with gpg:
+    async with GnuPG(
+        *("Uploads", "uploads@example.org"),
+        homedir=home,
+        timeout=LONGEST,
+        max_output=2 * MOST_UPLOADED,
+    ) as gpg:
         if not await gpg.keys("uploads@example.org", secret=True):
             await gpg.gen_key()
         app = web.Application(client_max_size=MOST_UPLOADED)
