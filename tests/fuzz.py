@@ -137,7 +137,8 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "domains": lambda data: ascii_domain(text(data)),
     "found_keys": lambda data: found_keys(ADDRESS, data),
     "mail": mail,
-    "mail.canonical": lambda data: _mime.canonical(_mime.parsed(data)),
+    # A mail of one's own: long headers take Python long.
+    "mail.canonical": lambda data: _mime.canonical(_mime.parsed(data[:2000])),
     "autocrypt": lambda data: _autocrypt.key_in(text(data), "a@example.org"),
     "autocrypt.small_key": lambda data: _autocrypt.small_key(data, "a@example.org", "F" * 40),
     "command line": arguments,

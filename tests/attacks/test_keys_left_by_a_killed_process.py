@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,31 @@ CALLS: dict[str, Callable[[GnuPG, Path], Awaitable[object]]] = {
     "backup": lambda gpg, folder: gpg.backup(folder / secrets.token_hex(4)),
     "export_subkeys": lambda gpg, folder: gpg.export_subkeys(ALICE),
     "gen_key": lambda gpg, folder: gpg.gen_key(),
+    "text_import": lambda gpg, folder: gpg.text_import((folder / "exported").read_text()),
+    "reset_passphrase": lambda gpg, folder: gpg.change_passphrase(ALICE, gpg.passphrase),
 }
+DECRYPT: dict[str, Callable[[GnuPG, Path], Awaitable[object]]] = {
+    "decrypt_file": lambda gpg, folder: gpg.decrypt_file(
+        folder / "sealed", folder / "out", overwrite=True
+    )
+}
+
+
+def drafts(pid: int, folder: Path) -> list[Path]:
+    """Return what a process has open in a folder that has no name and something in it."""
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if os.readlink(path).startswith(f"{folder}/#") and path.stat().st_size:
+                found.append(path)
+    return found
 
 
 async def call_for_ever(home: Path, call: str, folder: Path) -> None:
     async with alice_at(home) as gpg:
         print("go", flush=True)
         while True:
-            await CALLS[call](gpg, folder)
+            await (CALLS | DECRYPT)[call](gpg, folder)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -58,6 +76,8 @@ async def call_for_ever(home: Path, call: str, folder: Path) -> None:
 async def test_a_call_is_killed(
     alices_home: Path, tmp_path: Path, call: str, number: signal.Signals
 ) -> None:
+    async with alice_at(alices_home) as gpg:
+        (tmp_path / "exported").write_text(await gpg.text_export(ALICE, secret=True))
     arguments = [sys.executable, "-m", PROGRAM, str(alices_home), call, str(tmp_path)]
     killed = subprocess.Popen(arguments, cwd=CHECKOUT, stdout=subprocess.PIPE)
     with killed:
@@ -71,6 +91,28 @@ async def test_a_call_is_killed(
     assert not await stays(lambda: any("scratch." in str(line) for line in users_of(alices_home)))
     async with alice_at(alices_home) as gpg:
         assert await gpg.decrypt(await gpg.encrypt("text", ALICE)) == "text"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_no_plaintext_is_left(
+    alices_home: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with alice_at(alices_home) as gpg:
+        (tmp_path / "sealed").write_bytes(await gpg.encrypt(bytes(2**26), ALICE))
+    arguments = [sys.executable, "-m", PROGRAM, str(alices_home), "decrypt_file", str(tmp_path)]
+    killed = subprocess.Popen(arguments, cwd=CHECKOUT, stdout=subprocess.PIPE)
+    with killed:
+        assert killed.stdout is not None
+        assert await asyncio.to_thread(killed.stdout.readline) == b"go\n"
+        while not drafts(killed.pid, tmp_path):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        killed.send_signal(number)
+    assert killed.returncode == -number
+    left = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    left.pop("sealed")
+    assert left in ({}, {"out": 2**26})
+    async with alice_at(alices_home) as gpg:  # it ends the agent, which serves the home itself
+        assert await gpg.decrypt((tmp_path / "sealed").read_bytes()) == bytes(2**26)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
