@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ from tests.instances import ALICE, PASSPHRASE, PlainGpg
 from tiny_gnupg import GnuPG
 from tiny_gnupg.cli.main import main
 
+CHECKOUT = Path(__file__).parents[2]
 FAKE = "F" * 40
 ENDS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
 LINES = (f"GOODSIG {FAKE} Bob <bob@x.org> 2026-01-01", f"{FAKE}  public")
@@ -78,3 +82,24 @@ async def test_in_errors(alice: GnuPG, name: str) -> None:
     facts = await run(alice, "encrypt", "--no-sign", "--json", "-r", text, stdin=b"x")
     assert json.loads(facts.stdout)["error"]
     assert facts.stdout.isascii()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+async def test_where_not_every_character_can_be_shown(
+    home: Path, plain_gpg: Callable[..., PlainGpg], encoding: str
+) -> None:
+    mallory = plain_gpg()
+    key = mallory.new_key("κόσμε ü <m@example.org>", algorithm="ed25519", usage="sign")
+    async with GnuPG(homedir=home) as gpg:
+        await gpg.text_import(mallory.run("--export").stdout)
+    (home / "signed").write_bytes(mallory.run("--sign", stdin=b"data").stdout)
+    for arguments in (["keys"], ["verify", str(home / "signed")], ["verify", "-"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "tiny_gnupg", *arguments, "--home", str(home)],
+            input=(home / "signed").read_bytes(),
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(CHECKOUT)},
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert key in ended.stdout.decode(encoding)

@@ -507,7 +507,13 @@ WEAKENINGS = (
         43,
         "line ends of a report shown as they are",
         "lines_forged_by_a_user_id",
-        ("            print(one_line(line))", "            print(line)"),
+        ("    octets = one_line(line).encode(", "    octets = line.encode("),
+    ),
+    weakening(
+        43,
+        "a name that the terminal cannot show",
+        "lines_forged_by_a_user_id",
+        ('.encode(file.encoding, "backslashreplace")', ".encode(file.encoding)"),
     ),
     weakening(
         43,

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TextIO
 
 from tiny_gnupg.errors import GnuPGError, one_line
 
@@ -128,7 +128,7 @@ def progress(doing: str) -> Callable[[int, int], None] | None:
 def show(report: Report, *, as_json: bool) -> None:
     """Write a report to standard output, and what stands beside it to standard error."""
     for note in () if as_json else report.notes:
-        print(one_line(note), file=sys.stderr)
+        _say(note, sys.stderr)
     if as_json:
         facts = report.facts | ({} if report.data is None else _as_fact(report.data))
         _show_json(facts)
@@ -138,8 +138,14 @@ def show(report: Report, *, as_json: bool) -> None:
         sys.stdout.buffer.write(data)
     else:
         for line in report.lines:
-            print(one_line(line))
+            _say(line, sys.stdout)
     sys.stdout.flush()
+
+
+def _say(line: str, file: TextIO) -> None:
+    """Print one line; what the terminal's encoding lacks is shown as an escape."""
+    octets = one_line(line).encode(file.encoding, "backslashreplace")
+    print(octets.decode(file.encoding), file=file)
 
 
 def _show_json(facts: Mapping[str, Any]) -> None:
@@ -151,7 +157,7 @@ def show_error(error: Exception, *, as_json: bool) -> None:
     """Return what went wrong: a sentence on standard error, or an object on standard output."""
     said = _sentence(error)
     if not as_json:
-        print(f"tiny-gnupg: {one_line(said)}", file=sys.stderr)
+        _say(f"tiny-gnupg: {said}", sys.stderr)
         return
     facts = {"error": type(error).__name__, "message": said}
     if isinstance(error, GnuPGError):
