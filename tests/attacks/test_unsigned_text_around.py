@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,13 @@ AROUND: dict[str, Callable[[bytes], bytes]] = {
 WHOLE: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda signed: signed,
     "blank lines": lambda signed: b"\n \t\r\n" + signed + b"\n\n",
+    "lines at its head": lambda signed: re.sub(
+        rb"(-----BEGIN PGP (MESSAGE|SIGNATURE)-----\n)(?=\n)",
+        rb"\1Version: Some 1.0 (Linux)\nComment: https://example.org/\n",
+        signed,
+    ),
+    "no checksum": lambda signed: re.sub(rb"\n=[^\n]{4}\n-----END", b"\n-----END", signed),
+    "blank lines inside": lambda signed: signed.replace(b"\n-----END", b"\n\n-----END"),
     "other line ends": lambda signed: signed.replace(b"\n", b"\r\n"),
 }
 

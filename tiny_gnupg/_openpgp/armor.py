@@ -115,6 +115,9 @@ def stands_alone(pieces: Iterable[bytes]) -> bool:
         if not number and is_binary(piece):
             return True
         at_start, starts = starts, piece.endswith(b"\n")
+        if place == "data" and (found := _DATA_LINE.fullmatch(piece)):
+            place = "padded" if found[1] else "data"
+            continue
         begin = _HEADER_LINE.fullmatch(piece) if at_start else None
         if place == "text":
             if begin and begin[1] == _SIGNATURE:
@@ -134,11 +137,9 @@ def stands_alone(pieces: Iterable[bytes]) -> bool:
                 return False
         elif (end := _END_LINE.fullmatch(piece)) and end[1] == label:
             place = "done"
-        elif place == "data" and (found := _DATA_LINE.fullmatch(piece)):
-            place = "padded" if found[1] else "data"
         elif place != "checked" and _CHECKSUM_LINE.fullmatch(piece):
             place = "checked"
-        else:
+        elif piece.strip(_BLANK):
             return False
     return place == "done"
 
