@@ -54,7 +54,7 @@ from tiny_gnupg.cli.terminal import _plain
 from tiny_gnupg.errors import printable
 from tiny_gnupg.mail import _autocrypt, _mime, autocrypt_key
 
-#: What one input may take, and how much memory more than the process had before.
+#: What of the processor one input may take, and how much memory more than the process had before.
 SECONDS, MEMORY = 2.0, 1 << 28
 ROOT = Path(__file__).parents[1]
 ADDRESS, LINE = classify("a@example.org"), parser()
@@ -235,8 +235,8 @@ class Fuzzing:
     def give(self, name: str, data: bytes) -> None:
         """Give an input to one parser."""
         self.calls += 1
-        begun = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        begun = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             PARSERS[name](data)
         except (GnuPGError, ValueError) as error:
@@ -245,8 +245,8 @@ class Fuzzing:
         except Exception as error:
             self.found(name, data, error)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        took = time.perf_counter() - begun
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        took = time.process_time() - begun
         if took > self.slowest[0]:
             self.slowest = (took, name, data)
 
@@ -268,7 +268,7 @@ def main(minutes: float) -> int:
     had = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
-    signal.signal(signal.SIGALRM, too_slow)
+    signal.signal(signal.SIGPROF, too_slow)
     run, end = Fuzzing(), time.monotonic() + 60 * minutes
 
     @settings(
