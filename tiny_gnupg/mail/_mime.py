@@ -149,8 +149,13 @@ def canonical(mail: EmailMessage) -> bytes:
         ValueError: a header of it cannot be read.
     """
     unread = [name for name in mail if not _values(mail, name)]
-    if unread:
-        raise ValueError(f"a header of the mail cannot be read: {unread[0]}")
+    with suppress(UnicodeError):  # that error would hold what is in the header
+        if not unread:
+            return _canonical(mail)
+    raise ValueError(f"a header of the mail cannot be read: {next(iter(unread), 'Content-Type')}")
+
+
+def _canonical(mail: EmailMessage) -> bytes:
     content: EmailMessage = message_from_bytes(
         mail.as_bytes(policy=policy.SMTP), policy=policy.SMTP
     )
