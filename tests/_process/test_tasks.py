@@ -6,12 +6,15 @@ import asyncio
 import gc
 import logging
 import threading
+from pathlib import Path
 
 import anyio
 import pytest
 import trio
 
+from tests.proc import children
 from tiny_gnupg import GnuPG
+from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import cancel_all, hidden, in_thread, uninterrupted
 
 
@@ -155,3 +158,17 @@ def test_under_trio_it_says_what_it_needs(alices_home: object) -> None:
     coroutine = GnuPG(homedir=str(alices_home)).list_keys()
     with pytest.raises(RuntimeError, match="no event loop of asyncio is running"):
         coroutine.send(None)
+
+
+async def test_a_cancelled_beginning_leaves_no_watcher(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with removed_at_the_end(tmp_path / "aside"):
+            await asyncio.sleep(0.005)
+
+    for turns in range(12):
+        task = asyncio.ensure_future(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert children() == set()

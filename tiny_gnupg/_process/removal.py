@@ -23,7 +23,8 @@ for pause in 0 1 2 4; do sleep $pause; rm -rf -- "$1"; [ -e "$1" ] || break; don
 @asynccontextmanager
 async def removed_at_the_end(path: Path) -> AsyncIterator[None]:
     """Have a directory removed where this process ends within the block."""
-    waiting = await uninterrupted(in_thread(_start, path))
+    # Not in a thread: where that is cancelled, what was started would be nobody's.
+    waiting = _start(path)
     try:
         yield
     finally:
