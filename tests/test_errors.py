@@ -205,6 +205,15 @@ def test_terminal_escapes_and_line_ends_in_a_user_id_reach_no_terminal() -> None
     assert error.value == EVIL
 
 
+def test_a_message_is_no_longer_than_people_read() -> None:
+    error = KeyNotFound(value="y" * 10**6)
+    assert error.value == "y" * 10**6
+    assert len(str(error)) < 2100
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (again.message, again.value) == (error.message, error.value)
+    assert str(GnuPGError("y" * 2000)) == "y" * 2000
+
+
 @given(st.text(), st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
 def test_no_control_character_is_shown(text: str, controls: str) -> None:
     shown = one_line(text + controls)

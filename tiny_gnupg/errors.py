@@ -82,6 +82,15 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
+#: Characters of a message; what a caller passed may be part of it, and be a megabyte.
+_LONGEST = 2000
+
+
+def _short(message: str) -> str:
+    half = _LONGEST // 2 - 2
+    return message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}"
+
+
 class _Answer(Protocol):
     """What an error keeps of a gpg's answer."""
 
@@ -134,7 +143,7 @@ class GnuPGError(Exception):
         if reply is not None:
             status, returncode = reply.lines, reply.returncode
             stderr, command = reply.stderr, reply.command
-        self.message = one_line(message) or type(self).__name__
+        self.message = _short(one_line(message)) or type(self).__name__
         self.hint = one_line(hint) or self.default_hint
         self.status: tuple[str, ...] = tuple(status)
         self.returncode: Any = returncode

@@ -129,6 +129,16 @@ NEEDS_ITS_OWN: dict[str, Call] = {
 }
 
 
+@pytest.mark.parametrize("uid", ["{short}", "0x{short}", "=Alice", "*lice", "&" + "A" * 40])
+async def test_a_name_that_gpg_alone_would_take_is_explained(alice: GnuPG, uid: str) -> None:
+    name = uid.format(short=alice.fingerprint[-8:].lower())
+    for call in (alice.key_fingerprint(name), alice.encrypt("x", name), alice.trust(name)):
+        with pytest.raises(KeyNotFound) as failure:
+            await call
+        assert failure.value.value == name
+        assert "fingerprint" in failure.value.hint or "all 40" in failure.value.hint
+
+
 @pytest.mark.parametrize("call", NEEDS_ITS_OWN.values(), ids=NEEDS_ITS_OWN)
 async def test_without_a_key_of_its_own_an_empty_uid_is_refused(
     alice: GnuPG, home: Path, call: Call

@@ -46,6 +46,9 @@ class Term(NamedTuple):
 _FINGERPRINT = re.compile(r"(?:0x)?([0-9a-f]{40}|[0-9a-f]{64})!?", re.IGNORECASE)
 
 
+_SHORT_KEY_ID = re.compile(r"(?:0x)?[0-9a-f]{8}!?", re.IGNORECASE)
+
+
 _KEY_ID = re.compile(r"(?:0x)?([0-9a-f]{16})!?", re.IGNORECASE)
 
 
@@ -68,6 +71,19 @@ def classify(uid: str) -> Term:
     if email and uid in (email, f"<{email}>"):
         return Term(NameForm.EMAIL, email)
     return Term(NameForm.TEXT, uid)
+
+
+def advice(uid: str) -> str:
+    """Return what to say of a text that found no key, and that gpg takes for more than text.
+
+    Eight digits are a key id for gpg, and anybody can make a key that has the same ones; a prefix
+    asks it for another kind of search (its manual, "How to specify a user ID").
+    """
+    if _SHORT_KEY_ID.fullmatch(uid):
+        return "8 digits are no key id here, as another key can have them: give all 40"
+    if uid[:1] in tuple("=*&+#^"):
+        return "gpg's prefixes are no part of a name here: give an address or a fingerprint"
+    return ""
 
 
 def is_exact(uid: str) -> bool:

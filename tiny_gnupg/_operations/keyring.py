@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
-from tiny_gnupg._gpg.key_names import NameForm, classify, matching, search_term
+from tiny_gnupg._gpg.key_names import NameForm, advice, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
 from tiny_gnupg._gpg.reply import AGENT_ENDED, Reply
@@ -104,7 +104,7 @@ class KeyTable:
         """
         keys = matching(await self.find(uid), uid, revoked=False)
         if not keys:
-            raise KeyNotFound(value=uid)
+            raise KeyNotFound(value=uid, hint=advice(uid))
         usable = [key for key in keys if key.usable_for(capability)]
         if not usable:
             troubles = {key.fingerprint: trouble(key, capability) for key in keys}
@@ -206,7 +206,7 @@ def the_one(keys: Iterable[Key], uid: str) -> Key:
     """
     found = tuple(keys)
     if not found:
-        raise KeyNotFound(value=uid)
+        raise KeyNotFound(value=uid, hint=advice(uid))
     if len(found) > 1:
         fingerprints = [key.fingerprint for key in found]
         raise AmbiguousKey(
