@@ -11,6 +11,7 @@ import pytest
 from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
+from tiny_gnupg._home.layout import AGENT, STATE
 from tiny_gnupg.cli.doctor import Finding, examine
 from tiny_gnupg.cli.terminal import Report
 
@@ -53,6 +54,23 @@ async def test_a_home_that_cannot_be_made_is_found(tmp_path: Path) -> None:
 
     assert report.code == 1
     assert finding(report, "home").advice
+
+
+@pytest.mark.parametrize("name", ["pubring.kbx", "trustdb.gpg", "public-keys.d/pubring.db"])
+async def test_a_lock_that_stops_every_writer_is_found(home: Path, name: str) -> None:
+    await examined(home)
+    (home / STATE / AGENT).touch()  # the home was somebody's
+    lock = home / f"{name}.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("         7\nanother.machine.example\n")
+    report = await examined(home)
+
+    assert report.code == 1
+    found = finding(report, "lock")
+    assert found.found == f"{lock} is held by process 7 on another.machine.example"
+    assert str(lock) in found.advice
+    lock.unlink()
+    assert (await examined(home)).code == 0
 
 
 async def test_a_tor_that_does_not_run_is_found_and_told_from_the_keyserver(home: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.instances import PlainGpg, alice_at
-from tiny_gnupg import GnuPG
-from tiny_gnupg._home.layout import SEEN, STATE
+from tests.instances import BOB, PlainGpg, alice_at
+from tiny_gnupg import GnuPG, HomeUnusable
+from tiny_gnupg._home.layout import AGENT, SEEN, STATE
 from tiny_gnupg._home.repair import heal
+from tiny_gnupg._operations import engine
+from tiny_gnupg._process.find_gpg import find_executable
 
 Break = Callable[[Path], None]
 
@@ -179,8 +182,6 @@ async def test_a_lock_that_is_held_is_left_alone(
 ) -> None:
     """Another program's gpg may be at work: one that waits for its data is one that runs."""
     plain = plain_gpg()
-    from tiny_gnupg._process.find_gpg import find_executable
-
     command = [str(find_executable()), "--homedir", str(plain.home), "--batch", "--dearmor"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
         time.sleep(0.1)
@@ -196,12 +197,82 @@ async def test_a_lock_that_is_held_is_left_alone(
     assert (alices_home / "pubring.kbx").exists()
 
 
-async def test_a_lock_of_another_machine_is_left_alone(alices_home: Path) -> None:
-    lock = alices_home / "pubring.kbx.lock"
-    lock.write_text(f"{os.getpid():10d}\nanother.machine.example\n")
-    heal(alices_home)
-    assert lock.exists()
-    lock.unlink()
+ELSEWHERE = "web-7d4b9c-old"
+LOCKS = ("pubring.kbx.lock", "trustdb.gpg.lock", "public-keys.d/pubring.db.lock")
+
+
+def lock_of_another_machine(home: Path, name: str) -> Path:
+    lock = home / name
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(f"         7\n{ELSEWHERE}\n")
+    return lock
+
+
+@pytest.mark.parametrize("name", LOCKS)
+async def test_a_container_that_was_killed_leaves_a_lock_to_the_next_one(
+    alices_home: Path, strangers: dict[str, str], name: str
+) -> None:
+    """In a home of ours whoever uses it holds our own lock too, which the kernel gives back."""
+    lock = lock_of_another_machine(alices_home, name)
+    await everything(alices_home, strangers)
+    assert not lock.exists()
+    async with alice_at(alices_home, timeout=60) as gpg:
+        lock_of_another_machine(alices_home, name)  # it came while we were there
+        await gpg.text_import(next(iter(strangers.values())))
+        assert not lock.exists()
+
+
+WRITERS: dict[str, Callable[[GnuPG], Awaitable[object]]] = {
+    "gen_key": lambda gpg: gpg.gen_key(),
+    "add_subkey": lambda gpg: gpg.add_subkey(),
+    "set_expire": lambda gpg: gpg.set_expire("", "1y"),
+    "trust": lambda gpg: gpg.trust("", 3),
+    "revoke": lambda gpg: gpg.revoke(),
+    "delete": lambda gpg: gpg.delete(),
+    "certify": lambda gpg: gpg.certify(BOB),
+}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+async def test_a_lock_of_another_machine_in_somebodys_home_is_told(
+    alices_home: Path,
+    strangers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """There nobody can know whether that process runs; gpg would wait for it without end."""
+    monkeypatch.setattr(engine, "PATIENCE", 0.2)
+    (alices_home / STATE / AGENT).touch()
+    lock = lock_of_another_machine(alices_home, name)
+    block = next(iter(strangers.values()))
+    async with alice_at(alices_home) as gpg:
+        before = await gpg.keys()
+        for call in [*(call(gpg) for call in WRITERS.values()), gpg.text_import(block)]:
+            with pytest.raises(HomeUnusable) as failure:
+                await call
+            assert all(said in str(failure.value) for said in (str(lock), ELSEWHERE, "process 7"))
+        assert await gpg.decrypt(await gpg.encrypt("readers need no lock")) != ""
+        assert lock.exists()
+        assert await gpg.keys() == before
+        lock.unlink()
+        assert await gpg.text_import(block)
+
+
+async def test_a_gpg_that_was_stopped_with_a_lock_is_told(
+    alices_home: Path, strangers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PATIENCE", 0.2)
+    command = [str(find_executable()), "--homedir", str(alices_home), "--batch", "--dearmor"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        time.sleep(0.1)
+        running.send_signal(signal.SIGSTOP)
+        stale_lock(alices_home, "pubring.kbx.lock", running.pid)
+        try:
+            async with alice_at(alices_home) as gpg:
+                with pytest.raises(HomeUnusable, match=f"process {running.pid} on this machine"):
+                    await gpg.text_import(next(iter(strangers.values())))
+        finally:
+            running.kill()
 
 
 def test_a_good_home_is_left_as_it_is(alices_home: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -42,7 +42,8 @@ ALL_SIGNATURES = ("--proc-all-sigs",)
 UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
 
 
-#: For a listing in a home that cannot be written: without its lock file, and the trust as it was.
+#: For what only reads, where a home cannot be written, or its trust is locked by another machine:
+#: without lock files, and the trust as it was.
 WITHOUT_WRITING = ("--lock-never", "--no-auto-check-trustdb")
 
 

@@ -13,10 +13,12 @@ KEYRINGS = (KEYBOX, OLD_KEYRING)
 #: The public keys where keyboxd keeps them (GnuPG 2.4), and what was not merged into that yet.
 DATABASE = os.path.join("public-keys.d", "pubring.db")
 DATABASES = (DATABASE, f"{DATABASE}-wal")
+DATABASE_LOCK = f"{DATABASE}.lock"
 
 
 #: Who is trusted, by ownertrust and by first use.
 TRUST, FIRST_USE = "trustdb.gpg", "tofu.db"
+TRUST_LOCK = f"{TRUST}.lock"
 
 
 #: The secret keys: the agent's, and those of GnuPG 2.0 and older.
@@ -59,3 +61,8 @@ SWAP, COMING, GOING = ".swap", ".coming", ".going"
 def holds_keys(home: Path) -> bool:
     """Return whether keys are, or were, kept in a directory."""
     return any(os.path.lexists(home / trace) for trace in TRACES)
+
+
+def is_somebodys(home: Path) -> bool:
+    """Return whether a home was there before this library came, and is used by others too."""
+    return not (home / STATE / PROTECTION).exists() or (home / STATE / AGENT).exists()

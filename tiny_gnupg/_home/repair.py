@@ -10,7 +10,10 @@ gpg and gpg-agent may be killed at any moment, and so may this process. What the
    takes its place; a broken trust database goes, gpg makes a new one. Nothing is deleted: what was
    there is kept beside it, with ``.damaged`` behind its name.
 3. Lock files. gpg removes those of processes that are gone, and waits for ever where the number
-   of its process was given to another one since; such a lock is removed here.
+   of its process was given to another one since, and for another machine's (a container that was
+   killed, and the next one on its volume). Those of nobody are removed here; in a home that this
+   library made, that is every one of another machine: whoever uses it there by this library holds
+   the keyring's lock, which the caller has alone. Elsewhere it is told whose they are.
 4. Drafts of files that this library replaces whole.
 5. Changes of key files that were to be made all, and were in part (``_home.key_changes``).
 6. Key files that gpg-agent wrote so that it cannot read them (``_gpg.damaged_keys``): they are
@@ -35,7 +38,18 @@ from pathlib import Path
 from tiny_gnupg._home.key_changes import DRAFT, settle
 from tiny_gnupg._home.key_files import mend
 from tiny_gnupg._home.keybox import keys_in
-from tiny_gnupg._home.layout import KEYBOX, KEYRING_LOCK, KEYRINGS, KEYS, SEEN, STATE, TRUST
+from tiny_gnupg._home.layout import (
+    DATABASE_LOCK,
+    KEYBOX,
+    KEYRING_LOCK,
+    KEYRINGS,
+    KEYS,
+    SEEN,
+    STATE,
+    TRUST,
+    TRUST_LOCK,
+    is_somebodys,
+)
 from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
 
 log = logging.getLogger("tiny_gnupg")
@@ -60,25 +74,59 @@ DRAFTS = ((KEYS, ".tiny_gnupg.*"), (STATE, ".tiny_gnupg.*"))
 ABANDONED = 60.0
 
 
-def heal(home: Path) -> None:
+def heal(home: Path) -> list[Path]:
     """Put right what a killed gpg left; the caller holds the keyring's lock alone.
 
     Args:
         home: the homedir.
+
+    Returns:
+        The locks of gpgs that run, for which the next gpg would wait.
     """
+    held: list[Path] = []
     try:
         names = frozenset(os.listdir(home))
         for keyring in KEYRINGS:
             if f"{keyring}~" in names and (keyring not in names or f"{keyring}.tmp" in names):
                 _finish_renames(home / keyring)
-        for name in names:
-            if LOCKS.fullmatch(name) and not _held(home / name):
-                _remove(home / name)
+        locks = [home / name for name in names if LOCKS.fullmatch(name)]
+        if _is_elsewhere(home / DATABASE_LOCK):
+            locks.append(home / DATABASE_LOCK)
+        for lock in locks:
+            if not _held(home, lock):
+                _remove(lock)
+            elif not lock.name.startswith(".#"):
+                held.append(lock)
         settle(home)
         _mend_keys(home / KEYS, home / STATE / SEEN)
     except OSError as error:
         # gpg itself will say what is wrong, where that matters.
         log.warning("cannot look after %s: %s", home, error)
+    return held
+
+
+def held_locks(home: Path) -> list[Path]:
+    """Return the locks of GnuPG's in a home that stop others, of programs here or elsewhere."""
+    found = [lock for lock in home.glob("*.lock") if _held(home, lock)]
+    database = home / DATABASE_LOCK
+    return [*found, database] if _is_elsewhere(database) and _held(home, database) else found
+
+
+def trust_is_held_elsewhere(home: Path) -> bool:
+    """Return whether a gpg that only reads would wait for a lock that may never be given back."""
+    return _is_elsewhere(home / TRUST_LOCK)
+
+
+def told(lock: Path) -> str:
+    """Return whose a lock is, for people."""
+    try:
+        number, machine = _owner(lock)
+    except OSError:
+        return f"{lock} has gone"
+    where = (
+        "this machine" if machine == os.uname().nodename else machine or "no machine that it names"
+    )
+    return f"{lock} is held by process {number or '?'} on {where}"
 
 
 def heal_opened(home: Path, state: Path) -> None:
@@ -102,7 +150,7 @@ def heal_opened(home: Path, state: Path) -> None:
 
 def _finish_renames(keyring: Path) -> None:
     backup, draft = _beside(keyring, "~"), _beside(keyring, ".tmp")
-    if _held(_beside(keyring, ".lock")):
+    if _held(keyring.parent, _beside(keyring, ".lock")):
         return
     if not keyring.exists() or (keys_in(keyring) == 0 and keys_in(backup)):
         log.warning("%s was lost by a gpg that was stopped; its backup takes its place", keyring)
@@ -113,13 +161,13 @@ def _finish_renames(keyring: Path) -> None:
 def _replace_damaged(home: Path) -> None:
     keyring, trust = home / KEYBOX, home / TRUST
     backup = _beside(keyring, "~")
-    if keyring.exists() and keys_in(keyring) is None and not _held(_beside(keyring, ".lock")):
+    if keyring.exists() and keys_in(keyring) is None and not _held(home, _beside(keyring, ".lock")):
         if keys_in(backup):
             _set_aside(keyring)
             shutil.copyfile(backup, keyring)
         else:
             log.warning("%s is damaged, and there is no backup beside it", keyring)
-    if trust.exists() and not _is_trustdb(trust) and not _held(_beside(trust, ".lock")):
+    if trust.exists() and not _is_trustdb(trust) and not _held(home, _beside(trust, ".lock")):
         _set_aside(trust)
 
 
@@ -136,7 +184,7 @@ def _is_trustdb(trust: Path) -> bool:
         return size >= 40 and size % 40 == 0 and file.read(4) == b"\x01gpg"
 
 
-def _held(lock: Path) -> bool:
+def _held(home: Path, lock: Path) -> bool:
     """Return whether a lock file is that of a GnuPG program that runs, or of another machine."""
     try:
         made = lock.stat().st_mtime
@@ -147,9 +195,10 @@ def _held(lock: Path) -> bool:
         return True
     if not machine and (draft := DRAFT_OF_LOCK.fullmatch(lock.name)):
         machine, number = draft.groups()  # gpg was ended before it wrote them into the file too
-    if machine != os.uname().nodename:
-        # One that is still being written tells of no machine yet.
-        return bool(machine) or time.time() - made < ABANDONED
+    if machine and machine != os.uname().nodename:
+        return is_somebodys(home)
+    if not machine:  # it is still being written
+        return time.time() - made < ABANDONED
     process = Path("/proc", number)
     try:
         stat = (process / "stat").read_text(errors="replace")
@@ -158,6 +207,15 @@ def _held(lock: Path) -> bool:
     # Its number may have been given to another program since.
     name, _, rest = stat.partition("(")[2].rpartition(")")
     return rest.split()[0] != "Z" and bool(HOLDERS.match(name))
+
+
+def _is_elsewhere(lock: Path) -> bool:
+    """Return whether a lock names another machine; a keyboxd here holds its own while it runs."""
+    try:
+        # Nearly always it is not there, and to find that out by opening it takes longer.
+        return os.path.lexists(lock) and _owner(lock)[1] not in ("", os.uname().nodename)
+    except OSError:
+        return False
 
 
 def _owner(lock: Path) -> tuple[str, str]:
@@ -171,7 +229,7 @@ def _owner(lock: Path) -> tuple[str, str]:
 
 def _remove(lock: Path) -> None:
     # Whoever cancels a call leaves one: no news for a person.
-    log.debug("removing the lock %s: its process is gone", lock)
+    log.debug("removing a lock of nobody: %s", told(lock))
     lock.unlink(missing_ok=True)
 
 

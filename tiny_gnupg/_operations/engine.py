@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,12 +23,12 @@ from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import Scheme
-from tiny_gnupg._home.repair import heal
+from tiny_gnupg._home.repair import heal, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg._process.tasks import in_thread, running_loop, uninterrupted
-from tiny_gnupg.errors import AgentUnavailable, GnuPGTimeout, printable
+from tiny_gnupg.errors import AgentUnavailable, GnuPGTimeout, HomeUnusable, printable
 
 T = TypeVar("T")
 
@@ -38,6 +39,10 @@ MOST_AT_ONCE = 2**16
 
 #: Seconds before each try to start an agent.
 PAUSES = (0, 0.1, 0.3)
+
+
+#: Seconds that a lock of somebody else's gpg is waited for.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +190,27 @@ class Engine:
             if not writing:
                 yield
                 return
-            heal(self.home.path)
+            await self._look_after()
             try:
                 yield
             finally:
                 # Before anybody else's gpg meets what one that was killed left behind.
                 heal(self.home.path)
+
+    async def _look_after(self) -> None:
+        """Heal the home, and wait for others' gpgs, for which ours would wait without end.
+
+        Raises:
+            HomeUnusable: one of them has a lock of gpg's for too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while held := heal(self.home.path):
+            if time.monotonic() > deadline:
+                raise HomeUnusable(
+                    f"{told(held[0])}, for {PATIENCE:g} s already",
+                    hint="end that process; where it has gone, or its machine, remove the file",
+                )
+            await asyncio.sleep(0.1)
 
     async def run(self, call: Call) -> Reply:
         """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
@@ -207,7 +227,10 @@ class Engine:
             GnuPGError: as ``program.run_program`` does; the exit code is not judged.
         """
         base = self.base
-        argv = base.command(call.options, attended=call.attended)
+        options = call.options
+        if not call.writing and trust_is_held_elsewhere(self.home.path):
+            options = [*commands.WITHOUT_WRITING, *options]
+        argv = base.command(options, attended=call.attended)
         reply = await self.run_command(argv, call, slot=base.slot)
         if reply.agent == AGENT_ENDED and call.repeats:
             rewind(call.stdin, call.stdout)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiny_gnupg._home.repair import held_locks, told
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._process.find_gpg import find_executable, package_home, probe
@@ -55,6 +56,7 @@ async def examine(arguments: argparse.Namespace) -> Report:
             findings.append(await _checked("home", lambda: _home(gpg)))
             if not findings[-1].advice:
                 findings.append(await _checked("agent", lambda: _agent(gpg)))
+                findings += _locks(gpg)
         finally:
             await gpg.aclose()
     if not arguments.offline:
@@ -91,6 +93,14 @@ async def _home(gpg: GnuPG) -> Finding:
     if free < ROOM:
         return Finding("home", f"{home} has {free // 2**20} MiB left", "make room on that disk")
     return Finding("home", f"{home}, its owner's alone, {free // 2**20} MiB free")
+
+
+def _locks(gpg: GnuPG) -> list[Finding]:
+    """Tell of locks for which gpg waits, and of which it cannot know whether they are held."""
+    return [
+        Finding("lock", told(lock), f"end that process; where it has gone, remove {lock}")
+        for lock in held_locks(Path(gpg.home))
+    ]
 
 
 async def _agent(gpg: GnuPG) -> Finding:
