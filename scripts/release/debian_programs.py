@@ -32,7 +32,7 @@ def get_programs(
     Args:
         suite: of Debian, such as ``trixie``.
         packages: what holds the programs; what those depend on comes along.
-        programs: their names.
+        programs: their paths below ``/usr``, as in ``bin/gpg``.
         into: the folder that shall hold them; it is made anew, and cannot be moved after.
 
     Returns:
@@ -50,10 +50,10 @@ def get_programs(
         for package in _download(suite, packages, Path(work)):
             run("dpkg-deb", "-x", package, root)
         for name in programs:
-            _settle(root / "usr/bin" / name, root, into)
+            _settle(root / "usr" / name, root, into)
         shutil.rmtree(into, ignore_errors=True)
         root.rename(into)
-    return [into / "usr/bin" / name for name in programs]
+    return [into / "usr" / name for name in programs]
 
 
 def _download(suite: str, packages: Sequence[str], work: Path) -> list[Path]:

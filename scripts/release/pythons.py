@@ -79,7 +79,7 @@ def debian_python(name: str, folder: Path) -> Python:
     # An earlier one does not run where the whole checkout has been moved since.
     python = ask_python(path)
     if python is None:
-        get_programs("unstable", [path.name], [path.name], folder)
+        get_programs("unstable", [path.name], [f"bin/{path.name}"], folder)
         python = ask_python(path)
     if python is None:
         raise Failure(f"{path} does not run")

@@ -12,7 +12,10 @@ from scripts.release.debian_programs import get_programs
 from scripts.release.running import Failure
 
 SUITE = "trixie"
-PROGRAMS = ("gpg", "gpg-agent", "gpgconf", "gpg-connect-agent", "gpgv")
+PROGRAMS = (
+    *(f"bin/{name}" for name in ("gpg", "gpg-agent", "gpgconf", "gpg-connect-agent", "gpgv")),
+    "lib/gnupg/keyboxd",
+)
 
 
 def gpg24() -> Path:
@@ -28,7 +31,7 @@ def _got() -> tuple[tempfile.TemporaryDirectory[str], Path | Failure]:
     folder = tempfile.TemporaryDirectory(prefix="tg24", dir="/tmp")  # gone at the exit
     try:
         gpg, *_ = get_programs(
-            SUITE, ["gpg", "gpg-agent", "gpgv"], PROGRAMS, Path(folder.name, "d")
+            SUITE, ["gpg", "gpg-agent", "gpgv", "keyboxd"], PROGRAMS, Path(folder.name, "d")
         )
     except Failure as reason:
         return folder, reason

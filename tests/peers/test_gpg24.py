@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tiny_gnupg import (
     Capability,
     GnuPG,
     GnuPGError,
+    HomeUnusable,
     ImportFailed,
     Key,
     KeyNotFound,
@@ -31,6 +33,7 @@ from tiny_gnupg import (
     SymmetricAlgorithm,
     UnusableKey,
 )
+from tiny_gnupg._home.agent import KEYBOXD, Agent, listens
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.packets import PUBLIC_KEY, USER_ID, write
 from tiny_gnupg._process.find_gpg import find_executable, probe
@@ -87,6 +90,67 @@ async def test_a_keyboxd_that_does_not_answer_hides_no_key(gpg24: Path, home: Pa
         (home / "public-keys.d").rmdir()
         assert (await gpg.verify(signed)).signed_by(fingerprint)
         assert await gpg.decrypt(message) == "text"
+
+
+def kept_by_keyboxd(home: Path, gpg24: Path) -> None:
+    program = gpg24.parents[1] / "lib/gnupg/keyboxd"
+    assert program.exists()
+    (home / "common.conf").write_text(f"use-keyboxd\nkeyboxd-program {program}\n")
+
+
+async def test_a_home_with_keyboxd_is_served_and_the_daemon_ends_with_us(
+    gpg24: Path, home: Path
+) -> None:
+    cheap(home)
+    kept_by_keyboxd(home, gpg24)
+    async with instance(home, gpg24) as gpg:
+        fingerprint = await gpg.gen_key()
+        assert await gpg.list_keys() == {fingerprint: "zoe@example.org"}
+        assert await gpg.decrypt(await gpg.encrypt("text")) == "text"
+        assert (await gpg.verify(await gpg.sign("text"))).signed_by(fingerprint)
+        messages = [one async for one in gpg.encrypt_many(["a", "b"], fingerprint)]
+        assert [one async for one in gpg.decrypt_many(messages)] == ["a", "b"]
+        with pytest.raises(KeyNotFound):
+            await gpg.key_fingerprint("nobody@example.org")
+        await gpg.text_import(await gpg.text_export(secret=True))
+        assert listens(home, KEYBOXD)
+        assert not (home / "pubring.kbx").exists()
+    assert not listens(home, KEYBOXD)
+    assert not listens(home)
+
+
+async def test_a_keyboxd_that_was_there_stays(gpg24: Path, home: Path) -> None:
+    cheap(home)
+    kept_by_keyboxd(home, gpg24)
+    plain = [str(gpg24), "--homedir", str(home), "--batch"]
+    subprocess.run([*plain, "--list-keys"], check=True)
+    assert listens(home, KEYBOXD)
+    async with instance(home, gpg24) as gpg:
+        await gpg.gen_key()
+    assert listens(home, KEYBOXD)
+    Agent(KEYBOXD).end(home)
+    assert not listens(home, KEYBOXD)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_gpg_2_2_refuses_a_home_with_keyboxd(gpg24: Path, home: Path, asked: bool) -> None:
+    """Its keys would be not here for it, and a second keyring would be made."""
+    if (await probe(find_executable())).keyboxd:
+        pytest.skip("the gpg of this run knows keyboxd")
+    cheap(home)
+    kept_by_keyboxd(home, gpg24)
+    async with instance(home, gpg24) as gpg:
+        fingerprint = await gpg.gen_key()
+    if not asked:
+        (home / "common.conf").unlink()
+    old = instance(home, None)
+    for call in (old.keys(), old.own(), old.ensure_key(), old.encrypt("x"), old.verify("x")):
+        with pytest.raises(HomeUnusable, match="keyboxd"):
+            await call
+    assert not (home / "pubring.kbx").exists()
+    kept_by_keyboxd(home, gpg24)
+    async with instance(home, gpg24) as gpg:
+        assert await gpg.list_keys() == {fingerprint: "zoe@example.org"}
 
 
 async def test_the_life_of_a_key(gpg24: Path, home: Path) -> None:

@@ -25,6 +25,11 @@ from pathlib import Path
 from tiny_gnupg._home.short_paths import run_directory
 from tiny_gnupg.errors import AgentUnavailable
 
+#: The programs of a home that stay, and what tells each of them to end.
+AGENT, KEYBOXD = "gpg-agent", "keyboxd"
+_END = {AGENT: b"KILLAGENT", KEYBOXD: b"KILLKEYBOXD"}
+
+
 #: Seconds that the agent has for an answer, and to go once it was told to.
 AGENT_GRACE = 3.0
 
@@ -34,12 +39,16 @@ _NOBODY = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 
 
 class Agent:
-    """The agent of one home, and whether the one that was found still runs.
+    """The agent of one home, or its keyboxd, and whether the one that was found still runs.
 
     All but ``runs`` and ``forget`` wait for the agent, and so belong into a thread.
+
+    Args:
+        name: the program's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = AGENT) -> None:
+        self._name = name
         self._changing = threading.Lock()
         #: Its process, as it tells.
         self.pid = 0
@@ -69,12 +78,12 @@ class Agent:
         Raises:
             AgentUnavailable: it does not answer.
         """
-        connection = _connected(short)
+        connection = _connected(short, self._name)
         if connection is None:
             self.forget()
             return 0
         with connection:
-            pid = _pid_of(connection)
+            pid = _pid_of(connection, self._name)
         if pid != self.pid or not self.runs():
             self._watch(pid)
         return pid
@@ -93,16 +102,16 @@ class Agent:
         """End the agent of a home, where one runs, and wait for its end."""
         try:
             if self.find(short):
-                _tell(short, b"KILLAGENT")
+                _tell(short, self._name)
         except AgentUnavailable:
             self.kill()  # it was found before, and does not listen now
         deadline = time.monotonic() + AGENT_GRACE
         while self.pid and time.monotonic() < deadline and (self.runs() or _is_there(self.pid)):
             time.sleep(0.002)
         self.forget()
-        if not listens(short):
+        if not listens(short, self._name):
             for directory in _directories(short):
-                _remove_sockets(directory)
+                _remove_sockets(directory, self._name)
 
     def forget(self) -> None:
         """Forget which one it was."""
@@ -116,15 +125,15 @@ class Agent:
                     os.waitpid(self.pid, os.WNOHANG)
                 os.close(self._pidfd)
             self.pid, self._pidfd = pid, -1
-            if pid and _is_agent(pid):
+            if pid and _is_program(pid, self._name):
                 with suppress(AttributeError, OSError):  # no such call here, or it has gone
                     self._pidfd = os.pidfd_open(pid)
 
 
-def listens(short: Path) -> bool:
+def listens(short: Path, name: str = AGENT) -> bool:
     """Return whether somebody listens on the socket of a home's agent, answering or not."""
     try:
-        connection = _connected(short, greeting=False)
+        connection = _connected(short, name, greeting=False)
     except AgentUnavailable:
         return True
     if connection is not None:
@@ -132,7 +141,7 @@ def listens(short: Path) -> bool:
     return connection is not None
 
 
-def _connected(short: Path, *, greeting: bool = True) -> socket.socket | None:
+def _connected(short: Path, name: str, *, greeting: bool = True) -> socket.socket | None:
     """Connect to the agent of a home; None where nobody listens."""
     for directory in _directories(short):
         try:
@@ -141,7 +150,7 @@ def _connected(short: Path, *, greeting: bool = True) -> socket.socket | None:
             return None
         connection.settimeout(AGENT_GRACE)
         try:
-            connection.connect(str(directory / "S.gpg-agent"))
+            connection.connect(str(directory / f"S.{name}"))
             if greeting:
                 _reply(connection)
         except OSError as error:
@@ -149,7 +158,7 @@ def _connected(short: Path, *, greeting: bool = True) -> socket.socket | None:
             too_long = error.errno is None and not isinstance(error, TimeoutError)
             if error.errno in _NOBODY or too_long:
                 continue
-            raise _silent(error) from error
+            raise _silent(error, name) from error
         except BaseException:
             connection.close()
             raise
@@ -163,10 +172,10 @@ def _directories(short: Path) -> list[Path]:
     return [short] if run is None else [run, short]
 
 
-def _remove_sockets(directory: Path) -> None:
+def _remove_sockets(directory: Path, name: str) -> None:
     """Remove what an agent left that was killed, and the directory that GnuPG made for it."""
     with suppress(OSError):
-        for path in directory.glob("S.gpg-agent*"):
+        for path in directory.glob(f"S.{name}*"):
             if path.is_socket():
                 path.unlink()
     if directory.name.startswith("d."):
@@ -174,28 +183,29 @@ def _remove_sockets(directory: Path) -> None:
             directory.rmdir()
 
 
-def _silent(error: OSError) -> AgentUnavailable:
+def _silent(error: OSError, name: str) -> AgentUnavailable:
     reason = error.strerror or f"no answer in {AGENT_GRACE:g} s"
     return AgentUnavailable(
-        f"gpg-agent is there and does not answer: {reason}",
-        hint="is it stopped, or its container frozen? End it: pkill gpg-agent, or log in anew",
+        f"{name} is there and does not answer: {reason}",
+        hint=f"is it stopped, or its container frozen? End it: pkill {name}, or log in anew",
     )
 
 
-def _pid_of(agent: socket.socket) -> int:
+def _pid_of(agent: socket.socket, name: str) -> int:
     try:
         told = _ask(agent, b"GETINFO pid")
     except OSError as error:
-        raise _silent(error) from error
+        raise _silent(error, name) from error
     pid = next((line[2:] for line in told), b"")
     return int(pid) if pid.isdigit() else 0
 
 
-def _tell(short: Path, command: bytes) -> None:
-    connection = _connected(short)
+def _tell(short: Path, name: str) -> None:
+    """Tell it to end."""
+    connection = _connected(short, name)
     if connection is not None:
         with connection, suppress(OSError):  # it may go before it replies
-            _ask(connection, command)
+            _ask(connection, _END[name])
 
 
 def _ask(agent: socket.socket, question: bytes) -> list[bytes]:
@@ -225,9 +235,9 @@ def _is_there(pid: int) -> bool:
         return not Path("/proc/self").exists()
 
 
-def _is_agent(pid: int) -> bool:
-    """Return whether a process is an agent here: what it is called elsewhere may be another one."""
+def _is_program(pid: int, name: str) -> bool:
+    """Return whether a process is one here: elsewhere its number may be another program's."""
     try:
-        return "gpg-agent" in Path(f"/proc/{pid}/comm").read_text()
+        return name in Path(f"/proc/{pid}/comm").read_text()
     except OSError:
         return False

@@ -5,8 +5,9 @@
    the home of who names none is a folder in it. Only where 0.5.2 kept keys in it, it stays one.
 2. What this library keeps in it lies in ``tiny_gnupg.d``: the marker that says how passphrases
    guard its keys, and the lock files.
-3. All processes that use a home share one agent. Each holds a shared lock while it does; the
-   last one to leave ends the agent. An agent that was there before any of them is left alone.
+3. All processes that use a home share one agent, and one keyboxd where that has the public keys.
+   Each holds a shared lock while it does; the last one to leave ends them. What was there before
+   any of them is left alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from tiny_gnupg._home.agent import Agent, listens
+from tiny_gnupg._home.agent import KEYBOXD, Agent, listens
 from tiny_gnupg._home.directory import admit
 from tiny_gnupg._home.key_files import hash_count
 from tiny_gnupg._home.layout import (
@@ -42,6 +43,7 @@ from tiny_gnupg._home.layout import (
     STATE,
     TRUST,
     holds_keys,
+    is_kept_by_keyboxd,
 )
 from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
@@ -147,10 +149,14 @@ class Home:
             try:
                 # To share the lock no more and to have it alone is one step that fails, or not,
                 # without waiting; where it fails, somebody else uses the home.
-                if try_lock(fd, fcntl.LOCK_EX, self._agent_lock) and not os.pread(fd, 1, 0):
-                    self.end_agent()
-                    remove_short_link(self.path, self._short)
-                    heal(self.path)
+                if try_lock(fd, fcntl.LOCK_EX, self._agent_lock):
+                    theirs = os.pread(fd, 2, 0)
+                    if self.has_keyboxd and theirs[1:] != b"x":
+                        Agent(KEYBOXD).end(self.short)
+                    if theirs[:1] != b"x":
+                        self.end_agent()
+                        remove_short_link(self.path, self._short)
+                        heal(self.path)
             finally:
                 self.agent.forget()
                 close_lock(fd)
@@ -241,6 +247,11 @@ class Home:
         aside = self.state / AGENT
         return aside if aside.exists() else None
 
+    @property
+    def has_keyboxd(self) -> bool:
+        """Whether keyboxd has the public keys of this home."""
+        return is_kept_by_keyboxd(self.path)
+
     # -- the keyring's state ---------------------------------------------------------------
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
@@ -274,11 +285,14 @@ class Home:
         fd = open_lock(self._agent_lock)
         try:
             if try_lock(fd, fcntl.LOCK_EX, self._agent_lock):
-                # One byte tells the last who leaves that the agent is somebody else's.
+                # A byte tells the last who leaves that the agent is somebody else's, another one
+                # that keyboxd is.
                 os.ftruncate(fd, 0)
                 self._clear_scratch()
                 if self.agent_options is not None and listens(self.short):
                     os.pwrite(fd, b"x", 0)
+                if self.has_keyboxd and listens(self.short, KEYBOXD):
+                    os.pwrite(fd, b"x", 1)
             if try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
                 self._joined, fd = fd, -1
             return fd < 0
@@ -290,7 +304,7 @@ class Home:
         """Note that the agent which runs now was started by us: the last who leaves ends it."""
         with self._changing:
             if self._joined >= 0:
-                os.ftruncate(self._joined, 0)
+                os.pwrite(self._joined, b"\0", 0)
 
     def _clear_scratch(self) -> None:
         """Remove what a process that was killed left behind of its homes of a moment."""

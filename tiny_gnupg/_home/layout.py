@@ -63,6 +63,20 @@ def holds_keys(home: Path) -> bool:
     return any(os.path.lexists(home / trace) for trace in TRACES)
 
 
+def is_kept_by_keyboxd(home: Path) -> bool:
+    """Return whether gpg looks for a home's public keys in keyboxd (gpg's manual, use-keyboxd).
+
+    A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
+    """
+    if (home / DATABASE).parent.exists() and not any((home / name).exists() for name in KEYRINGS):
+        return True
+    try:
+        lines = (home / COMMON).read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(line.split("#")[0].strip() == "use-keyboxd" for line in lines)
+
+
 def is_somebodys(home: Path) -> bool:
     """Return whether a home was there before this library came, and is used by others too."""
     return not (home / STATE / PROTECTION).exists() or (home / STATE / AGENT).exists()

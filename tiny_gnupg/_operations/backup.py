@@ -24,6 +24,7 @@ from tiny_gnupg._home.layout import (
     OLD_SECRET_KEYRING,
     REVOCATIONS,
     SWAP,
+    is_kept_by_keyboxd,
 )
 from tiny_gnupg._home.layout import TRUST as TRUSTDB
 from tiny_gnupg._home.protection import Protection
@@ -132,25 +133,14 @@ def _is_backup(path: Path) -> bool:
         raise HomeUnusable(f"cannot read {path}", hint="name a backup, or a homedir")
     if (path / PUBLIC).exists():
         return True
-    plain = any((path / name).exists() for name in KEYRINGS)
-    # A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
-    if (path / "public-keys.d").exists() and (not plain or _asks_for_keyboxd(path)):
+    if is_kept_by_keyboxd(path):
         raise HomeUnusable(
             f"{path} keeps its public keys in keyboxd's database",
             hint="export them there with --export-options backup, and use text_import",
         )
-    if plain:
+    if any((path / name).exists() for name in KEYRINGS):
         return False
     raise ImportFailed(f"{path} is neither a backup nor a homedir with keys")
-
-
-def _asks_for_keyboxd(path: Path) -> bool:
-    """Return whether a home's configuration has the public keys kept by keyboxd (gpg's manual)."""
-    try:
-        lines = (path / "common.conf").read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return False
-    return any(line.split("#")[0].strip() == "use-keyboxd" for line in lines)
 
 
 async def _load(aside: Engine, path: Path) -> None:

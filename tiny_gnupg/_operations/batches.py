@@ -310,7 +310,7 @@ class _Member:
             self._name = self._link(ready.options)
             base = engine.base
             argv = base.command(["--yes", "--multifile", *ready.options])
-            argv = commands.without_start(argv, base.slot)
+            argv = engine.without_start(argv, base.slot)
             files = (self._input, self._output)
             self._gpg = LiveProgram(
                 argv,

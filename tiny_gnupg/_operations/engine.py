@@ -106,6 +106,7 @@ class Engine:
         self._finding: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._finding = weakref.WeakKeyDictionary()
         self._features: tuple[str, ...] = ()
+        self._has_keyboxd = False
         self._agent = agent_program(executable)
 
     @property
@@ -130,6 +131,13 @@ class Engine:
                 return
             features = await probe(self.executable)
             self._features = ALL_SIGNATURES if features.proc_all_sigs else ()
+            self._has_keyboxd = self.home.has_keyboxd
+            if self._has_keyboxd and not features.keyboxd:
+                raise HomeUnusable(
+                    f"the public keys of {self.home.path} are in keyboxd's database, which "
+                    f"GnuPG {features.version} cannot read",
+                    hint="name a GnuPG of 2.4.1 or newer by executable=, or another homedir",
+                )
             await self.home.open(self, kind=self.kind, template=package_home())
 
     async def agent(self) -> tuple[int, str]:
@@ -269,7 +277,7 @@ class Engine:
         if slot is not None and commands.asks_agent(argv):
             agent, missing = await self.agent()
         async with self.turn():
-            started = argv if slot is None else commands.without_start(argv, slot)
+            started = argv if slot is None else self.without_start(argv, slot)
             done = await run_program(started, channels, slot=slot, timeout=self.timeout)
         long = len(done.status) > MOST_AT_ONCE
         reply = await in_thread(reply_of, done) if long else reply_of(done)
@@ -279,6 +287,13 @@ class Engine:
             missing = AGENT_ENDED
         obstacle = await in_thread(self.home.obstacle) if reply.returncode else ""
         return replace(reply, obstacle=obstacle, agent=missing)
+
+    def without_start(self, argv: Sequence[str], slot: int) -> list[str]:
+        """Return a command that starts no agent of its own.
+
+        keyboxd is started by gpg itself: where its program lies is told by the home's options.
+        """
+        return list(argv) if self._has_keyboxd else commands.without_start(argv, slot)
 
     async def _has_gone(self, agent: int) -> bool:
         """Ask the agent whether it is the one that was there before."""
