@@ -301,6 +301,7 @@ def test_a_name_that_does_not_tell_is_no_guess(name: str) -> None:
 
 def test_refusing_says_why(tmp_path: Path) -> None:
     refuse(tmp_path / "free", replace=False)
-    refuse(tmp_path, replace=True)
+    with pytest.raises(IsADirectoryError):
+        refuse(tmp_path, replace=True)
     with pytest.raises(FileExistsError, match="there is such a file already"):
         refuse(tmp_path, replace=False)

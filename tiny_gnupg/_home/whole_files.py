@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tiny_gnupg._home.sinks import is_sink, poured
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 
 Progress = Callable[[int, int], object]
@@ -38,7 +39,8 @@ async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> Async
     """Return the descriptor of a file that gets its name where the block ends well.
 
     Args:
-        target: its path.
+        target: its path; where a pipe or a device is there, it is written to where the block ends
+            well.
         mode: its permissions, less the umask.
         replace: whether a file that is there may be replaced.
 
@@ -46,6 +48,10 @@ async def whole_file(target: Path, *, mode: int = 0o666, replace: bool) -> Async
         FileExistsError: there is something, and it must not be replaced; or a symbolic link.
         OSError: the file cannot be made or written.
     """
+    if is_sink(target):
+        async with poured(target) as fd:
+            yield fd
+        return
     refuse(target, replace=replace)
     fd, draft = _open_draft(target, mode)
     try:
@@ -89,11 +95,16 @@ def refuse(target: Path, *, replace: bool) -> None:
 
     Raises:
         FileExistsError: as it says.
+        IsADirectoryError: it is one.
     """
     if target.is_symlink():
         raise FileExistsError(errno.EEXIST, "will not write through a symbolic link", str(target))
     if target.exists() and not replace:
         raise FileExistsError(errno.EEXIST, "there is such a file already", str(target))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(target))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "what is there is no file", str(target))
 
 
 def write_whole(target: Path, data: bytes, *, mode: int = 0o600, replace: bool = False) -> None:

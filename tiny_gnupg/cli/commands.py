@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny_gnupg._gpg.signatures import surrounded
+from tiny_gnupg._home.sinks import is_sink
 from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
@@ -101,7 +102,7 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
                 overwrite=arguments.force,
                 progress=progress("encrypting"),
             )
-            return Report({"output": str(written)}, (str(written),))
+            return _written(written)
         armor = arguments.armor or arguments.output is None
         message = await _read("-")
         data = await gpg.encrypt(message, arguments.recipients, signing, signer, armor=armor)
@@ -130,7 +131,7 @@ async def decrypt(arguments: argparse.Namespace) -> Report:
     facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
     notes = _signature_lines(found.signatures) or ("not signed",)
     if found.path is not None:
-        return Report({"output": str(found.path), **facts}, (str(found.path),), notes=notes)
+        return _written(found.path, facts, notes)
     return await _deliver(arguments, found.data, private=True, facts=facts, notes=notes)
 
 
@@ -148,7 +149,7 @@ async def sign(arguments: argparse.Namespace) -> Report:
                 overwrite=arguments.force,
                 progress=progress("signing"),
             )
-            return Report({"output": str(written)}, (str(written),))
+            return _written(written)
         detach = not (arguments.inline or arguments.clear)
         message = await _read("-")
         data = await gpg.sign(message, signer, detach=detach, clear=arguments.clear)
@@ -245,4 +246,12 @@ async def _deliver(
     mode = 0o600 if private else 0o666
     async with whole_file(target, mode=mode, replace=arguments.force) as fd:
         await in_thread(write_all, fd, data)
-    return Report({"output": str(target), **(facts or {})}, (str(target),), notes=notes)
+    return _written(target, facts, notes)
+
+
+def _written(
+    path: Path, facts: dict[str, Any] | None = None, notes: tuple[str, ...] = ()
+) -> Report:
+    """Report a file that was written; of a pipe no line is told, which could end up in it."""
+    lines = () if is_sink(path) else (str(path),)
+    return Report({"output": str(path), **(facts or {})}, lines, notes=notes)

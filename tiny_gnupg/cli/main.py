@@ -188,7 +188,12 @@ def _add_passphrase(made: argparse.ArgumentParser) -> None:
 
 
 def _add_output(made: argparse.ArgumentParser, default: str) -> None:
-    made.add_argument("-o", "--output", metavar="FILE", help=f"where to write ({default})")
+    made.add_argument(
+        *("-o", "--output"),
+        type=lambda name: "/dev/stdout" if name == "-" else name,
+        metavar="FILE",
+        help=f"where to write, - is standard output ({default})",
+    )
     made.add_argument("--force", action="store_true", help="replace a file that is there")
 
 

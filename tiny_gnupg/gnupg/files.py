@@ -68,7 +68,7 @@ class Files(Messages):
             hidden: see ``encrypt``.
             trust: see ``encrypt``.
             compress: see ``encrypt``.
-            overwrite: replace a file that is there.
+            overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             progress: called with the bytes done and all bytes, ten times a second.
 
         Returns:
@@ -117,7 +117,7 @@ class Files(Messages):
             output: the path to write; default: ``source`` without ``.gpg``, ``.pgp`` or ``.asc``.
             passphrase: as for ``decrypt``.
             signer: as for ``decrypt``.
-            overwrite: replace a file that is there.
+            overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             max_output: bytes that may come out; None is without bound.
             progress: called with the bytes done and all bytes, ten times a second.
 
@@ -223,7 +223,7 @@ class Files(Messages):
             clear: leave the text readable, see ``sign``; excludes ``detach``.
             local_user: whose key signs; the empty text is this instance's own.
             armor: write text.
-            overwrite: replace a file that is there.
+            overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             progress: called with the bytes done and all bytes, ten times a second.
 
         Returns:
