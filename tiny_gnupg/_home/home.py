@@ -19,6 +19,7 @@ import fcntl
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 import weakref
@@ -49,7 +50,9 @@ from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, tr
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
 from tiny_gnupg._home.short_paths import is_default_homedir, remove_short_link, short_path
+from tiny_gnupg._home.stand_ins import is_read_only, make_stand_in
 from tiny_gnupg._home.whole_files import write_whole
+from tiny_gnupg._process.removal import dismiss, remove_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import HomeUnusable
 
@@ -98,6 +101,9 @@ class Home:
         # Weakly, so that who was dropped without a word does not count for ever.
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
         self._joined = -1
+        #: The home that cannot be written, for which this one stands.
+        self.stands_for: Path | None = None
+        self._removing: subprocess.Popen[bytes] | None = None
 
     @property
     def protection(self) -> Protection:
@@ -116,6 +122,27 @@ class Home:
             with self._named_unusable():
                 self._short = short_path(self.path)
         return self._short
+
+    def writable(self) -> Home:
+        """Return this home; where it cannot be written, one that stands for it. In a thread.
+
+        Raises:
+            HomeUnusable: nothing can.
+        """
+        with self._named_unusable():
+            if not is_read_only(self.path):
+                return self
+            stand_in = Home.at(make_stand_in(self.path))
+        stand_in.stands_for = self.path
+        stand_in._removing = remove_at_the_end(stand_in.path)
+        return stand_in
+
+    def _remove_stand_in(self) -> None:
+        """Remove this, which stood for another home, after its user."""
+        if self.stands_for is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            dismiss(self._removing)
+            Home.drop(self)
 
     # -- using it --------------------------------------------------------------------------
 
@@ -160,6 +187,7 @@ class Home:
             finally:
                 self.agent.forget()
                 close_lock(fd)
+            self._remove_stand_in()
 
     def prepare(self, kind: Scheme | None, template: Path) -> None:
         """Make the home, its permissions and its configuration, where they are not there yet."""
@@ -350,7 +378,7 @@ def _forget() -> None:
 
 
 def _leave_all() -> None:
-    for home in Home._known.values():
+    for home in list(Home._known.values()):
         home._users.clear()
         home.leave(home)
 

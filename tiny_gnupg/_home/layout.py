@@ -68,11 +68,13 @@ def is_kept_by_keyboxd(home: Path) -> bool:
 
     A keyring of before the change to keyboxd stays where it was, and gpg looks at it no more.
     """
-    if (home / DATABASE).parent.exists() and not any((home / name).exists() for name in KEYRINGS):
-        return True
     try:
+        if (home / DATABASE).parent.exists() and not any(
+            (home / name).exists() for name in KEYRINGS
+        ):
+            return True
         lines = (home / COMMON).read_text(errors="replace").splitlines()
-    except FileNotFoundError:
+    except OSError:  # whoever opens the home is told
         return False
     return any(line.split("#")[0].strip() == "use-keyboxd" for line in lines)
 

@@ -93,7 +93,8 @@ class Engine:
         limit: int | None = None,
     ) -> None:
         self.executable = executable
-        self.home = home
+        #: The home in use: the one that is named, or what stands for it.
+        self.home = self._named = home
         self.options = options
         self.kind = kind
         self.torify = torify
@@ -130,6 +131,7 @@ class Engine:
             if self.home.opened_by(self):
                 return
             features = await probe(self.executable)
+            self.home = await in_thread(self._named.writable)
             self._features = ALL_SIGNATURES if features.proc_all_sigs else ()
             self._has_keyboxd = self.home.has_keyboxd
             if self._has_keyboxd and not features.keyboxd:
@@ -189,11 +191,17 @@ class Engine:
         """Leave the home; the last one of all its users ends the agent."""
         if self.home.opened_by(self):
             await in_thread(self.home.leave, self)
+            self.home = self._named
 
     @asynccontextmanager
     async def locked(self, *, writing: bool) -> AsyncIterator[None]:
         """Hold the home's lock for several runs; they are made by ``run_locked``."""
         await self.open()
+        if writing and self.home.stands_for:
+            raise HomeUnusable(
+                f"{self.home.stands_for} cannot be written",
+                hint="it can be read as it is; make it writable for what changes it",
+            )
         async with self.home.lock.held(writing=writing):
             if not writing:
                 yield

@@ -24,15 +24,15 @@ for pause in 0 1 2 4; do sleep $pause; rm -rf -- "$1"; [ -e "$1" ] || break; don
 async def removed_at_the_end(path: Path) -> AsyncIterator[None]:
     """Have a directory removed where this process ends within the block."""
     # Not in a thread: where that is cancelled, what was started would be nobody's.
-    waiting = _start(path)
+    waiting = remove_at_the_end(path)
     try:
         yield
     finally:
-        if waiting is not None:
-            await uninterrupted(in_thread(_dismiss, waiting))
+        await uninterrupted(in_thread(dismiss, waiting))
 
 
-def _start(path: Path) -> subprocess.Popen[bytes] | None:
+def remove_at_the_end(path: Path) -> subprocess.Popen[bytes] | None:
+    """Have a directory removed where this process ends; return what waits for that, or None."""
     try:
         return subprocess.Popen(  # noqa: S603 - our own words; the path is an argument
             ["/bin/sh", "-c", _WAIT, "sh", str(path)],
@@ -45,6 +45,8 @@ def _start(path: Path) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _dismiss(waiting: subprocess.Popen[bytes]) -> None:
-    waiting.kill()
-    waiting.communicate()
+def dismiss(waiting: subprocess.Popen[bytes] | None) -> None:
+    """End what waits for the end of this process."""
+    if waiting is not None:
+        waiting.kill()
+        waiting.communicate()
