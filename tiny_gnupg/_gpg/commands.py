@@ -15,13 +15,17 @@ from tiny_gnupg._gpg.algorithms import USAGES, Algorithm, checked_algorithm
 
 #: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
 #: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
-#: network connection. The last: processes would wait for each other's lock on the seed file.
+#: network connection. Then: processes would wait for each other's lock on the seed file. The last
+#: undo what the machine's options may say: more recipients, and hidden ones.
 ALWAYS = (
     "--no-verbose",
     "--disable-dirmngr",
     "--no-auto-key-locate",
     "--no-auto-key-retrieve",
     "--no-random-seed-file",
+    "--no-encrypt-to",
+    "--no-default-recipient",
+    "--no-throw-keyids",
 )
 
 

@@ -44,7 +44,6 @@ from tiny_gnupg._home.layout import (
     STATE,
     TRUST,
     holds_keys,
-    is_kept_by_keyboxd,
 )
 from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
@@ -178,7 +177,7 @@ class Home:
                 # without waiting; where it fails, somebody else uses the home.
                 if try_lock(fd, fcntl.LOCK_EX, self._agent_lock):
                     theirs = os.pread(fd, 2, 0)
-                    if self.has_keyboxd and theirs[1:] != b"x":
+                    if theirs[1:] != b"x":
                         Agent(KEYBOXD).end(self.short)
                     if theirs[:1] != b"x":
                         self.end_agent()
@@ -275,11 +274,6 @@ class Home:
         aside = self.state / AGENT
         return aside if aside.exists() else None
 
-    @property
-    def has_keyboxd(self) -> bool:
-        """Whether keyboxd has the public keys of this home."""
-        return is_kept_by_keyboxd(self.path)
-
     # -- the keyring's state ---------------------------------------------------------------
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
@@ -319,7 +313,7 @@ class Home:
                 self._clear_scratch()
                 if self.agent_options is not None and listens(self.short):
                     os.pwrite(fd, b"x", 0)
-                if self.has_keyboxd and listens(self.short, KEYBOXD):
+                if listens(self.short, KEYBOXD):
                     os.pwrite(fd, b"x", 1)
             if try_lock(fd, fcntl.LOCK_SH, self._agent_lock):
                 self._joined, fd = fd, -1

@@ -22,13 +22,21 @@ from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
 from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.layout import is_kept_by_keyboxd
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
+from tiny_gnupg._process.system_options import asks_for_keyboxd, refused_option
 from tiny_gnupg._process.tasks import in_thread, running_loop, uninterrupted
-from tiny_gnupg.errors import AgentUnavailable, GnuPGTimeout, HomeUnusable, printable
+from tiny_gnupg.errors import (
+    AgentUnavailable,
+    GnuPGTimeout,
+    HomeUnusable,
+    UnsupportedByGnuPG,
+    printable,
+)
 
 T = TypeVar("T")
 
@@ -133,7 +141,13 @@ class Engine:
             features = await probe(self.executable)
             self.home = await in_thread(self._named.writable)
             self._features = ALL_SIGNATURES if features.proc_all_sigs else ()
-            self._has_keyboxd = self.home.has_keyboxd
+            if said := await in_thread(refused_option, self.executable):
+                raise UnsupportedByGnuPG(
+                    f"{said}, and gpg would do something else than it is told",
+                    hint="take that line out, or name a gpg that reads another directory",
+                )
+            keyboxd = features.keyboxd and asks_for_keyboxd(self.executable)
+            self._has_keyboxd = keyboxd or is_kept_by_keyboxd(self.home.path)
             if self._has_keyboxd and not features.keyboxd:
                 raise HomeUnusable(
                     f"the public keys of {self.home.path} are in keyboxd's database, which "
