@@ -99,13 +99,17 @@ async def test_in_a_pipe(alice: GnuPG, tmp_path: Path, around: str) -> None:
     data = {**WHOLE, **AROUND}[around](await in_form(alice, "clear"))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=[data])
-    writer.start()
-    try:
-        if around == "nothing":
-            assert (await alice.verify_file(pipe)).signatures
-        else:
-            with pytest.raises(BadSignature):
-                await alice.verify_file(pipe)
-    finally:
-        writer.join()
+    for verifying in (True, False):
+        writer = threading.Thread(target=pipe.write_bytes, args=[data])
+        writer.start()
+        try:
+            if not verifying:  # what comes out is what was signed, whatever is around it
+                await alice.decrypt_file(pipe, tmp_path / "out")
+            elif around == "nothing":
+                assert (await alice.verify_file(pipe)).signatures
+            else:
+                with pytest.raises(BadSignature):
+                    await alice.verify_file(pipe)
+        finally:
+            writer.join()
+    assert (tmp_path / "out").read_bytes() == await alice.decrypt(data)

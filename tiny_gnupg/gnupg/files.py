@@ -17,7 +17,6 @@ from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_trust
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import (
     Progress,
-    comes_once,
     plain_name,
     read_again,
     reading,
@@ -180,8 +179,9 @@ class Files(Messages):
         target = plain_name(Path(source)) if output is None else Path(output)
         signers = await self._pin(signer)
         async with (
-            reading(Path(source), progress) as stdin,
+            reading(Path(source), progress) as given,
             whole_file(target, mode=0o600, replace=overwrite) as stdout,
+            read_again(given) as stdin,
         ):
 
             def judge(reply: Reply) -> Decryption:
@@ -190,7 +190,7 @@ class Files(Messages):
                 found = plaintexts.decryption(reply, signers)
                 if require_good:
                     found.require_good()
-                if kind is None or not kind.clear_signed:
+                if not kind.clear_signed:
                     signatures.require_unaltered(reply, found.signatures, size)
                 return found
 
@@ -198,7 +198,7 @@ class Files(Messages):
             options = commands.decrypt(OUTPUT, max_output)
             call = Call(options, stdin=Descriptor(stdin), stdout=stdout)
             found = await self._open(call, judge, kind, passphrase)
-        symmetric = found.symmetric or (kind is not None and kind.symmetric)
+        symmetric = found.symmetric or kind.symmetric
         return replace(found, symmetric=symmetric, path=target)
 
     async def sign_file(
@@ -272,7 +272,7 @@ class Files(Messages):
         async with reading(Path(source), progress) as data:
             if signature is None:
                 async with read_again(data) as file:
-                    self._require_visible(await _kind_at(file) or MessageKind())
+                    self._require_visible(await _kind_at(file))
                     call = Call(commands.verify_only(), stdin=Descriptor(file))
                     found = await self._verify(call, signer, b"")
                     if not await in_thread(_stands_alone, file):
@@ -301,9 +301,9 @@ def _pieces(fd: int) -> Iterator[bytes]:
         place += len(piece)
 
 
-async def _kind_at(fd: int) -> MessageKind | None:
-    """Return what a file is, going by its beginning; None where it can be read only once."""
-    return None if comes_once(fd) else await _kind_of(os.pread(fd, _HEAD, 0))
+async def _kind_at(fd: int) -> MessageKind:
+    """Return what a file is, going by its beginning."""
+    return await _kind_of(os.pread(fd, _HEAD, 0))
 
 
 @asynccontextmanager

@@ -231,9 +231,7 @@ class Messages(Recipients, Trust):
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
-    async def _open(
-        self, call: Call, judge: Judge[T], kind: MessageKind | None, given: str | None
-    ) -> T:
+    async def _open(self, call: Call, judge: Judge[T], kind: MessageKind, given: str | None) -> T:
         """Decrypt with the passphrase that a message takes: that of the keys, or its own.
 
         A message to a passphrase is anybody's to write: this instance's own is not tried on it,
@@ -242,20 +240,19 @@ class Messages(Recipients, Trust):
         Args:
             call: what goes in and out.
             judge: reads the answer.
-            kind: what the message is; None where it comes once and cannot be looked at before.
+            kind: what the message is.
             given: the passphrase that the caller gave.
         """
         async with reasons.of_message(call.stdin):
-            if kind is not None:
-                reasons.require_session_key(kind, call.stdin)
+            reasons.require_session_key(kind, call.stdin)
             return await self._open_by(call, judge, kind, given)
 
     async def _open_by(
-        self, call: Call, judge: Judge[T], kind: MessageKind | None, given: str | None
+        self, call: Call, judge: Judge[T], kind: MessageKind, given: str | None
     ) -> T:
         own, raw = await self._agent_passphrase(), optional_passphrase(given).encode()
         remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
-        if kind is None or kind.compressed:
+        if kind.compressed:
             of_keys = own if self.passphrase else await self._agent_passphrase(given or "")
             call = replace(call, answer=passphrase_answers(of_keys, raw))
             return await self._run(call, judge, *remedies)
