@@ -114,7 +114,12 @@ def links_to(home: Path) -> list[Path]:
     """Return the short links to a home, or to one inside it, that are there now."""
     places = [Path("/tmp"), Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))]
     links = {link for place in places for link in place.glob(f"tiny_gnupg-*/{LINK}")}
-    return [link for link in links if Path(os.readlink(link)).is_relative_to(home)]
+    found = []
+    for link in links:
+        with contextlib.suppress(FileNotFoundError):  # it has just gone
+            if Path(os.readlink(link)).is_relative_to(home):
+                found.append(link)
+    return found
 
 
 def _processes_of(home: Path) -> dict[int, str]:

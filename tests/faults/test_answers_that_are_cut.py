@@ -20,6 +20,9 @@ class Material:
     signed: str
     detached: bytes
     encrypted: str
+    subkey: str
+    place: Path
+    saved: Path
 
 
 async def _all(gpg: GnuPG, material: Material) -> object:
@@ -52,6 +55,19 @@ CUT: dict[str, tuple[str, Call]] = {
     "verify detached": ("--verify", lambda gpg, made: gpg.verify(b"data", made.detached)),
     "decrypt": ("--decrypt", lambda gpg, made: gpg.decrypt(made.encrypted)),
     "delete, looking up": ("--list-keys", lambda gpg, _: gpg.delete(BOB)),
+    "delete": ("--export", lambda gpg, _: gpg.delete(BOB)),
+    "delete, listing what is shared": ("--list-keys", lambda gpg, _: gpg.delete(ALICE)),
+    "delete_subkey": ("--export", lambda gpg, made: gpg.delete_subkey("", made.subkey)),
+    "add_subkey": ("--export", lambda gpg, _: gpg.add_subkey()),
+    "add_subkeys": ("--export", lambda gpg, _: gpg.add_subkeys()),
+    "rotate": ("--export", lambda gpg, _: gpg.rotate()),
+    "revoke_subkey": ("--export", lambda gpg, made: gpg.revoke_subkey("", made.subkey)),
+    "change_passphrase": ("--export", lambda gpg, _: gpg.change_passphrase("", gpg.passphrase)),
+    "secret export": ("--export", lambda gpg, _: gpg.text_export(secret=True)),
+    "backup": ("--export-ownertrust", lambda gpg, made: gpg.backup(made.place / "backup")),
+    "restore": ("--export-ownertrust", lambda gpg, made: gpg.restore(made.saved)),
+    "restore of keys": ("--export", lambda gpg, made: gpg.restore(made.saved)),
+    "restore of trust": ("--import-ownertrust", lambda gpg, made: gpg.restore(made.saved)),
 }
 
 #: How gpg ends: killed by the system, or by an error of its own that has no status line.
@@ -66,6 +82,8 @@ async def cut(alice: GnuPG, make_gnupg: MakeGnuPG, tmp_path: Path) -> tuple[GnuP
     made.signed = await alice.sign("text")
     made.detached = await alice.sign(b"data", detach=True)
     made.encrypted = await alice.encrypt("text", sign=False)
+    made.subkey = (await alice.own()).subkeys[1].fingerprint
+    made.place, made.saved = tmp_path, Path(alice.home)
     wrapper, pattern = tmp_path / "gpg", tmp_path / "pattern"
     gpg = alice.executable
     wrapper.write_text(

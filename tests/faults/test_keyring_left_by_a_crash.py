@@ -15,6 +15,8 @@ import pytest
 
 from tests.instances import BOB, PlainGpg, alice_at
 from tiny_gnupg import GnuPG, HomeUnusable
+from tiny_gnupg._gpg import commands
+from tiny_gnupg._gpg.imports import imported
 from tiny_gnupg._home.layout import AGENT, SEEN, STATE
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._operations import engine
@@ -256,6 +258,29 @@ async def test_a_lock_of_another_machine_in_somebodys_home_is_told(
         assert await gpg.keys() == before
         lock.unlink()
         assert await gpg.text_import(block)
+
+
+@pytest.mark.parametrize("somebodys", [False, True])
+async def test_a_lock_that_comes_while_gpg_begins_is_not_waited_for_without_end(
+    alices_home: Path,
+    strangers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    somebodys: bool,
+) -> None:
+    monkeypatch.setattr(engine, "LOOK", 0.1)
+    monkeypatch.setattr(engine, "PATIENCE", 0.3)
+    if somebodys:
+        (alices_home / STATE / AGENT).touch()
+    block = next(iter(strangers.values()))
+    call = engine.Call(commands.import_keys(), stdin=block, writing=True)
+    async with alice_at(alices_home) as gpg, gpg._engine.locked(writing=True):
+        lock = lock_of_another_machine(alices_home, "pubring.kbx.lock")
+        if somebodys:
+            with pytest.raises(HomeUnusable, match=ELSEWHERE):
+                await gpg._engine.run_locked(call)
+            lock.unlink()
+        assert imported(await gpg._engine.run_locked(call)).imported == 1
+        assert not lock.exists()
 
 
 async def test_a_gpg_that_was_stopped_with_a_lock_is_told(

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, alice_at, copied
-from tests.leftovers import clean_home
-from tiny_gnupg import GnuPG, GnuPGError, UnusableKey
+from tests.instances import ALICE, BOB, PASSPHRASE, alice_at, copied
+from tests.leftovers import clean_home, links_to
+from tiny_gnupg import (
+    AgentUnavailable,
+    CommandFailed,
+    GnuPG,
+    GnuPGError,
+    HomeUnusable,
+    UnusableKey,
+)
 from tiny_gnupg._process.find_gpg import find_executable, package_home
 
 LIFE = """
@@ -141,6 +151,55 @@ def long_path(length: int) -> Path:
         parts.append("d" * 99)
         rest -= 100
     return Path(*parts, "d" * rest)
+
+
+async def test_a_short_link_that_is_taken_away_again_and_again(
+    keys: Path, strangers: dict[str, str]
+) -> None:
+    """What cleans /tmp may come at any moment: an answer is right, or says what is so."""
+    ends: Counter[str] = Counter()
+    with clean_home(Path("long" * 30)) as home:
+        copied(keys / "alice", home)
+        async with alice_at(home) as gpg:
+            message, signed = await gpg.encrypt("text"), await gpg.sign("text")
+            before = await gpg.keys()
+            over = threading.Event()
+            taking = threading.Thread(target=take_links, args=(home, over))
+            taking.start()
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "keys": gpg.keys,
+                "secret keys": lambda: gpg.keys(secret=True),
+                "decrypt": lambda: gpg.decrypt(message),
+                "verify": lambda: gpg.verify(signed),
+                "sign": lambda: gpg.sign("text"),
+                "encrypt": lambda: gpg.encrypt("text", BOB),
+                "trust": lambda: gpg.trust("", 5),
+                "certify": lambda: gpg.certify(BOB),
+                "set_expire": lambda: gpg.set_expire("", "2y"),
+                "change_passphrase": lambda: gpg.change_passphrase("", PASSPHRASE),
+                "import": lambda: gpg.text_import(next(iter(strangers.values()))),
+            }
+            try:
+                for _ in range(3):
+                    for call in calls.values():
+                        try:
+                            await call()
+                        except (AgentUnavailable, CommandFailed, HomeUnusable) as error:
+                            ends[type(error).__name__] += 1
+                        else:
+                            ends["done"] += 1
+            finally:
+                over.set()
+                await asyncio.to_thread(taking.join)
+            assert await gpg.decrypt(message) == "text"
+            assert {key.fingerprint for key in before} <= set(await gpg.list_keys())
+    assert ends["done"] >= 1, ends
+
+
+def take_links(home: Path, over: threading.Event) -> None:
+    while not over.wait(0.01):
+        for link in links_to(home):
+            link.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -15,7 +15,7 @@ live here, once:
 
 from __future__ import annotations
 
-from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
+from tiny_gnupg._gpg.reply import AGENT_MISSING, PASSING, Reply
 from tiny_gnupg._gpg.status import ErrorCode, gpg_error_code, unescape_percent
 from tiny_gnupg.errors import (
     AgentUnavailable,
@@ -124,7 +124,7 @@ def failure(reply: Reply, doing: str, value: str = "") -> GnuPGError:
     """
     return (
         system_failure(reply, doing)
-        or (agent_failure(reply, doing) if reply.agent == AGENT_ENDED else None)
+        or (agent_failure(reply, doing) if reply.agent in PASSING else None)
         or _card_failure(reply, doing)
         or _passphrase_failure(reply, doing)
         or agent_failure(reply, doing)

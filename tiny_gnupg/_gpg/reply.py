@@ -15,6 +15,13 @@ _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11})
 #: Why no agent served a gpg: there was none, or it was there and went.
 AGENT_MISSING, AGENT_ENDED = "gpg-agent does not start", "gpg-agent ended meanwhile"
 
+#: Why neither gpg nor its agent found anything: their path of the home led nowhere for a moment.
+PATH_GONE = "the short link to the homedir was taken away meanwhile"
+
+
+#: What a call may be run once more for.
+PASSING = (AGENT_ENDED, PATH_GONE)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

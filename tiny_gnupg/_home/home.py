@@ -143,6 +143,16 @@ class Home:
             dismiss(self._removing)
             Home.drop(self)
 
+    def link(self) -> tuple[int, int] | None:
+        """Return what changes where the short link to this home is taken away or made again."""
+        if self._short is self.path:
+            return None
+        try:
+            found = os.lstat(self._short)
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_ctime_ns
+
     # -- using it --------------------------------------------------------------------------
 
     def opened_by(self, user: object) -> bool:

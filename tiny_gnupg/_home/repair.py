@@ -112,6 +112,22 @@ def held_locks(home: Path) -> list[Path]:
     return [*found, database] if _is_elsewhere(database) and _held(home, database) else found
 
 
+def locks_elsewhere(home: Path, *, alone: bool) -> list[Path]:
+    """Return the locks that name another machine, and for which a gpg of ours may be waiting.
+
+    Args:
+        home: the homedir.
+        alone: the caller holds the keyring's lock alone, so those of nobody are removed.
+    """
+    elsewhere = []
+    for lock in (*home.glob("*.lock"), home / DATABASE_LOCK):
+        if alone and lock.exists() and not _held(home, lock):
+            _remove(lock)
+        elif _is_elsewhere(lock):
+            elsewhere.append(lock)
+    return elsewhere
+
+
 def trust_is_held_elsewhere(home: Path) -> bool:
     """Return whether a gpg that only reads would wait for a lock that may never be given back."""
     return _is_elsewhere(home / TRUST_LOCK)

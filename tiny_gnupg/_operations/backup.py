@@ -34,7 +34,7 @@ from tiny_gnupg._home.whole_files import read_regular, write_whole
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._operations import secret_keys
 from tiny_gnupg._operations.engine import Call, Engine
-from tiny_gnupg._operations.keyring import keys_of, list_keys
+from tiny_gnupg._operations.keyring import keys_of, list_keys, ownertrust
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import BadPassphrase, HomeUnusable, ImportFailed
 from tiny_gnupg.results import ImportResult
@@ -67,9 +67,8 @@ async def backup(engine: Engine, path: Path, inner: bytes, outer: bytes) -> None
     _require_new(path)
     public = await engine.run(Call(commands.export_backup()))
     outcome.require_success(public, "export all keys")
-    trust = await engine.run(Call(commands.export_ownertrust()))
-    outcome.require_success(trust, "export the ownertrust")
-    files = {PUBLIC: public.stdout, TRUST: trust.stdout}
+    async with engine.locked(writing=False):
+        files = {PUBLIC: public.stdout, TRUST: await ownertrust(engine)}
     owned = await list_keys(engine, secret=True)
     if owned:
         files[SECRET] = await secret_keys.export_secret(engine, owned, inner, outer)
@@ -241,17 +240,18 @@ async def _move(aside: Engine, engine: Engine, old: bytes, new: bytes) -> Import
             raise BadPassphrase(f"the passphrase does not open {key.fingerprint}") from error
         if unopened:
             raise BadPassphrase(f"the passphrase does not open all parts of {key.fingerprint}")
-    public = await aside.run(Call(commands.export_backup()))
-    trust = await aside.run(Call(commands.export_ownertrust()))
+    public = outcome.require_success(await aside.run(Call(commands.export_backup())), "restore")
+    trust = await ownertrust(aside)
     own = {subkey.fingerprint for key in owned for subkey in key.subkeys if subkey.secret}
     block = await in_thread(let_in, public.stdout, own=own)
     files = list((aside.home.path / KEYS).glob("*.key"))
     async with engine.locked(writing=True):
-        held = await engine.run_locked(Call(commands.export_ownertrust()))
+        held = await ownertrust(engine)
         result = await _import_public(engine, block)
         copied = await uninterrupted(in_thread(copy_keys, files, engine.home.path))
-        new_trust = _without(trust.stdout, held.stdout)
-        await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))
+        new_trust = _without(trust, held)
+        reply = await engine.run_locked(Call(commands.import_ownertrust(), stdin=new_trust))
+        outcome.require_success(reply, "restore the ownertrust")
         certificates = aside.home.path / REVOCATIONS, engine.home.path / REVOCATIONS
         await in_thread(_copy_files, *certificates)
     return secret_keys.with_secret(result, len(owned), len(owned) if copied else 0)

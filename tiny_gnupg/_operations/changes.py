@@ -26,7 +26,7 @@ from tiny_gnupg._home.layout import KEYS, REVOCATIONS
 from tiny_gnupg._openpgp.fingerprints import key_fingerprint
 from tiny_gnupg._openpgp.packets import PUBLIC_KEY, PUBLIC_SUBKEY, walk
 from tiny_gnupg._operations.engine import Call, Engine
-from tiny_gnupg._operations.keyring import keys_of
+from tiny_gnupg._operations.keyring import keys_of, ownertrust
 from tiny_gnupg._operations.secret_keys import TRIES, bring_over, scratch
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import CommandFailed, GnuPGError, HomeUnusable, KeyNotFound
@@ -92,7 +92,7 @@ def _mended(aside: Engine) -> bool:
 
 async def _export(engine: Engine, *fingerprints: str) -> bytes:
     reply = await engine.run_locked(Call(commands.export(fingerprints, armor=False)))
-    return reply.stdout
+    return outcome.require_success(reply, "export").stdout
 
 
 async def _public_parts(engine: Engine, *fingerprints: str) -> list[bytes]:
@@ -110,7 +110,7 @@ async def _bring_home(
     """Bring the key of a scratch home into that of ``engine``; False: it was changed meanwhile."""
     public = await _export(aside)
     new = [part for part in _parts(public) if part not in before]
-    trust = b"" if key else (await aside.run_locked(Call(commands.export_ownertrust()))).stdout
+    trust = b"" if key else await ownertrust(aside)
 
     async def merge() -> None:
         if new:

@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
-from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, Reply
+from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, PASSING, PATH_GONE, Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.layout import is_kept_by_keyboxd
 from tiny_gnupg._home.protection import Scheme
-from tiny_gnupg._home.repair import heal, told, trust_is_held_elsewhere
+from tiny_gnupg._home.repair import heal, locks_elsewhere, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
@@ -49,8 +49,8 @@ MOST_AT_ONCE = 2**16
 PAUSES = (0, 0.1, 0.3)
 
 
-#: Seconds that a lock of somebody else's gpg is waited for.
-PATIENCE = 30.0
+#: Seconds that a lock of somebody else's gpg is waited for, and between two looks for one.
+PATIENCE, LOOK = 30.0, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,11 +236,42 @@ class Engine:
         deadline = time.monotonic() + PATIENCE
         while held := heal(self.home.path):
             if time.monotonic() > deadline:
-                raise HomeUnusable(
-                    f"{told(held[0])}, for {PATIENCE:g} s already",
-                    hint="end that process; where it has gone, or its machine, remove the file",
-                )
+                raise _is_locked(held[0])
             await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def _unblocked(self, call: Call) -> AsyncIterator[None]:
+        """Let no gpg wait without end for a lock that came since the home was looked after.
+
+        Raises:
+            HomeUnusable: there is one of another machine for too long.
+        """
+        patience = LOOK if call.repeats else PATIENCE
+        loop = running_loop()
+        held: list[Path] = []
+        waited = 0.0
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal held, timer, waited
+            held = locks_elsewhere(self.home.path, alone=call.writing)
+            waited = waited + LOOK if held else 0.0
+            if waited > patience:
+                scope.reschedule(loop.time())
+            else:
+                timer = loop.call_later(LOOK, look)
+
+        timer = loop.call_later(LOOK, look)
+        try:
+            async with asyncio.timeout(None) as scope:
+                yield
+        except TimeoutError:
+            if scope.expired():
+                raise _is_locked(held[0]) from None
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def run(self, call: Call) -> Reply:
         """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
@@ -256,17 +287,30 @@ class Engine:
         Raises:
             GnuPGError: as ``program.run_program`` does; the exit code is not judged.
         """
-        base = self.base
-        options = call.options
-        if not call.writing and trust_is_held_elsewhere(self.home.path):
-            options = [*commands.WITHOUT_WRITING, *options]
-        argv = base.command(options, attended=call.attended)
-        reply = await self.run_command(argv, call, slot=base.slot)
-        if reply.agent == AGENT_ENDED and call.repeats:
+        try:
+            reply = await self._run_once(call)
+            again = reply.agent in PASSING
+        except HomeUnusable:
+            again = True
+            if not call.repeats:
+                raise
+        if again and call.repeats:
             rewind(call.stdin, call.stdout)
             rewind(call.second, None)
-            reply = await self.run_command(argv, call, slot=base.slot)  # with a new one
+            reply = await self._run_once(call)  # with a new agent, or without lock files
+        if reply.agent == PATH_GONE and call.hear is None:
+            raise AgentUnavailable(f"cannot use {self.home.path}: {PATH_GONE}", reply=reply)
         return reply
+
+    async def _run_once(self, call: Call) -> Reply:
+        base = self.base
+        if not call.writing and trust_is_held_elsewhere(self.home.path):
+            options = [*commands.WITHOUT_WRITING, *call.options]
+            argv = base.command(options, attended=call.attended)
+            return await self.run_command(argv, call, slot=base.slot)
+        argv = base.command(call.options, attended=call.attended)
+        async with self._unblocked(call):
+            return await self.run_command(argv, call, slot=base.slot)
 
     def turn(self) -> asyncio.Semaphore:
         """Return what bounds how many gpgs of this instance work at once, to be entered."""
@@ -298,14 +342,18 @@ class Engine:
         agent, missing = 0, ""
         if slot is not None and commands.asks_agent(argv):
             agent, missing = await self.agent()
+        link = self.home.link()
         async with self.turn():
             started = argv if slot is None else self.without_start(argv, slot)
             done = await run_program(started, channels, slot=slot, timeout=self.timeout)
         long = len(done.status) > MOST_AT_ONCE
         reply = await in_thread(reply_of, done) if long else reply_of(done)
-        if reply.returncode == 0 and not commands.tells_of_secret_keys(argv):
+        good = reply.returncode == 0 and not reply.has("ERROR", "FAILURE")
+        if good and not commands.tells_of_secret_keys(argv):
             return reply
-        if agent and await self._has_gone(agent):
+        if self.home.link() != link or link == (0, 0):
+            missing = PATH_GONE
+        elif agent and await self._has_gone(agent):
             missing = AGENT_ENDED
         obstacle = await in_thread(self.home.obstacle) if reply.returncode else ""
         return replace(reply, obstacle=obstacle, agent=missing)
@@ -323,6 +371,13 @@ class Engine:
             return await in_thread(self.home.agent.find, self.home.short) != agent
         except AgentUnavailable:
             return True
+
+
+def _is_locked(lock: Path) -> HomeUnusable:
+    return HomeUnusable(
+        f"{told(lock)}, for {PATIENCE:g} s already",
+        hint="end that process; where it has gone, or its machine, remove the file",
+    )
 
 
 def reply_of(done: Completed) -> Reply:

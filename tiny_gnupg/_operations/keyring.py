@@ -17,7 +17,8 @@ from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import NameForm, advice, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
-from tiny_gnupg._gpg.reply import AGENT_ENDED, Reply
+from tiny_gnupg._gpg.reply import PASSING, Reply
+from tiny_gnupg._home.layout import TRUST
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, running_loop
@@ -168,7 +169,7 @@ async def run_listing(
     """
     call = Call(options, hear=None if listing is None else listing.feed)
     reply = await engine.run(call)
-    if reply.agent == AGENT_ENDED:
+    if reply.agent in PASSING:
         if listing is not None:
             listing.begin()
         reply = await engine.run(call)  # with a new one
@@ -195,6 +196,18 @@ async def read_keys(reply: Reply) -> tuple[Key, ...]:
     # A long one is read in a thread, so that it does not hold up the event loop.
     large = len(reply.stdout) > LARGE
     return await in_thread(parse_colons, reply.stdout) if large else parse_colons(reply.stdout)
+
+
+async def ownertrust(engine: Engine) -> bytes:
+    """Return who is trusted, as gpg exports it; the home's lock is held, or nobody else's.
+
+    Raises:
+        GnuPGError: gpg cannot tell.
+    """
+    if not (engine.home.path / TRUST).exists():  # gpg would end as it does where it is damaged
+        return b""
+    reply = await engine.run_locked(Call(commands.export_ownertrust()))
+    return outcome.require_success(reply, "export the ownertrust").stdout
 
 
 def the_one(keys: Iterable[Key], uid: str) -> Key:

@@ -156,6 +156,8 @@ async def _change_passphrase(
             path.write_bytes(content)
         protected = [path for path in before if is_protected(path)]
         reply = await _ask_for_change(engine, key, [old, new, new] if protected else [new, new])
+        if agent := outcome.agent_failure(reply, "change the passphrase"):
+            raise agent
         changed = [path for path in before if path.read_bytes() != before[path]]
         # Not the exit code: for gpg 2.4 it is a failure that the primary's secret is not there. And
         # what gpg says is of the last subkey, whose secret may be the one that is not there.
