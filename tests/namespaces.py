@@ -59,6 +59,6 @@ def run_program(program: str, *arguments: str | Path, prefix: list[str] | None =
         check=False,
         env=os.environ | {"PYTHONWARNINGS": "error"},
     )
-    assert done.stderr == ""
+    assert not done.stderr, done.stderr
     assert done.returncode == 0
     return done.stdout
