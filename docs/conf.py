@@ -34,9 +34,8 @@ napoleon_numpy_docstring = False
 
 
 def setup(app: Sphinx) -> None:
-    """Mend docstrings and README on their way into the reference."""
+    """Mend docstrings on their way into the reference."""
     app.connect("autodoc-process-docstring", _without_types, priority=100)
-    app.connect("include-read", _here)
 
 
 def _without_types(
@@ -46,8 +45,3 @@ def _without_types(
     for number, line in enumerate(lines[:-1], 1):
         if line.strip() in ("Returns:", "Yields:"):
             lines[number] = re.sub(r": |:$", " – ", lines[number], count=1)  # noqa: RUF001
-
-
-def _here(app: Sphinx, path: object, parent: str, content: list[str]) -> None:
-    """Let README's pictures be found: it names them from the checkout's top."""
-    content[0] = content[0].replace(":: docs/", ":: ")

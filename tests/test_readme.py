@@ -1,5 +1,5 @@
-"""README.rst, block by block, as a reader would run it: the programs are real, the network is a
-keyserver on loopback behind a SOCKS proxy.
+"""README.rst and the guide, block by block, as a reader would run them: the programs are real, the
+network is a keyserver on loopback behind a SOCKS proxy.
 
 Every block is either run here or named in ``INSTALLING``; a block of another kind is an error.
 """
@@ -28,6 +28,10 @@ from tests.tor.socks import RecordingProxy
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 
 README = Path(__file__).parents[1] / "README.rst"
+DOCS = README.parent / "docs"
+GUIDE = DOCS / "guide.rst"
+#: The other pages with blocks: what they show is tested elsewhere.
+SHOWN = {"homes.rst"}
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 #: What tests/test_packaging.py does, with the wheels that it builds.
 INSTALLING = {"python3 -m venv .venv", ". .venv/bin/activate", "python -m pip install ."}
@@ -35,9 +39,9 @@ DEFAULT_TOR_PORT = "tor_port=9050"
 CONFIRMED = "# (Alice has followed the link.)"
 
 
-def blocks(language: str) -> list[tuple[int, str]]:
+def blocks(language: str, page: Path = README) -> list[tuple[int, str]]:
     """Return the blocks of a language: the line each begins at, and its text."""
-    text = README.read_text()
+    text = page.read_text()
     return [
         (text[: found.start(2)].count("\n") + 1, textwrap.dedent(found[2]))
         for found in BLOCK.finditer(text)
@@ -56,10 +60,16 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_each_block_is_of_a_kind_that_is_run() -> None:
-    kinds = {found[1] for found in BLOCK.finditer(README.read_text())}
+    for page in (README, GUIDE):
+        known = len(blocks("python", page)) + len(blocks("console", page))
+        assert page.read_text().count(".. code-block::") == known > 0
+    assert blocks("console", GUIDE) == []
+    others = {page.name for page in DOCS.glob("*.rst") if "code-block::" in page.read_text()}
+    assert others == {GUIDE.name, *SHOWN}
 
-    assert kinds == {"python", "console"}
-    assert README.read_text().count(".. code-block::") == len(blocks("python") + blocks("console"))
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
 def test_the_quick_start_is_a_short_program_that_runs(folder: Path) -> None:
@@ -83,31 +93,32 @@ def _quick_start(folder: Path) -> str:
     return done.stdout
 
 
-async def test_the_python_blocks_run_in_their_order(folder: Path) -> None:
+@pytest.mark.parametrize("page", [README, GUIDE], ids=["README", "guide"])
+async def test_the_python_blocks_run_in_their_order(folder: Path, page: Path) -> None:
     names: dict[str, Any] = {"__name__": "readme"}
     _quick_start(folder)
     with keyserver_server() as keyserver:
-        async with _proxy(keyserver) as port:
-            for line, source in blocks("python")[1:]:
+        async with _proxy(keyserver, used=page == GUIDE) as port:
+            for line, source in blocks("python", page)[page == README :]:
                 if CONFIRMED in source:
                     assert keyserver.confirm_all() == ["alice@example.org"]
                 source = source.replace(DEFAULT_TOR_PORT, f"tor_port={port}")
-                await _execute(source, line, names)
+                await _execute(source, line, names, page)
 
 
 @asynccontextmanager
-async def _proxy(keyserver: KeyserverProcess) -> AsyncIterator[int]:
+async def _proxy(keyserver: KeyserverProcess, *, used: bool) -> AsyncIterator[int]:
     host = DEFAULT_KEYSERVER.removeprefix("http://")
     async with RecordingProxy({host: keyserver.port}) as proxy:
         yield proxy.port
-        assert {asked.host for asked in proxy.asked} == {host}
+        assert {asked.host for asked in proxy.asked} == ({host} if used else set())
 
 
-async def _execute(source: str, line: int, names: dict[str, Any]) -> None:
-    # Lines of an error are those of README.rst.
+async def _execute(source: str, line: int, names: dict[str, Any], page: Path) -> None:
+    # Lines of an error are those of the page.
     source = "\n" * (line - 1) + source
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code = compile(source, str(README), "exec", flags=flags)
+    code = compile(source, str(page), "exec", flags=flags)
     made = eval(code, names)  # noqa: S307  the project's own README
     if inspect.isawaitable(made):
         await made
@@ -137,7 +148,8 @@ def test_the_commands_run(folder: Path) -> None:
 
 
 def test_every_name_in_the_tables_is_there() -> None:
-    ours = re.findall(r"await gpg\.(\w+)\(", README.read_text())
+    pages = [README, *DOCS.glob("*.rst")]
+    ours = re.findall(r"await gpg\.(\w+)\(", "".join(page.read_text() for page in pages))
 
     assert len(ours) > 15
     assert [name for name in ours if not hasattr(tiny_gnupg.GnuPG, name)] == []
