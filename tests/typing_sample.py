@@ -83,6 +83,7 @@ async def identity(home: Path) -> None:
         timeout=60.0,
         limit=4,
         max_output=2**20,
+        warm=False,
     )
     GnuPG(protection="none")  # type: ignore[arg-type]
     GnuPG(max_output=None, timeout=None, homedir=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from tiny_gnupg._gpg.algorithms import USAGES, Algorithm, checked_algorithm
 
@@ -162,6 +162,25 @@ def without_start(command: Sequence[str], slot: int) -> list[str]:
 def tells_of_secret_keys(command: Sequence[str]) -> bool:
     """Return whether what a command gives depends on which secret keys the agent has."""
     return not OF_SECRET_KEYS.isdisjoint(_options(command))
+
+
+#: Options that name keys which gpg looks up before it reads a message.
+_NAMING = frozenset({"--recipient", "--hidden-recipient", "--local-user"})
+
+
+def named_keys(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the keys that gpg looks up before it reads a message."""
+    pairs = pairwise(command)
+    return tuple(name.rstrip("!") for option, name in pairs if option in _NAMING)
+
+
+def is_timeless(command: Sequence[str]) -> bool:
+    """Return whether what gpg finds out before it reads a message is right until a key expires.
+
+    Whether a key is trusted depends on others' keys and certifications, too.
+    """
+    trusting = "--recipient" not in command and "--hidden-recipient" not in command
+    return trusting or ("--trust-model", "always") in pairwise(command)
 
 
 def _options(command: Sequence[str]) -> Iterable[str]:

@@ -288,7 +288,7 @@ class Home:
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Return what changes whenever the keyring does: of each file the time, size and inode."""
-        return tuple(map(_stamp, self._watched))
+        return tuple(map(stamp_of, self._watched))
 
     def obstacle(self) -> str:
         """Return what keeps this home from being written, in the system's words; ``""``: none."""
@@ -364,7 +364,7 @@ def _configures_count(options: Path) -> bool:
     return any(line.split()[:1] == ["s2k-count"] for line in text.splitlines())
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
+def stamp_of(path: str) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
     except OSError:

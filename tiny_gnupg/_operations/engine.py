@@ -10,22 +10,24 @@ import asyncio
 import os
 import shutil
 import time
-import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
+from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, PASSING, PATH_GONE, Reply
 from tiny_gnupg._gpg.status import parse_status
-from tiny_gnupg._home.home import Home
+from tiny_gnupg._home.home import Home, stamp_of
 from tiny_gnupg._home.layout import is_kept_by_keyboxd
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal, locks_elsewhere, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
+from tiny_gnupg._operations.standing import MOST, Standing, Start
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg._process.system_options import asks_for_keyboxd, refused_option
@@ -37,6 +39,7 @@ from tiny_gnupg.errors import (
     UnsupportedByGnuPG,
     printable,
 )
+from tiny_gnupg.results import Key, Subkey
 
 T = TypeVar("T")
 
@@ -76,6 +79,20 @@ class Call(Channels):
         return not (self.writing or once or self.answer or self.hear)
 
 
+class _OnLoop:
+    """What an engine has on one event loop.
+
+    Args:
+        limit, ends: as for ``Engine`` and ``Standing``.
+    """
+
+    def __init__(self, limit: int, ends: Callable[[Sequence[str]], Awaitable[float]]) -> None:
+        self.turns = asyncio.Semaphore(limit)
+        self.opening, self.finding = asyncio.Lock(), asyncio.Lock()
+        self.standing = Standing(ends)
+        self.working = 0
+
+
 class Engine:
     """One gpg, one home, and the bounds of one instance.
 
@@ -87,6 +104,7 @@ class Engine:
         torify: the path of ``torify``, or ``""``.
         timeout: seconds for one run, or None.
         limit: how many runs at once; None takes twice the number of cores.
+        warm: start gpgs before their messages come: see ``standing``.
     """
 
     def __init__(
@@ -99,6 +117,7 @@ class Engine:
         torify: str = "",
         timeout: float | None = None,
         limit: int | None = None,
+        warm: bool = False,
     ) -> None:
         self.executable = executable
         #: The home in use: the one that is named, or what stands for it.
@@ -108,12 +127,10 @@ class Engine:
         self.torify = torify
         self.timeout = timeout
         self.limit = limit or 2 * (os.cpu_count() or 1)
-        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
-        self._turns = weakref.WeakKeyDictionary()
-        self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
-        self._opening = weakref.WeakKeyDictionary()
-        self._finding: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
-        self._finding = weakref.WeakKeyDictionary()
+        #: How many may wait and work, where somebody said so.
+        self._most = limit
+        self._warm = warm
+        self._loops: dict[asyncio.AbstractEventLoop, _OnLoop] = {}
         self._features: tuple[str, ...] = ()
         self._has_keyboxd = False
         self._agent = agent_program(executable)
@@ -134,8 +151,7 @@ class Engine:
         """Probe gpg and make the home ready; costs nothing once that is done."""
         if self.home.opened_by(self):
             return
-        lock = self._opening.setdefault(running_loop(), asyncio.Lock())
-        async with lock:
+        async with self._here().opening:
             if self.home.opened_by(self):
                 return
             features = await probe(self.executable)
@@ -168,7 +184,7 @@ class Engine:
         agent = self.home.agent
         if agent.runs():
             return agent.pid, ""
-        async with self._finding.setdefault(running_loop(), asyncio.Lock()):
+        async with self._here().finding:
             if agent.runs():
                 return agent.pid, ""
             found = await in_thread(agent.find, self.home.short)
@@ -203,6 +219,8 @@ class Engine:
 
     async def close(self) -> None:
         """Leave the home; the last one of all its users ends the agent."""
+        for loop in list(self._loops.values()):
+            await loop.standing.leave()
         if self.home.opened_by(self):
             await in_thread(self.home.leave, self)
             self.home = self._named
@@ -309,16 +327,35 @@ class Engine:
             argv = base.command(options, attended=call.attended)
             return await self.run_command(argv, call, slot=base.slot)
         argv = base.command(call.options, attended=call.attended)
+        cold = call.writing or call.attended or self.torify or self._has_keyboxd
+        warm = self._warm and not cold
         async with self._unblocked(call):
-            return await self.run_command(argv, call, slot=base.slot)
+            return await self.run_command(argv, call, slot=base.slot, warm=warm)
 
-    def turn(self) -> asyncio.Semaphore:
-        """Return what bounds how many gpgs of this instance work at once, to be entered."""
+    def _here(self) -> _OnLoop:
         loop = running_loop()
-        turns = self._turns.get(loop)
-        if turns is None:
-            turns = self._turns[loop] = asyncio.Semaphore(self.limit)
-        return turns
+        here = self._loops.get(loop)
+        if here is None:
+            for closed in [one for one in list(self._loops) if one.is_closed()]:
+                self._loops.pop(closed).standing.abandon(kill=True)
+            here = self._loops[loop] = _OnLoop(self.limit, self._ends)
+        return here
+
+    @asynccontextmanager
+    async def turn(self, start: Start | None = None) -> AsyncIterator[_OnLoop]:
+        """Take a turn among the gpgs of this instance that work at once, for what is started."""
+        here = self._here()
+        async with here.turns:
+            here.working += 1
+            try:
+                here.standing.keep(self._room(here), None if start is None else start.like)
+                yield here
+            finally:
+                here.working -= 1
+
+    def _room(self, here: _OnLoop) -> int:
+        """Return how many gpgs may wait."""
+        return MOST if self._most is None else self._most - here.working
 
     async def work(self, function: Callable[..., T], *arguments: object) -> T:
         """Work something out in a thread, in its turn and in the time that a gpg has.
@@ -336,16 +373,27 @@ class Engine:
                 raise GnuPGTimeout(f"no end after {self.timeout:g} s") from None
 
     async def run_command(
-        self, argv: Sequence[str], channels: Channels, *, slot: int | None
+        self, argv: Sequence[str], channels: Channels, *, slot: int | None, warm: bool = False
     ) -> Reply:
-        """Run a whole command line in its turn; where ``slot`` is None, it is no gpg's."""
+        """Run a whole command line in its turn.
+
+        Args:
+            argv: the command line.
+            channels: what goes in, and what becomes of the output.
+            slot: where gpg's options begin; None: it is no gpg's.
+            warm: a gpg may have been started for it.
+        """
         agent, missing = 0, ""
         if slot is not None and commands.asks_agent(argv):
             agent, missing = await self.agent()
         link = self.home.link()
-        async with self.turn():
-            started = argv if slot is None else self.without_start(argv, slot)
-            done = await run_program(started, channels, slot=slot, timeout=self.timeout)
+        started = argv if slot is None else self.without_start(argv, slot)
+        start = Start.of(started, channels, slot) if warm and slot is not None else None
+        async with self.turn(start) as here:
+            if start is None:
+                done = await run_program(started, channels, slot=slot, timeout=self.timeout)
+            else:
+                done = await self._run_warm(start, (agent, link), here)
         long = len(done.status) > MOST_AT_ONCE
         reply = await in_thread(reply_of, done) if long else reply_of(done)
         good = reply.returncode == 0 and not reply.has("ERROR", "FAILURE")
@@ -364,6 +412,30 @@ class Engine:
         keyboxd is started by gpg itself: where its program lies is told by the home's options.
         """
         return list(argv) if self._has_keyboxd else commands.without_start(argv, slot)
+
+    async def _run_warm(self, start: Start, ways: object, here: _OnLoop) -> Completed:
+        await here.standing.begin()
+        files = (stamp_of(str(self.executable)), stamp_of(str(self.options)))
+        state = ((*self.home.stamp(), *files), ways)
+        program = here.standing.take(start, state)
+        if program is None:
+            program = start.program()
+        else:
+            await program.give(start.channels)
+        if not here.turns.locked():
+            here.standing.follow(start, state, self._room(here))
+        return await program.complete(start.channels, self.timeout)
+
+    async def _ends(self, names: Sequence[str]) -> float:
+        """Return when what gpg knows of some keys now ceases to be right: see ``Standing``."""
+        reply = await self.run(Call(commands.list_keys(names, mark=False)))
+        if reply.returncode:
+            return 0
+        keys = parse_colons(reply.stdout)
+        parts: list[Key | Subkey] = [*keys, *(subkey for key in keys for subkey in key.subkeys)]
+        moments = [when for part in parts for when in (part.created, part.expires) if when]
+        now = datetime.now(UTC)
+        return min((when.timestamp() for when in moments if when > now), default=float("inf"))
 
     async def _has_gone(self, agent: int) -> bool:
         """Ask the agent whether it is the one that was there before."""

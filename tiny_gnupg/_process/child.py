@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -127,6 +128,36 @@ class Child:
         if not await self._ends_in(GRACE):
             self._signal(signal.SIGKILL)
             await asyncio.wait([self.exited])
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it has ended, also where the loop had no turn yet to see that."""
+        if self.exited.done() or self._pidfd is None:
+            return self.exited.done()
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def dismiss(self) -> None:
+        """End a child that nobody waits for; the loop reaps it."""
+        self._signal(signal.SIGTERM)
+        self._loop.call_later(GRACE, self._signal, signal.SIGKILL)
+
+    def abandon(self, *, kill: bool) -> None:
+        """Leave a child whose loop is closed: end and reap it, or where it is another process's.
+
+        That is the case in a forked one.
+        """
+        if self.exited.done():
+            return
+        if kill:
+            self._signal(signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(self._process.pid, 0)
+        self._process.returncode = 0  # so that Popen asks for nothing more
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
     async def _ends_in(self, seconds: float) -> bool:
         done, _ = await asyncio.wait([self.exited], timeout=seconds)

@@ -100,18 +100,17 @@ class _Feed:
 class Traffic:
     """The pipes of one run: the child's ends, our ends, and what flows between them."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, max_output: int | None, hear: Hear | None = None
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._max_output = max_output
-        self._hear = hear
+        self._max_output: int | None = None
+        self._hear: Hear | None = None
         self._childs: set[int] = set()
         self._readers: dict[int, Hear] = {}
         self._writers: dict[int, _Feed] = {}
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._serving = False
+        self._left_open: list[int] = []
         self._commands: int | None = None
         self._answer: Answer = lambda line: None
         self._line = b""
@@ -128,18 +127,37 @@ class Traffic:
         self._readers[ours] = sink
         return theirs
 
-    def input(self, data: Data, *, inherit: bool = False) -> int:
-        """Open a pipe to the child that gives it ``data`` and then ends."""
-        feed = _Feed(data)
+    def input(self, data: Data | None, *, inherit: bool = False) -> int:
+        """Open a pipe to the child that gives it ``data`` and then ends; None: see ``give``."""
         theirs, ours = self._pair(ours_first=False, inherit=inherit)
-        # What fits into the pipe goes now, so that a small message costs no turn of the loop.
-        if feed.write_to(ours):
+        self._left_open.append(ours)
+        if data is not None:
+            self._feed(self._left_open.pop(), data)
+        return theirs
+
+    def give(self, data: Data) -> None:
+        """Give the first input that was left open its data, and end it."""
+        self._feed(self._left_open.pop(0), data)
+
+    def _feed(self, ours: int, data: Data) -> None:
+        try:
+            feed = _Feed(data)
+            # What fits into the pipe goes now, so that a small message costs no turn of the loop.
+            whole = feed.write_to(ours)
+        except BaseException:
+            os.close(ours)
+            raise
+        if whole:
             os.close(ours)
         else:
             self._writers[ours] = feed
-        return theirs
 
-    def hand_over(self, data: Data | Descriptor) -> int:
+    def expect(self, max_output: int | None, hear: Hear | None, answer: Answer | None) -> None:
+        """Say what becomes of what comes, before anything does."""
+        self._max_output, self._hear = max_output, hear
+        self._answer = answer or self._answer
+
+    def hand_over(self, data: Data | Descriptor | None) -> int:
         """Let the child inherit one more input, and give its descriptor."""
         if not isinstance(data, Descriptor):
             return self.input(data, inherit=True)
@@ -150,10 +168,9 @@ class Traffic:
         self.inherited.append(fd)
         return fd
 
-    def dialogue(self, answer: Answer) -> int:
-        """Open the pipe through which ``answer`` replies to gpg's questions."""
+    def dialogue(self) -> int:
+        """Open the pipe for replies to gpg's questions: see ``expect``."""
         theirs, self._commands = self._pair(ours_first=False, inherit=True)
-        self._answer = answer
         return theirs
 
     def lines(self) -> tuple[int, int]:
@@ -186,7 +203,7 @@ class Traffic:
     def serve(self) -> asyncio.Future[None]:
         """Serve all pipes from now on; the result comes when each has ended."""
         self._serving = True
-        self._close_childs_ends()
+        self.close_childs_ends()
         for fd, sink in self._readers.items():
             self._loop.add_reader(fd, self._on_readable, fd, sink)
         for fd, feed in self._writers.items():
@@ -195,7 +212,7 @@ class Traffic:
 
     async def until_done(self, exited: asyncio.Future[None]) -> None:
         """Serve all pipes until the child has exited, of which ``drain`` is told too."""
-        self._close_childs_ends()
+        self.close_childs_ends()
         if self._writers or self._commands is not None:
             self.serve()
         else:
@@ -217,9 +234,11 @@ class Traffic:
         """Close whatever is still open; a second call does nothing."""
         if self._timer is not None:
             self._timer.cancel()
-        self._close_childs_ends()
+        self.close_childs_ends()
         for fd in (*self._readers, *self._writers):
             self._drop(fd)
+        while self._left_open:
+            os.close(self._left_open.pop())
         if self._commands is not None:
             os.close(self._commands)
             self._commands = None
@@ -296,7 +315,8 @@ class Traffic:
         if not self._done.done():
             self._done.set_exception(error)
 
-    def _close_childs_ends(self) -> None:
+    def close_childs_ends(self) -> None:
+        """Close what the child, which was started, has copies of."""
         for fd in self._childs:
             os.close(fd)
         self._childs.clear()

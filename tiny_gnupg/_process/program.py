@@ -123,26 +123,99 @@ async def run_program(
         OutputTooLarge: more than ``max_output`` bytes came.
         NotText: text as ``stdin`` that has no UTF-8 (a lone surrogate).
     """
-    traffic = Traffic(running_loop(), channels.max_output, channels.hear)
-    try:
-        full, standard = _connected(traffic, argv, slot, channels)
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("running %s", printable(shlex.join(full)))
-        child = Child(full, standard, traffic.inherited)
+    return await Program(argv, channels, slot=slot).complete(channels, timeout)
+
+
+class Program:
+    """A program that was started, and does its one piece of work when it gets its input.
+
+    Input, output: as for ``run_program``; what it shall read in memory may be given later.
+
+    Cancellation: of ``complete``, ends and reaps it. Whoever does not come to that dismisses it.
+
+    Args:
+        argv, channels, slot: as for ``run_program``.
+        waits: what it reads is left open until ``give``.
+
+    Raises:
+        BinaryNotFound, CommandFailed, NotText: as ``run_program`` does.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        channels: Channels = NOTHING_SAID,
+        *,
+        slot: int | None = None,
+        waits: bool = False,
+    ) -> None:
+        self._traffic = Traffic(running_loop())
+        try:
+            self.argv, standard = _connected(self._traffic, argv, slot, channels, waits)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("running %s", printable(shlex.join(self.argv)))
+            self._child = Child(self.argv, standard, self._traffic.inherited)
+        except BaseException:
+            self._traffic.close()
+            raise
+        self._traffic.close_childs_ends()
+
+    @property
+    def exited(self) -> asyncio.Future[None]:
+        """Done when it has ended and is reaped."""
+        return self._child.exited
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it has ended."""
+        return self._child.has_gone
+
+    async def give(self, channels: Channels) -> None:
+        """Give a program that waits what it shall read; it is ended where that cannot be.
+
+        Raises:
+            NotText: it is text that has no UTF-8.
+        """
+        try:
+            for data in (channels.stdin, channels.second):
+                if data is not None and not isinstance(data, Descriptor):
+                    self._traffic.give(data)
+        except BaseException:
+            await self._end()
+            raise
+
+    async def complete(self, channels: Channels, timeout: float | None) -> Completed:
+        """Wait for its end; see ``run_program``."""
+        traffic, child = self._traffic, self._child
+        traffic.expect(channels.max_output, channels.hear, channels.answer)
         try:
             async with asyncio.timeout(timeout):
                 child.on_exit(traffic.drain)
                 await traffic.until_done(child.exited)
         except TimeoutError:
-            raise GnuPGTimeout(f"no end after {timeout:g} s", command=shlex.join(full)) from None
+            line = shlex.join(self.argv)
+            raise GnuPGTimeout(f"no end after {timeout:g} s", command=line) from None
         finally:
-            traffic.close()
-            if not child.exited.done():
-                await uninterrupted(child.end())
-    finally:
-        traffic.close()
-    outputs = (traffic.stdout, traffic.stderr, traffic.status)
-    return Completed(tuple(full), child.returncode, *(output.getvalue() for output in outputs))
+            await self._end()
+        outputs = (traffic.stdout, traffic.stderr, traffic.status)
+        return Completed(
+            tuple(self.argv), child.returncode, *(output.getvalue() for output in outputs)
+        )
+
+    async def _end(self) -> None:
+        self._traffic.close()
+        if not self._child.exited.done():
+            await uninterrupted(self._child.end())
+
+    def dismiss(self) -> None:
+        """End one that got no input; its loop reaps it."""
+        self._traffic.close()
+        self._child.dismiss()
+
+    def abandon(self, *, kill: bool) -> None:
+        """Leave one whose loop is closed: it is ended and reaped, or is another process's."""
+        self._traffic.close()
+        self._child.abandon(kill=kill)
 
 
 class LiveProgram:
@@ -176,14 +249,14 @@ class LiveProgram:
         passphrase: bytes | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._traffic = Traffic(self._loop, None)
+        self._traffic = Traffic(self._loop)
         self._heard = b""
         self._last = b""
         self._answer: asyncio.Future[bytes | None] | None = None
         try:
             source, self._lines = self._traffic.lines()
             self._traffic.inherited += inherited
-            channels = _gpg_channels(self._traffic, passphrase, None, self._hear)
+            channels = _gpg_channels(self._traffic, passphrase, False, self._hear)
             full = [*argv[:slot], *channels, *argv[slot:]]
             self.line = shlex.join(full)
             log.debug("keeping alive %s", self.line)
@@ -240,12 +313,15 @@ class LiveProgram:
 
 
 def _connected(
-    traffic: Traffic, argv: Sequence[str], slot: int | None, channels: Channels
+    traffic: Traffic, argv: Sequence[str], slot: int | None, channels: Channels, waits: bool
 ) -> tuple[list[str], tuple[int, int, int]]:
     """Open the channels of a run, and give its arguments and its three standard descriptors."""
     stdin, second, stdout = channels.stdin, channels.second, channels.stdout
     given = b"" if stdin is None else stdin
-    source = given if isinstance(given, Descriptor) else traffic.input(given)
+    if isinstance(given, Descriptor):
+        source: int = given
+    else:
+        source = traffic.input(None if waits else given)
     named = stdout is None and OUTPUT in argv
     sink = stdout if stdout is not None else traffic.output(traffic.take_output, inherit=named)
     errors = traffic.output(traffic.take_errors)
@@ -255,17 +331,17 @@ def _connected(
         full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
         sink = errors
     if second is not None:
-        fd = traffic.hand_over(second)
+        fd = traffic.hand_over(None if waits else second)
         full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
     if slot is not None:
-        full[slot:slot] = _gpg_channels(traffic, channels.passphrase, channels.answer)
+        full[slot:slot] = _gpg_channels(traffic, channels.passphrase, channels.answer is not None)
     return full, (source, sink, errors)
 
 
 def _gpg_channels(
     traffic: Traffic,
     passphrase: bytes | None,
-    answer: Answer | None,
+    asks: bool,
     hear: Hear | None = None,
 ) -> list[str]:
     """Open the pipes that gpg's own options name, and give these options."""
@@ -273,6 +349,6 @@ def _gpg_channels(
     options = ["--status-fd", str(status)]
     if passphrase is not None:
         options += ["--passphrase-fd", str(traffic.input(passphrase + b"\n", inherit=True))]
-    if answer is not None:
-        options += ["--command-fd", str(traffic.dialogue(answer))]
+    if asks:
+        options += ["--command-fd", str(traffic.dialogue())]
     return options

@@ -34,8 +34,11 @@ class GnuPG(OwnKey, Files, Batches, Online, Legacy):
         isolate: give this instance Tor circuits of its own.
         keyserver: base URL; default: the v3 onion service of keys.openpgp.org.
         timeout: seconds for one gpg run; None waits for ever.
-        limit: how many gpg processes run at once; None takes twice the number of cores.
+        limit: how many gpg processes run at once; None takes twice the number of cores. A number
+            counts those that were started ahead, too.
         max_output: bytes that one call in memory may produce; None is without bound.
+        warm: start a gpg ahead where like calls follow each other, as a service makes them: they
+            take a fraction of the time, for a few MB each of some seconds.
 
     Raises:
         ValueError: control characters in an argument, a leading ``%`` in a name, or a value that

@@ -29,6 +29,7 @@ class _Bounds(NamedTuple):
     protection: Scheme | None
     timeout: float | None
     limit: int | None
+    warm: bool
 
 
 class Identity:
@@ -52,6 +53,7 @@ class Identity:
         timeout: float | None = None,
         limit: int | None = None,
         max_output: int | None = 512 * 2**20,
+        warm: bool = True,
     ) -> None:
         self.username = username
         self.email = email
@@ -62,7 +64,7 @@ class Identity:
             raise ValueError(f"protection is one of {', '.join(SCHEMES)}, not {protection!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
-        self._bounds = _Bounds(protection, timeout, limit)
+        self._bounds = _Bounds(protection, timeout, limit, warm)
         self._stretcher = Stretcher()
         named = None if executable is None else os.fspath(executable)
         self._executable = Path(find_gpg.find_executable(named))
@@ -145,6 +147,7 @@ class Identity:
             torify=self._torify,
             timeout=self._bounds.timeout,
             limit=self._bounds.limit,
+            warm=self._bounds.warm,
         )
         self._engines.append(self._engine)
         self._table = KeyTable(self._engine)
