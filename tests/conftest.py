@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
+from tiny_gnupg._operations.standing import Standing, Start, State
+from tiny_gnupg._process.program import Program
 
 _HERE = Path(__file__).parent
 _FIGURE = "figure"
@@ -69,6 +72,22 @@ def figures(record_property: Callable[[str, object], None]) -> Callable[[str], N
     return functools.partial(record_property, _FIGURE)
 
 
+@pytest.fixture(params=["started at need", "started ahead"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test twice: as it is, and with a gpg that waits for each message that may have one."""
+    if request.param == "started at need":
+        return
+    take = Standing.take
+
+    def started_ahead(standing: Standing, start: Start, state: State) -> Program | None:
+        if start.like not in standing._waiting:
+            standing.wait(start, state, float("inf"))
+            time.sleep(0.02)  # it reads its options, and looks its keys up
+        return take(standing, start, state)
+
+    monkeypatch.setattr(Standing, "take", started_ahead)
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A short path for a homedir; after the test nothing of it is left, in the whole system."""
@@ -93,9 +112,12 @@ def gpg_home() -> Iterator[Home]:
 
 
 @pytest.fixture
-async def make_gnupg(home: Path, other_home: Path) -> AsyncIterator[MakeGnuPG]:
+async def make_gnupg(
+    home: Path, other_home: Path, plain_gpg: Callable[..., PlainGpg]
+) -> AsyncIterator[MakeGnuPG]:
     """A maker of instances, by default Alice's in ``home``, that are closed after the test."""
-    # ``other_home`` is asked for so that both homes are there until the instances are closed.
+    # The other homes are asked for so that they are there until the instances are closed, whose
+    # gpgs that wait would be taken for something that was left behind.
     async with contextlib.AsyncExitStack() as stack:
 
         def make(who: Callable[..., GnuPG] = alice_at, at: Path = home, **more: Any) -> GnuPG:

@@ -10,6 +10,9 @@ import pytest
 from tests.instances import ALICE, PASSPHRASE, PlainGpg, alice_at
 from tiny_gnupg import BadPassphrase, GnuPG
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 @pytest.mark.parametrize("wrong", ["wrong", "", PASSPHRASE + " "])
 async def test_a_second_instance_with_a_wrong_one(alice: GnuPG, wrong: str) -> None:

@@ -12,6 +12,9 @@ from tests.instances import PlainGpg
 from tests.signed import DATA, ERRORS, STATES, Signatures
 from tiny_gnupg import BadSignature, ExpiredKeySignature, GnuPG, RevokedKeySignature, SignatureError
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 @pytest.mark.parametrize("kind", ERRORS)
 async def test_one_alone(alice: GnuPG, signed: Signatures, kind: str) -> None:

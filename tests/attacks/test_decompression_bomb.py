@@ -14,6 +14,9 @@ from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG, GnuPGError, OutputTooLarge
 from tiny_gnupg._process.program import run_program
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 GIB = 2**30
 LIMIT = 2**24
 #: Bytes that a call may cost over its bound: buffers, and what Python keeps.

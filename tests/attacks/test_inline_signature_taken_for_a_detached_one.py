@@ -6,6 +6,9 @@ import pytest
 
 from tiny_gnupg import BadSignature, GnuPG, NotOpenPGP, NotSigned, SignatureError
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 DATA = b"what bob never signed"
 
 

@@ -9,6 +9,9 @@ import pytest
 from tests.instances import PlainGpg
 from tiny_gnupg import GnuPG, NotOpenPGP
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 FORGED = "0123456789ABCDEF0123456789ABCDEF01234567"
 LINES = (
     f"(issuer fpr v4 {FORGED})",

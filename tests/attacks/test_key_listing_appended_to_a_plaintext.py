@@ -15,6 +15,9 @@ from tests.instances import PlainGpg
 from tests.openpgp import V4_KEY, new
 from tiny_gnupg import GnuPG, GnuPGError
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 PLAINTEXT = b"pay 10 to bob\n"
 INJECTED = "and 1000 to mallory"
 FORGED = new(6, V4_KEY) + new(13, INJECTED.encode())

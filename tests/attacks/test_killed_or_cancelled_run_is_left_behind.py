@@ -18,6 +18,9 @@ from tests.instances import alice_at
 from tests.proc import children
 from tiny_gnupg import GnuPG, GnuPGError, GnuPGTimeout
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 async def begun(before: set[int]) -> int:
     """Wait for one more child, and give its process id."""

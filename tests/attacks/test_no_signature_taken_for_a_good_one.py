@@ -10,6 +10,9 @@ from tests.instances import PlainGpg
 from tests.openpgp import compressed, literal, new
 from tiny_gnupg import GnuPG, NotOpenPGP, NotSigned
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 MARKER = new(10, b"PGP")
 
 

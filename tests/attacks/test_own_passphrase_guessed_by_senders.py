@@ -19,6 +19,9 @@ from tests.instances import MakeGnuPG, PlainGpg, alice_at, cheap
 from tiny_gnupg import BadPassphrase, GnuPG, NoSecretKey
 from tiny_gnupg._home.protection import Scheme
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 GUESS = "the own words"
 Open = Callable[[GnuPG, bytes, Path, dict[str, Any]], Awaitable[bytes]]
 

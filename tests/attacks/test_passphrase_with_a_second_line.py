@@ -9,6 +9,9 @@ import pytest
 from tests.instances import PASSPHRASE, alice_at
 from tiny_gnupg import GnuPG
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SPLIT = ("x\nEXTRA", "x\r\nEXTRA", "x\0EXTRA", f"{PASSPHRASE}\nEXTRA", "\n")
 
 

@@ -11,6 +11,9 @@ import pytest
 
 from tiny_gnupg import GnuPG, NotText
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SECRET = "TOP SECRET"
 HALF = f"{SECRET} \udc80"
 

@@ -18,6 +18,9 @@ from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import CommandFailed, DecryptionFailed, GnuPG, GnuPGError
 from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 ALL_BITS = os.environ.get("TINY_GNUPG_ALL_BITS") == "1"
 PLAINTEXT = b"pay 10 to bob"
 #: gpgs at once.

@@ -12,6 +12,9 @@ from tests.instances import PlainGpg
 from tests.openpgp import compressed
 from tiny_gnupg import Decryption, GnuPG, GnuPGError
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SIGNED, UNSIGNED = b"signed by bob", b"never signed"
 ORDERS = ("signed first", "unsigned first", "signed between", "signed twice")
 WRAPPINGS = ("plain", "compressed", "encrypted", "compressed and encrypted", "half compressed")

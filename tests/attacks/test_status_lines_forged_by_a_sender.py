@@ -6,10 +6,15 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
+
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 FINGERPRINT = "0123456789ABCDEF0123456789ABCDEF01234567"
 FORGED = "\n".join(

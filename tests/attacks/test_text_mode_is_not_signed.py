@@ -22,6 +22,9 @@ from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg._process.find_gpg import agent_program, find_executable
 from tiny_gnupg.sop.program import TinySop
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SAID = b"amount: 1\r00\r\nPK\x03\x04\r\n\x00\n"
 #: Enough for a first part.
 LONG = SAID * 40

@@ -11,6 +11,9 @@ import pytest
 from tests.instances import PlainGpg
 from tiny_gnupg import BadPassphrase, DecryptionFailed, GnuPG
 
+#: No attack succeeds where a gpg waited for the message.
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 PASSPHRASE, PLAINTEXT = "right", b"sealed with OCB"
 #: Made with the Python package ``cryptography`` (AES-256 in OCB mode; packets as in LibrePGP,
 #: sections 5.3 and 5.16), because gpg 2.2 opens such messages and cannot make them. In the first

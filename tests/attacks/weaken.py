@@ -342,7 +342,7 @@ WEAKENINGS = (
         24,
         "child of a cancelled run left alone",
         "killed_or_cancelled_run_is_left_behind",
-        ("                await uninterrupted(child.end())\n", "                pass\n"),
+        ("            await uninterrupted(self._child.end())\n", "            pass\n"),
     ),
     weakening(
         25,

@@ -234,7 +234,7 @@ async def bench(
 ) -> tuple[Workbench, Callable[[], int]]:
     """A workbench whose gpg is logged, and what counts the lines since it was asked last."""
     wrapper, lines = _logging_gpg(tmp_path)
-    counted = make_gnupg(alice_at, executable=wrapper)
+    counted = make_gnupg(alice_at, executable=wrapper, warm=False)
     await counted.set_fingerprint(alice.fingerprint)
     # Without a passphrase: gpg's calibrated protection would take seconds.
     elsewhere = plain_gpg()
@@ -349,7 +349,7 @@ async def ailing(
     how = ("--trust-model", "always", "--armor", "--symmetric", "--encrypt", "--recipient", keys[1])
     sealed = plain.run(*how, "--sign", "--local-user", bob.fingerprint, stdin="in all ways").stdout
     wrapper, lines = _logging_gpg(tmp_path)
-    gpg = make_gnupg(alice_at, passphrase=ours, executable=wrapper)
+    gpg = make_gnupg(alice_at, passphrase=ours, executable=wrapper, warm=False)
     await gpg.keys()
     lines()
 
