@@ -133,6 +133,7 @@ AWAITED = [
     "unlock",
     "verify",
     "verify_file",
+    "verify_stream",
     "wkd_import",
 ]
 PLAIN = [
@@ -148,6 +149,8 @@ PLAIN = [
     "network_get",
     "network_post",
     "encrypt_many",
+    "encrypt_stream",
+    "sign_stream",
     "decrypt_many",
     "verify_many",
 ]

@@ -1,0 +1,170 @@
+"""What flows through: every kind of source, every way to end, and nothing good of half of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from functools import partial
+
+import pytest
+
+from tests.instances import BOB
+from tiny_gnupg import BadSignature, GnuPG, GnuPGError, KeyNotFound, NotSigned, WrongSigner
+from tiny_gnupg._process.flow import Source
+
+TEXT = os.urandom(3 * 2**18)
+
+
+async def pieces(data: bytes = TEXT, size: int = 50_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        await asyncio.sleep(0)
+        yield data[start : start + size]
+
+
+def reader(data: bytes = TEXT) -> asyncio.StreamReader:
+    found = asyncio.StreamReader()
+    found.feed_data(data)
+    found.feed_eof()
+    return found
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "asynchronous iterable": pieces,
+    "list": lambda: [TEXT[:10], b"", TEXT[10:]],
+    "file": lambda: io.BytesIO(TEXT),
+    "StreamReader": reader,
+}
+
+
+async def collect(stream: AsyncIterator[bytes], into: list[bytes]) -> None:
+    async for piece in stream:
+        into.append(piece)
+
+
+async def joined(stream: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in stream])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_every_source_is_encrypted_signed_and_verified(alice: GnuPG, source: str) -> None:
+    make = SOURCES[source]
+    found = await alice.decrypt_verify(await joined(alice.encrypt_stream(make(), "")))
+    assert found.require_good().data == TEXT
+    assert found.signatures[0].primary_fingerprint == alice.fingerprint
+    assert (await alice.verify(await joined(alice.sign_stream(make())))).data == TEXT
+    signature = await joined(alice.sign_stream(make(), detach=True))
+    checked = await alice.verify_stream(make(), signature, signer=alice.fingerprint)
+    assert checked.signed_by(alice.fingerprint)
+
+
+@pytest.mark.parametrize("source", [b"text", "text", 3, ["text"], [7]])
+async def test_what_gives_no_bytes_is_no_source(alice: GnuPG, source: object) -> None:
+    signature = await alice.sign(b"", detach=True)
+    for use in (
+        lambda: joined(alice.encrypt_stream(source, "")),  # type: ignore[arg-type]
+        lambda: joined(alice.sign_stream(source)),  # type: ignore[arg-type]
+        lambda: alice.verify_stream(source, signature),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError):
+            await use()
+
+
+class Failed(Exception):
+    """What a source raises."""
+
+
+async def failing(size: int, *, ends: BaseException) -> AsyncIterator[bytes]:
+    async for piece in pieces(TEXT[:size], 4096):
+        yield piece
+    await asyncio.sleep(0.3)  # gpg has taken all that there is
+    raise ends
+
+
+@pytest.mark.parametrize("size", [0, 10, 9000, len(TEXT)])
+@pytest.mark.parametrize("compress", [True, False])
+async def test_no_prefix_of_an_aborted_encryption_decrypts(
+    alice: GnuPG, size: int, compress: bool
+) -> None:
+    sent: list[bytes] = []
+    source = failing(size, ends=Failed())
+    with pytest.raises(Failed):
+        await collect(alice.encrypt_stream(source, "", compress=compress), sent)
+    for count in {0, 1, 2, len(sent) - 1, len(sent)}:
+        with pytest.raises(GnuPGError):
+            await alice.decrypt(b"".join(sent[:count]))
+
+
+async def test_a_failing_source_leaves_nothing_signed(alice: GnuPG) -> None:
+    for detach in (True, False):
+        sent: list[bytes] = []
+        with pytest.raises(Failed):
+            await collect(alice.sign_stream(failing(9000, ends=Failed()), detach=detach), sent)
+        made = b"".join(sent)
+        with pytest.raises(GnuPGError):
+            await (alice.verify(TEXT[:9000], made) if detach else alice.verify(made))
+
+
+async def test_a_source_that_fails_verifies_nothing(alice: GnuPG) -> None:
+    signature = await alice.sign(TEXT[:9000], detach=True)
+    with pytest.raises(Failed):
+        await alice.verify_stream(failing(9000, ends=Failed()), signature)
+
+
+async def test_leaving_early_and_cancelling_end_everything(alice: GnuPG) -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 2**16
+            yield os.urandom(2**16)
+
+    before = set(os.listdir("/proc/self/fd"))
+    for make in (partial(alice.encrypt_stream, uid=""), alice.sign_stream):
+        taken = 0
+        async with aclosing(make(endless())) as stream:
+            async for _ in stream:
+                await asyncio.sleep(0.2)
+                break
+        assert taken <= 2**21  # back-pressure: what nobody takes is not made
+    signature = await alice.sign(b"", detach=True)
+    for use in (
+        joined(alice.encrypt_stream(endless(), "")),
+        joined(alice.sign_stream(endless())),
+        alice.verify_stream(endless(), signature),
+    ):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await use
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+    assert await alice.decrypt(await alice.encrypt("afterwards", "")) == "afterwards"
+
+
+async def test_an_error_of_gpg_does_not_wait_for_the_source(alice: GnuPG) -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with asyncio.timeout(30):
+        with pytest.raises(KeyNotFound):
+            await joined(alice.encrypt_stream(silent(), "0" * 40))
+
+
+async def test_signatures_are_judged_as_in_memory(alice: GnuPG, bob: GnuPG) -> None:
+    signature = await alice.sign(TEXT, detach=True)
+    with pytest.raises(BadSignature):
+        await alice.verify_stream([TEXT[:-1]], signature)
+    with pytest.raises(WrongSigner):
+        await alice.verify_stream([TEXT], signature, signer=BOB)
+    with pytest.raises(NotSigned):
+        await alice.verify_stream([TEXT], await alice.sign(TEXT))
+
+
+async def test_progress_tells_the_bytes_that_were_taken(alice: GnuPG) -> None:
+    told: list[tuple[int, int]] = []
+    await joined(alice.encrypt_stream(pieces(), "", progress=lambda *at: told.append(at)))
+    assert told[-1] == (len(TEXT), 0)
+    assert told == sorted(told)
