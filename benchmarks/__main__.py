@@ -73,6 +73,7 @@ async def _table(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, A
         operations = await reach.operations(scene, peers, rounds)
         _show_operations(operations)
         rows = await reach.bare_rows(scene, 3 * rounds)
+        rows += await reach.warm_rows(scene, 3 * rounds, 20 if quick else 200)
         rows += reach.passphrase_rows(operations)
         rows.append(reach.process_row(await reach.processes(scene)))
         rows += await reach.concurrency_rows(scene, 20 if quick else 200)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tiny_gnupg import BadSignature, DecryptionFailed, GnuPG, GnuPGError, NotOpenPGP
 
-from .scene import Scene
+from .scene import Scene, warm
 from .timing import Pauses
 
 #: Growth of this process's memory that is no leak: the allocator's slack, in bytes.
@@ -90,12 +90,11 @@ async def run_load(
         count: operations, or None.
         duration: seconds, or None.
     """
-    gpg, outcome = scene.ours, Outcome()
-    mix = _mix(scene, gpg)
+    outcome = Outcome()
     # What is opened once and stays (locks, the executor's threads) is no leak.
-    for operation in mix.values():
+    for operation in _mix(scene, scene.ours).values():
         await operation()
-    before, keys = Traces.now(), await gpg.list_keys()
+    before, keys = Traces.now(), await scene.ours.list_keys()
     start = time.monotonic()
 
     def more() -> bool:
@@ -112,19 +111,20 @@ async def run_load(
             except Exception as error:
                 outcome.errors.append(f"{name}: {type(error).__name__}: {error}"[:200])
 
-    async with Pauses() as pauses:
+    async with warm(scene.ours) as gpg, Pauses() as pauses:
+        mix = _mix(scene, gpg)
         await asyncio.gather(*(caller() for _ in range(in_flight)))
     outcome.seconds = time.monotonic() - start
     outcome.longest_pause = pauses.longest
     outcome.left = Traces.now().left_since(before)
-    if await gpg.list_keys() != keys:
+    if await scene.ours.list_keys() != keys:
         outcome.left.append("another keyring")
     return outcome
 
 
 def _mix(scene: Scene, gpg: GnuPG) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Return what is done: good and bad messages, readers and writers, and callers who give up."""
-    it, me = scene.messages[gpg], gpg.fingerprint
+    it, me = scene.messages[scene.ours], gpg.fingerprint
     message, encrypted, signed = it["message"], it["encrypted"], it["signed"]
     cut = encrypted[: len(encrypted) // 2]
 

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tiny_gnupg import GnuPG
 from tiny_gnupg._gpg import commands
+from tiny_gnupg._process.program import SECOND
 
 from .peers import Peer
-from .scene import Scene, file_encryptions, large_file, raw
+from .scene import Scene, file_encryptions, large_file, raw, warm
 from .startup import import_costs
 from .timing import Median, Pauses, Timed, interleaved, timed, timed_plain
 
@@ -66,6 +68,8 @@ async def operations(scene: Scene, peers: list[Peer], rounds: int) -> Operations
     plain = await _calls(scene, scene.plain)
     found: Operations = {}
     for name, (call, bare) in ours.items():
+        if "detached" in name:
+            continue  # the peers do not do that
         programs: dict[str, Timed] = {GPG: timed_plain(bare), OURS: timed(call)}
         programs[f"{GPG}, its own protection"] = timed_plain(plain[name][1])
         programs[OURS_PLAIN] = timed(plain[name][0])
@@ -86,8 +90,9 @@ async def _calls(
     scene: Scene, gpg: GnuPG
 ) -> dict[str, tuple[Callable[[], Awaitable[Any]], Callable[[], Any]]]:
     """Return each operation twice: by the library, and by the bare command line."""
-    it, me = scene.messages[gpg], gpg.fingerprint
+    it, me = scene.messages[scene.plain if gpg is scene.plain else scene.ours], gpg.fingerprint
     message, encrypted, signed = it["message"], it["encrypted"], it["signed"]
+    detached = it["detached"]
     secret = (await gpg.agent_passphrase()).encode()
     return {
         "encrypt": (
@@ -106,9 +111,17 @@ async def _calls(
             lambda: gpg.sign(message),
             lambda: raw(gpg, commands.sign(me), message, secret),
         ),
+        "sign detached": (
+            lambda: gpg.sign(message, detach=True),
+            lambda: raw(gpg, commands.sign(me, detach=True), message, secret),
+        ),
         "verify": (
             lambda: gpg.verify(signed),
             lambda: raw(gpg, commands.verify(), signed),
+        ),
+        "verify detached": (
+            lambda: gpg.verify(message, detached),
+            lambda: raw(gpg, commands.verify_detached(SECOND), message, second=detached),
         ),
         "list_keys": (
             lambda: gpg.list_keys(),
@@ -130,6 +143,41 @@ async def bare_rows(scene: Scene, rounds: int) -> list[Row]:
         note = f"of the best times: {ours.best / gpg.best:.2f} x"
         rows.append(Row(f"{name} over the bare gpg command line", ours / gpg, 1.10, note=note))
     return rows
+
+
+async def warm_rows(scene: Scene, rounds: int, count: int) -> list[Row]:
+    """Compare like calls of one instance, 30 ms apart, with the bare command line; and a burst."""
+    cold, rows = scene.ours, []
+    async with warm(cold) as gpg:
+        calls = {name: (call, 0.30) for name, call in (await _calls(scene, gpg)).items()}
+        for name in ("decrypt", "verify", "verify detached"):
+            calls[name] = (calls[name][0], 0.55)
+        del calls["list_keys"]
+        for name, ((call, bare), bound) in calls.items():
+            for _ in range(4):  # the first ones start nothing ahead
+                await call()
+                await asyncio.sleep(0.03)
+            ways = {GPG: _after_a_while(timed_plain(bare)), OURS: _after_a_while(timed(call))}
+            found = await interleaved(ways, rounds)
+            ratio, note = found[OURS] / found[GPG], f"{1000 * found[GPG]:.1f} ms of gpg"
+            rows.append(Row(f"{name}, started ahead, over gpg", ratio, bound, note=note))
+        message = scene.messages[cold]["message"]
+
+        def burst(of: GnuPG) -> Timed:
+            encrypt = partial(of.encrypt, message, cold.fingerprint, sign=False)
+            return timed(lambda: asyncio.gather(*(encrypt() for _ in range(count))))
+
+        found = await interleaved({"cold": burst(cold), "warm": burst(gpg)}, 5)
+    what = f"{count} at once: throughput, started ahead, over at need"
+    return [*rows, Row(what, found["cold"] / found["warm"], 0.95, at_most=False)]
+
+
+def _after_a_while(measure: Timed) -> Timed:
+    async def later() -> float | None:
+        await asyncio.sleep(0.03)
+        return await measure()
+
+    return later
 
 
 def passphrase_rows(found: Operations) -> list[Row]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tiny_gnupg import GnuPG
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._home.protection import Scheme
+from tiny_gnupg._process.program import SECOND
 
 from .timing import Timed, timed, timed_plain
 
@@ -27,7 +28,8 @@ class Scene:
     """Two homes with a key each, and messages.
 
     ``ours`` is protected the way that this library does it by default, ``plain`` the way that gpg
-    does it by itself; the messages and the key of ``setting`` are those of ``plain``.
+    does it by itself; both start each gpg at need (see ``warm``). The messages and the key of
+    ``setting`` are those of ``plain``.
     """
 
     ours: GnuPG
@@ -76,8 +78,19 @@ async def _setting(plain: GnuPG, messages: dict[str, bytes], folder: Path) -> di
 
 @asynccontextmanager
 async def _identity(home: Path, protection: Scheme) -> AsyncIterator[GnuPG]:
-    async with GnuPG("Bench", EMAIL, PASSPHRASE, homedir=home, protection=protection) as gpg:
+    async with GnuPG(
+        "Bench", EMAIL, PASSPHRASE, homedir=home, protection=protection, warm=False
+    ) as gpg:
         await gpg.gen_key()
+        yield gpg
+
+
+@asynccontextmanager
+async def warm(cold: GnuPG) -> AsyncIterator[GnuPG]:
+    """Give an instance in a scene's home whose gpgs are started ahead."""
+    async with GnuPG("Bench", EMAIL, PASSPHRASE, homedir=cold.home) as gpg:
+        await gpg.set_fingerprint(cold.fingerprint)
+        await gpg.agent_passphrase()  # is stretched once
         yield gpg
 
 
@@ -86,6 +99,7 @@ async def _messages(gpg: GnuPG) -> dict[str, bytes]:
         "message": MESSAGE,
         "encrypted": await gpg.encrypt(MESSAGE, gpg.fingerprint, sign=False),
         "signed": await gpg.sign(MESSAGE),
+        "detached": await gpg.sign(MESSAGE, detach=True),
         "public_key": (await gpg.text_export()).encode(),
     }
 
@@ -96,16 +110,29 @@ def _for_0_5_2(home: Path, executable: str) -> None:
     (home / "gpg2.conf").write_text("no-random-seed-file\n")
 
 
-def raw(gpg: GnuPG, options: Sequence[str], data: bytes = b"", passphrase: bytes = b"") -> bytes:
+def _pipe_with(data: bytes) -> int:
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def raw(
+    gpg: GnuPG,
+    options: Sequence[str],
+    data: bytes = b"",
+    passphrase: bytes = b"",
+    second: bytes = b"",
+) -> bytes:
     """Run the bare gpg command line with the same options as ours, by subprocess alone."""
     argv = gpg.command(*options)
     inherited: tuple[int, ...] = ()
     if passphrase:
-        reader, writer = os.pipe()
-        os.write(writer, passphrase + b"\n")
-        os.close(writer)
-        argv[1:1] = ["--passphrase-fd", str(reader)]
-        inherited = (reader,)
+        inherited = (_pipe_with(passphrase + b"\n"),)
+        argv[1:1] = ["--passphrase-fd", str(inherited[0])]
+    if second:
+        inherited += (_pipe_with(second),)
+        argv = [f"-&{inherited[-1]}" if argument == SECOND else argument for argument in argv]
     try:
         done = subprocess.run(
             argv, input=data, capture_output=True, pass_fds=inherited, check=False

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.rounds import Rounds
-from tests.instances import PlainGpg
+from tests.instances import MakeGnuPG, PlainGpg, alice_at
 from tests.leftovers import clean_home
-from tiny_gnupg import GnuPG
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +26,12 @@ def strangers() -> dict[str, str]:
 
 
 @pytest.fixture
-async def rounds(alice: GnuPG, strangers: dict[str, str]) -> AsyncIterator[Rounds]:
-    """Rounds with Alice; what the home must not hold afterwards is looked for."""
+async def rounds(
+    alices_home: Path, make_gnupg: MakeGnuPG, strangers: dict[str, str]
+) -> AsyncIterator[Rounds]:
+    """Rounds with Alice, whose gpgs all work; what her home must not hold after is looked for."""
+    alice = make_gnupg(alice_at, alices_home, warm=False)
+    await alice.set_fingerprint(alice.email)
     rounds = await Rounds.begin(alice, strangers)
     yield rounds
     await rounds.check()

@@ -422,7 +422,7 @@ class Engine:
             program = start.program()
         else:
             await program.give(start.channels)
-        if not here.turns.locked():
+        if here.working == 1:  # else the processor is for those who work
             here.standing.follow(start, state, self._room(here))
         return await program.complete(start.channels, self.timeout)
 

@@ -8,7 +8,7 @@ signs for. What must hold:
    another one started. Where it looks keys up at its start, it is not used from the moment on when
    one of them expires; where what it finds out then depends on whom others trust, none is started.
 2. A waiting gpg holds no lock. One is started for a command line that came twice within ``LIKE``
-   seconds, and while nobody waits for a turn; so a single call, and a burst, pay nothing.
+   seconds, and while no other call is at work; so a single call, and a burst, pay nothing.
 3. There are few of them, for few seconds: ``MOST`` of an instance on a loop, each for ``IDLE``, and
    no more than the instance's ``limit`` leaves. They end with the instance, its loop and its
    process; a forked process leaves them to its parent.
