@@ -85,8 +85,11 @@ class Faults:
         with subprocess.Popen(["true"]) as gone:
             pass
         name = random.choice(["pubring.kbx.lock", "trustdb.gpg.lock"])
-        with suppress(FileExistsError), open(self._home / name, "x") as file:
-            file.write(f"{gone.pid:10d}\n{machine}\n")
+        draft = self._home / f"{name}.draft"
+        draft.write_text(f"{gone.pid:10d}\n{machine}\n")
+        with suppress(FileExistsError):  # as gpg makes one: whole at once
+            os.link(draft, self._home / name)
+        draft.unlink()
 
     def _take_link(self) -> None:
         for link in links_to(self._home):

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from tiny_gnupg._gpg.outcome import agent_failure, system_failure
+from tiny_gnupg._gpg.outcome import agent_failure, failure, system_failure
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import KEYWORDS
 from tiny_gnupg._openpgp.placeholders import with_placeholders
@@ -51,6 +51,9 @@ def imported(*replies: Reply) -> ImportResult:
         if stopped and (system := system_failure(reply, "import")):
             raise system
     if not accepted:
+        last = replies[-1]
+        if last.returncode and "can't lock" in last.stderr:
+            raise failure(last, "import")
         raise ImportFailed(_why_nothing(replies[-1], counts), reply=replies[-1])
     flags = accepted.values()
     return ImportResult(

@@ -177,7 +177,9 @@ async def _delete(engine: Engine, key: Key, call: Call, files: list[Path], packe
         with _written(engine):
             await in_thread(lay_going, files, engine.home.path, packet)
     reply = await engine.run_locked(call)
-    if reply.returncode or packet in await _public_parts(engine, key.fingerprint):
+    if packet in await _public_parts(engine, key.fingerprint):
+        if reply.has("DELETE_PROBLEM"):  # not that there is no such key
+            raise CommandFailed(f"gpg cannot delete: {reply.last_words()}", reply=reply)
         raise outcome.failure(reply, "delete", key.fingerprint)
     if files:
         await in_thread(finish_going, engine.home.path)

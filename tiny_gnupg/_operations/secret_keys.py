@@ -40,7 +40,7 @@ from tiny_gnupg._home.stretching import of_0_9
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
-from tiny_gnupg.errors import BadPassphrase, GnuPGError, ImportFailed
+from tiny_gnupg.errors import AgentUnavailable, BadPassphrase, GnuPGError, ImportFailed
 from tiny_gnupg.results import ImportResult, Key
 
 #: How often a scratch home is removed where an agent comes up in it meanwhile, and the seconds
@@ -162,6 +162,10 @@ async def _change_passphrase(
         # Not the exit code: for gpg 2.4 it is a failure that the primary's secret is not there. And
         # what gpg says is of the last subkey, whose secret may be the one that is not there.
         if ErrorCode.NO_SECKEY in reply.codes():
+            if len(before) == len(keygrips(key)):  # all are here, so that cannot be
+                raise AgentUnavailable(
+                    "cannot change the passphrase: gpg-agent did not find the keys", reply=reply
+                )
             if protected and not changed:
                 raise BadPassphrase(f"the passphrase does not open {key.fingerprint}", reply=reply)
         elif reply.has("ERROR") or not reply.has("SUCCESS"):
