@@ -151,6 +151,7 @@ PLAIN = [
     "encrypt_many",
     "encrypt_stream",
     "sign_stream",
+    "decrypt_stream",
     "decrypt_many",
     "verify_many",
 ]

@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.instances import BOB
-from tiny_gnupg import BadSignature, GnuPG, GnuPGError, KeyNotFound, NotSigned, WrongSigner
+from tiny_gnupg import (
+    BadPassphrase,
+    BadSignature,
+    GnuPG,
+    GnuPGError,
+    KeyNotFound,
+    NotSigned,
+    OutputTooLarge,
+    WrongSigner,
+)
 from tiny_gnupg._process.flow import Source
 
 TEXT = os.urandom(3 * 2**18)
@@ -168,3 +179,92 @@ async def test_progress_tells_the_bytes_that_were_taken(alice: GnuPG) -> None:
     await joined(alice.encrypt_stream(pieces(), "", progress=lambda *at: told.append(at)))
     assert told[-1] == (len(TEXT), 0)
     assert told == sorted(told)
+
+
+async def decrypted(gpg: GnuPG, source: Source, **options: Any) -> bytes:
+    async with gpg.decrypt_stream(source, **options) as plain:
+        return b"".join([piece async for piece in plain])
+
+
+async def refused(gpg: GnuPG, source: Source, why: type[Exception], **options: Any) -> None:
+    """Require that the block of a decryption is not entered."""
+    entered = False
+    with pytest.raises(why):
+        async with gpg.decrypt_stream(source, **options):
+            entered = True
+    assert not entered
+
+
+@pytest.mark.parametrize("sign", [True, False])
+async def test_what_flows_is_decrypted(alice: GnuPG, tmp_path: Path, sign: bool) -> None:
+    message = alice.encrypt_stream(pieces(), "", sign=sign)
+    async with alice.decrypt_stream(message, spool=tmp_path) as plain:
+        assert list(tmp_path.iterdir()) == []  # no name tells of it
+        assert plain.size == len(TEXT)
+        assert [one.primary_fingerprint for one in plain.signatures] == [alice.fingerprint] * sign
+        assert await plain.read(10) + await plain.read() == TEXT
+        assert await plain.read(10) == b""
+
+
+@pytest.mark.parametrize("sign", [True, False])
+async def test_each_truncation_is_refused(alice: GnuPG, sign: bool) -> None:
+    message = await alice.encrypt(b"text", "", sign=sign, armor=False)
+    step = 1 if not sign else 9
+    for length in range(0, len(message), step):
+        await refused(alice, [message[:length]], GnuPGError)
+    assert await decrypted(alice, [message]) == b"text"
+
+
+async def test_flipped_bits_are_refused(alice: GnuPG) -> None:
+    message = await alice.encrypt(b"text", "", armor=False)
+    for place in range(0, len(message), 11):
+        flipped = bytearray(message)
+        flipped[place] ^= 1
+        made = await outcome(decrypted(alice, [bytes(flipped)]))
+        assert made == b"text" or isinstance(made, type)
+
+
+async def outcome(work: Awaitable[bytes]) -> bytes | type[GnuPGError]:
+    try:
+        return await work
+    except GnuPGError as error:
+        return type(error)
+
+
+async def test_hostile_structures_fare_as_in_memory(alice: GnuPG, bob: GnuPG) -> None:
+    signed = await alice.encrypt(b"text", "", armor=False)
+    unsigned = await alice.encrypt(b"text", "", sign=False, armor=False)
+    literal = bytes([0xCB, 10]) + b"b\0" + bytes(4) + b"more"
+    inline = await joined(alice.sign_stream([b"text"]))
+    for parts in ([signed, unsigned], [unsigned, signed], [literal, inline], [inline, literal]):
+        made = await outcome(alice.decrypt(b"".join(parts)))
+        assert await outcome(decrypted(alice, parts)) == made
+        assert made == b"text" or isinstance(made, type)  # what is covered, or nothing
+    await refused(alice, [literal], GnuPGError)
+    await refused(alice, [unsigned], NotSigned, signer=alice.fingerprint)
+    await refused(alice, [signed], WrongSigner, signer=BOB)
+    await refused(alice, [await bob.encrypt(b"text", BOB)], GnuPGError)
+    assert await decrypted(alice, [signed], signer=alice.fingerprint) == b"text"
+
+
+async def test_a_bomb_is_bounded(alice: GnuPG) -> None:
+    bomb = await alice.encrypt(bytes(2**24), "", armor=False)
+    assert len(bomb) < 2**19
+    await refused(alice, [bomb], OutputTooLarge, max_output=2**20)
+
+
+async def test_a_source_that_fails_decrypts_nothing(alice: GnuPG) -> None:
+    message = await alice.encrypt(TEXT, "", armor=False)
+
+    async def source() -> AsyncIterator[bytes]:
+        yield message
+        raise Failed
+
+    await refused(alice, source(), Failed)
+
+
+async def test_the_passphrases_are_tried_as_in_memory(alice: GnuPG) -> None:
+    message = await alice.encrypt_symmetric(b"text", "own words", armor=False)
+    assert await decrypted(alice, [message], passphrase="own words") == b"text"
+    await refused(alice, [message], BadPassphrase)
+    await refused(alice, [message], GnuPGError, passphrase="other words")

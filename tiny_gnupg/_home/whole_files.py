@@ -301,17 +301,18 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def read_again(fd: int) -> AsyncIterator[int]:
+async def read_again(fd: int, folder: str | os.PathLike[str] | None = None) -> AsyncIterator[int]:
     """Give what can be read more than once: the file, or a copy without a name of what comes once.
 
     Args:
         fd: open for reading.
+        folder: where the copy lies; None is the system's.
     """
     if not comes_once(fd):
         yield fd
         return
     os.set_blocking(fd, False)
-    with tempfile.TemporaryFile(buffering=0) as copy:
+    with tempfile.TemporaryFile(buffering=0, dir=folder) as copy:
         while True:
             try:
                 piece = os.read(fd, 2**18)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from tiny_gnupg.gnupg.batches import Batches
-from tiny_gnupg.gnupg.files import Files
 from tiny_gnupg.gnupg.legacy import Legacy
 from tiny_gnupg.gnupg.online import Online
 from tiny_gnupg.gnupg.own_key import OwnKey
 from tiny_gnupg.gnupg.streams import Streams
 
 
-class GnuPG(OwnKey, Files, Streams, Batches, Online, Legacy):
+class GnuPG(OwnKey, Streams, Batches, Online, Legacy):
     """A GnuPG home and an identity in it.
 
     Where a method takes a ``uid``, that names a key: a fingerprint or key id, the primary key's or

@@ -181,8 +181,38 @@ class Files(Messages):
         async with (
             reading(Path(source), progress) as given,
             whole_file(target, mode=0o600, replace=overwrite) as stdout,
-            read_again(given) as stdin,
         ):
+            found = await self._decrypt_between(
+                given,
+                stdout,
+                signers,
+                require_good=require_good,
+                passphrase=passphrase,
+                max_output=max_output,
+            )
+        return replace(found, path=target)
+
+    async def _decrypt_between(
+        self,
+        given: int,
+        stdout: int,
+        signers: frozenset[str],
+        *,
+        require_good: bool,
+        passphrase: str | None,
+        max_output: int | None,
+        spool: str | os.PathLike[str] | None = None,
+    ) -> Decryption:
+        """Decrypt from one descriptor into another, that of a file; raise where that is not good.
+
+        Args:
+            given: open for reading.
+            stdout: a file that nobody reads before this has ended well.
+            signers: who must have signed.
+            require_good: as for ``decrypt_verify_file``, like ``passphrase`` and ``max_output``.
+            spool: the folder for a copy of what comes once.
+        """
+        async with read_again(given, spool) as stdin:
 
             def judge(reply: Reply) -> Decryption:
                 size = os.fstat(stdout).st_size
@@ -198,8 +228,7 @@ class Files(Messages):
             options = commands.decrypt(OUTPUT, max_output)
             call = Call(options, stdin=Descriptor(stdin), stdout=stdout)
             found = await self._open(call, judge, kind, passphrase)
-        symmetric = found.symmetric or kind.symmetric
-        return replace(found, symmetric=symmetric, path=target)
+        return replace(found, symmetric=found.symmetric or kind.symmetric)
 
     async def sign_file(
         self,

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+import os
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_data, checked_trust
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.flow import Report, Source, fed, through
-from tiny_gnupg._process.pipes import Descriptor
+from tiny_gnupg._process.pipes import CHUNK, Descriptor
 from tiny_gnupg._process.program import SECOND
+from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.gnupg import reasons
+from tiny_gnupg.gnupg.files import Files
 from tiny_gnupg.gnupg.inputs import _kind_of
-from tiny_gnupg.gnupg.messages import Messages
-from tiny_gnupg.results import Verification
+from tiny_gnupg.results import Decryption, Signature, Verification
 
 
-class Streams(Messages):
+class Plaintext:
+    """The plaintext of a message that was found good; to be read once, in its block.
+
+    Args:
+        fd: the file that holds it.
+        found: what was found out about the message.
+    """
+
+    def __init__(self, fd: int, found: Decryption) -> None:
+        self._fd = fd
+        self._place = 0
+        #: Every signature of the message, all good.
+        self.signatures: tuple[Signature, ...] = found.signatures
+        #: Its length in bytes.
+        self.size = os.fstat(fd).st_size
+
+    async def read(self, n: int = -1) -> bytes:
+        """Return at most ``n`` bytes, or all that is left; none is the end."""
+        wanted = self.size - self._place if n < 0 else n
+        piece = await uninterrupted(in_thread(os.pread, self._fd, wanted, self._place))
+        self._place += len(piece)
+        return piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.read(CHUNK):
+            yield piece
+
+
+class Streams(Files):
     """Messages that flow through, with back-pressure both ways.
 
     A source is an asynchronous or plain iterable of bytes, a binary file, an
@@ -156,3 +188,52 @@ class Streams(Messages):
             return await self._verify(Call(options, stdin=stdin, second=detached), signer, b"")
 
         return await fed(source, work, progress)
+
+    @asynccontextmanager
+    async def decrypt_stream(
+        self,
+        source: Source,
+        *,
+        passphrase: str | None = None,
+        signer: Signer = None,
+        max_output: int | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        progress: Report | None = None,
+    ) -> AsyncIterator[Plaintext]:
+        """Decrypt what a source gives: ``async with gpg.decrypt_stream(source) as plain``.
+
+        The block is entered only where the whole message was found good; where it is signed, every
+        signature must be. Until then message and plaintext lie in files without names (0600).
+
+        Args:
+            source: where the bytes come from.
+            passphrase: as for ``decrypt``.
+            signer: as for ``decrypt``.
+            max_output: bytes that may come out; None is without bound.
+            spool: the folder of these files; default: the system's, as ``TMPDIR`` says.
+            progress: called with the bytes taken so far, and 0.
+
+        Returns:
+            The plaintext: ``async for piece in plain``, ``await plain.read(n)``, with its ``size``
+            and ``signatures``.
+
+        Raises:
+            OutputTooLarge: more than ``max_output`` bytes came out.
+            GnuPGError: as ``decrypt``.
+            Exception: what the source raises.
+        """
+        signers = await self._pin(signer)
+        with tempfile.TemporaryFile(buffering=0, dir=spool) as file:
+
+            async def work(stdin: Descriptor) -> Decryption:
+                return await self._decrypt_between(
+                    stdin,
+                    file.fileno(),
+                    signers,
+                    require_good=True,
+                    passphrase=passphrase,
+                    max_output=max_output,
+                    spool=spool,
+                )
+
+            yield Plaintext(file.fileno(), await fed(source, work, progress))
