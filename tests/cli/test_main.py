@@ -369,3 +369,20 @@ def test_a_variable_or_descriptor_that_is_not_there_is_told(home: Path) -> None:
         result = run_here(partial(main, [*where, *how]))
         assert done(result, 2) == b""
         assert how[1].encode() in result.stderr
+
+
+def test_more_than_memory_is_meant_for_flows_between_pipes(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    data = os.urandom(2**22)
+    for options in ((), ("--armor",), ("--no-sign",)):
+        message = done(cli("encrypt", "-r", fingerprint, *options, stdin=data))
+        assert done(cli("decrypt", stdin=message)) == data
+        assert done(cli("decrypt", stdin=message[:-100]), 5) == b""
+    written = tmp_path / "plain"
+    done(cli("decrypt", "-o", str(written), stdin=message[: len(message) // 2]), 5)
+    assert not written.exists()
+    done(cli("decrypt", "-o", str(written), stdin=message))
+    assert written.read_bytes() == data
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert done(cli("decrypt", "--signer", fingerprint, stdin=message), 3) == b""  # not signed

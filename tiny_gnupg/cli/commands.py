@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tiny_gnupg._gpg.signatures import surrounded
 from tiny_gnupg._home.sinks import is_sink
@@ -17,7 +18,8 @@ from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
 from tiny_gnupg.gnupg import GnuPG
-from tiny_gnupg.results import Capability, Key, Signature, UserID
+from tiny_gnupg.gnupg.streams import Plaintext
+from tiny_gnupg.results import Capability, Decryption, Key, Signature, UserID
 
 
 def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
@@ -104,9 +106,16 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
             )
             return _written(written)
         armor = arguments.armor or arguments.output is None
-        message = await _read("-")
-        data = await gpg.encrypt(message, arguments.recipients, signing, signer, armor=armor)
-    return await _deliver(arguments, data)
+        message = gpg.encrypt_stream(
+            sys.stdin.buffer,
+            arguments.recipients,
+            sign=signing,
+            local_user=signer,
+            armor=armor,
+            progress=progress("encrypting"),
+        )
+        async with aclosing(message):
+            return await _pour(arguments, message)
 
 
 async def decrypt(arguments: argparse.Namespace) -> Report:
@@ -123,16 +132,21 @@ async def decrypt(arguments: argparse.Namespace) -> Report:
                 overwrite=arguments.force,
                 progress=progress("decrypting"),
             )
-        else:
-            message = await _read("-")
-            signers = arguments.signers
-            found = await gpg.decrypt_verify(message, passphrase=words, signer=signers)
-            found.require_good()
+            return _written(cast(Path, found.path), *_told(found))
+        async with gpg.decrypt_stream(
+            sys.stdin.buffer,
+            passphrase=words,
+            signer=arguments.signers,
+            progress=progress("decrypting"),
+        ) as plain:
+            facts, notes = _told(plain)
+            return await _pour(arguments, plain, private=True, facts=facts, notes=notes)
+
+
+def _told(found: Decryption | Plaintext) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what is told of a message: facts, and lines for people."""
     facts = {"encrypted": found.encrypted, "signatures": list(found.signatures)}
-    notes = _signature_lines(found.signatures) or ("not signed",)
-    if found.path is not None:
-        return _written(found.path, facts, notes)
-    return await _deliver(arguments, found.data, private=True, facts=facts, notes=notes)
+    return facts, _signature_lines(found.signatures) or ("not signed",)
 
 
 async def sign(arguments: argparse.Namespace) -> Report:
@@ -151,9 +165,18 @@ async def sign(arguments: argparse.Namespace) -> Report:
             )
             return _written(written)
         detach = not (arguments.inline or arguments.clear)
-        message = await _read("-")
-        data = await gpg.sign(message, signer, detach=detach, clear=arguments.clear)
-    return await _deliver(arguments, data)
+        if arguments.clear:
+            text = await gpg.sign(await _read("-"), signer, clear=True)
+            return await _deliver(arguments, text)
+        signed = gpg.sign_stream(
+            sys.stdin.buffer,
+            local_user=signer,
+            detach=detach,
+            armor=True,
+            progress=progress("signing"),
+        )
+        async with aclosing(signed):
+            return await _pour(arguments, signed)
 
 
 async def verify(arguments: argparse.Namespace) -> Report:
@@ -166,11 +189,17 @@ async def verify(arguments: argparse.Namespace) -> Report:
                 signer=arguments.signers,
                 progress=progress("verifying"),
             )
+        elif arguments.signature is not None:
+            found = await gpg.verify_stream(
+                sys.stdin.buffer,
+                await _read(arguments.signature),
+                signer=arguments.signers,
+                progress=progress("verifying"),
+            )
         else:
             data = await _read("-")
-            detached = arguments.signature and await _read(arguments.signature)
-            found = await gpg.verify(data, detached, signer=arguments.signers)
-            if not (detached or stands_alone(data.splitlines(keepends=True))):
+            found = await gpg.verify(data, signer=arguments.signers)
+            if not stands_alone(data.splitlines(keepends=True)):
                 raise surrounded(found.signatures)
     return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
 
@@ -229,6 +258,31 @@ async def _read(file: str) -> bytes:
     if file == "-":
         return await in_thread(sys.stdin.buffer.read)
     return await in_thread(Path(file).read_bytes)
+
+
+async def _pour(
+    arguments: argparse.Namespace,
+    pieces: AsyncIterable[bytes],
+    *,
+    private: bool = False,
+    facts: dict[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """Write what flows to the file that is asked for, whole or not at all; else as it comes."""
+    if arguments.output is not None:
+        target = Path(arguments.output)
+        mode = 0o600 if private else 0o666
+        async with whole_file(target, mode=mode, replace=arguments.force) as fd:
+            async for piece in pieces:
+                await in_thread(write_all, fd, piece)
+        return _written(target, facts, notes)
+    if arguments.json:
+        whole = b"".join([piece async for piece in pieces])
+        return Report(facts or {}, data=whole, notes=notes)
+    async for piece in pieces:
+        await in_thread(sys.stdout.buffer.write, piece)
+        await in_thread(sys.stdout.buffer.flush)
+    return Report(facts or {}, notes=notes)
 
 
 async def _deliver(

@@ -28,6 +28,9 @@ from tiny_gnupg.errors import GnuPGError, one_line
 #: Seconds that pass before progress is shown: what is quicker needs none.
 FIRST_PROGRESS = 0.5
 
+#: Seconds between two lines of what flows in.
+TICK = 0.1
+
 
 #: The longest passphrase that is read from a file descriptor, in bytes.
 LONGEST = 2**16
@@ -105,14 +108,21 @@ def progress(doing: str) -> Callable[[int, int], None] | None:
     if not sys.stderr.isatty():
         return None
     begun = time.monotonic()
-    shown = False
+    shown, last = False, 0.0
 
     def draw(done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal last, shown
         took = time.monotonic() - begun
-        if took < FIRST_PROGRESS or not total:
+        if took < FIRST_PROGRESS:
             return
-        if done < total:
+        if not total:  # of what flows in, nobody knows the length
+            now, speed = time.monotonic(), done / took / 2**20
+            if now - last < TICK:
+                return
+            last = now
+            line = f"{doing} {done / 2**20:.0f} MiB  {speed:.0f} MiB/s"
+            sys.stderr.write(f"\r{line:<70}\r")
+        elif done < total:
             bar = "#" * (20 * done // total)
             speed = done / took / 2**20
             line = f"{doing} [{bar:<20}] {100 * done // total:3} %  {speed:.0f} MiB/s"

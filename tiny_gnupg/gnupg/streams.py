@@ -32,6 +32,8 @@ class Plaintext:
     def __init__(self, fd: int, found: Decryption) -> None:
         self._fd = fd
         self._place = 0
+        #: Whether the message was encrypted, or signed alone.
+        self.encrypted = found.encrypted
         #: Every signature of the message, all good.
         self.signatures: tuple[Signature, ...] = found.signatures
         #: Its length in bytes.
