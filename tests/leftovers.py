@@ -22,6 +22,7 @@ from tiny_gnupg._home.short_paths import LINK
 
 #: Where GnuPG puts the sockets of a user.
 SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
+PIDFD = "anon_inode:[pidfd]"
 #: Seconds in which a process that was told to end may still be seen.
 PATIENCE = 30.0
 
@@ -79,11 +80,25 @@ def _left_behind(home: Path, before: _Traces) -> list[str]:
     return left
 
 
+def _waiting_elsewhere(home: Path) -> tuple[set[int], set[str]]:
+    """Return the gpgs that wait in other homes, of instances that are open, and their pipes."""
+    others = [os.fsencode(one.short) for one in Home._known.values() if one.path != home]
+    lines = command_lines()
+    found = {pid for pid in children() if any(name in lines.get(pid, ()) for name in others)}
+    pipes = set()
+    for pid in found:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                pipes.add(os.readlink(fd))
+    return found, pipes
+
+
 def _look(home: Path, before: _Traces) -> list[str]:
     after = _Traces.now()
+    elsewhere, pipes = _waiting_elsewhere(home)
     return [
         *(f"process {pid}: {line}" for pid, line in _processes_of(home).items()),
-        *(f"child {pid}" for pid in after.children - before.children),
+        *(f"child {pid}" for pid in after.children - before.children - elsewhere),
         *(f"socket {path}" for path in home.rglob("S.*") if path.is_socket()),
         *(f"scratch home {path}" for path in home.rglob("scratch.*")),
         *(f"sockets in {path}" for path in after.sockets - before.sockets),
@@ -92,12 +107,13 @@ def _look(home: Path, before: _Traces) -> list[str]:
             f"descriptor {fd} of {what}"
             for fd, what in after.descriptors.items()
             if before.descriptors.get(fd) != what and _of_interest(fd, what, home)
+            if what not in pipes and not (what == PIDFD and _process_of(fd) in elsewhere)
         ),
     ]
 
 
 def _of_interest(fd: int, what: str, home: Path) -> bool:
-    if what.startswith("anon_inode:[pidfd]"):
+    if what == PIDFD:
         pid = _process_of(fd)  # that of another home's agent is nothing of this one
         return pid <= 0 or pid in children() or pid in _processes_of(home)
     # The test's event loop may live longer than its home, with descriptors of its own.

@@ -46,7 +46,9 @@ def arguments_for(method: Callable[..., Any], folder: Path) -> dict[str, Any]:
     """Fill in what has to be given; a name that is not known here fails the test."""
     source = folder / "source"
     source.write_bytes(b"data")
-    known = {**OTHERS, "path": folder, "source": source, "output": folder / "output"}
+    streams = method.__name__.endswith("_stream")
+    read = [b"data"] if streams else source
+    known = {**OTHERS, "path": folder, "source": read, "output": folder / "output"}
     wanted = inspect.signature(method).parameters
     needed = [
         name
