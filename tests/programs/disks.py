@@ -30,9 +30,10 @@ async def main(home: Path, ready: Path) -> None:
     print("full: nothing lost")
     subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
     gpg = alice_at(home)
-    for call in (gpg.list_keys(), gpg.sign("x", ALICE), gpg.gen_key()):
-        with pytest.raises(HomeUnusable, match="directory that you own and can write to"):
+    for call in (gpg.text_import(key), gpg.trust(ALICE, 4), gpg.gen_key()):
+        with pytest.raises(HomeUnusable, match="make it writable"):
             await call
+    assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
     await gpg.aclose()
     print("read-only: said so")
 
