@@ -9,7 +9,8 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,24 @@ async def run_load(
         duration: seconds, or None.
     """
     outcome = Outcome()
+    with _own_temporary_files(scene.folder):
+        await _load(scene, outcome, in_flight, count, duration)
+    return outcome
+
+
+@contextmanager
+def _own_temporary_files(folder: Path) -> Iterator[None]:
+    """Let temporary files lie in a folder of ours: what others leave in /tmp is not ours."""
+    usual, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = usual
+
+
+async def _load(
+    scene: Scene, outcome: Outcome, in_flight: int, count: int | None, duration: float | None
+) -> None:
     # What is opened once and stays (locks, the executor's threads) is no leak.
     for operation in _mix(scene, scene.ours).values():
         await operation()
@@ -119,7 +138,6 @@ async def run_load(
     outcome.left = Traces.now().left_since(before)
     if await scene.ours.list_keys() != keys:
         outcome.left.append("another keyring")
-    return outcome
 
 
 def _mix(scene: Scene, gpg: GnuPG) -> dict[str, Callable[[], Awaitable[Any]]]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.proc import agent_of
 from tiny_gnupg import GnuPG
 from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
@@ -101,8 +103,11 @@ class PlainGpg:
         (self.home / "gpg-agent.conf").write_text("s2k-count 65536\n")
 
     def end_agent(self) -> None:
-        """End the agent, by gpg's own program for it."""
+        """End the agent, by gpg's own program for it, and wait until it has ended."""
+        agent = agent_of(self.home)
         beside = find_executable().resolve().parent / "gpg-connect-agent"
         program = str(beside) if beside.exists() else "gpg-connect-agent"
         command = [program, "--homedir", str(self.home), "--no-autostart", "KILLAGENT", "/bye"]
         subprocess.run(command, capture_output=True, check=False)
+        while agent is not None and agent_of(self.home) == agent:
+            time.sleep(0.01)  # it says that it ends before it does

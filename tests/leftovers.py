@@ -82,7 +82,8 @@ def _left_behind(home: Path, before: _Traces) -> list[str]:
 
 def _waiting_elsewhere(home: Path) -> tuple[set[int], set[str]]:
     """Return the gpgs that wait in other homes, of instances that are open, and their pipes."""
-    others = [os.fsencode(one.short) for one in Home._known.values() if one.path != home]
+    # Not `short`, which would make the link of a home again whose directory a test took away.
+    others = [os.fsencode(one._short) for one in Home._known.values() if one.path != home]
     lines = command_lines()
     found = {pid for pid in children() if any(name in lines.get(pid, ()) for name in others)}
     pipes = set()
