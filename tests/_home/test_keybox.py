@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.homes import Home
-from tiny_gnupg._home.keybox import holds, keys_in
+from tiny_gnupg._home.keybox import holds, keys_in, open_keyring
 from tiny_gnupg._openpgp.packets import walk
 
 
@@ -45,3 +46,26 @@ def test_a_broken_keybox_is_told(tmp_path: Path, content: bytes) -> None:
     assert keys_in(keybox) == 0
     keybox.write_bytes(content)
     assert keys_in(keybox) is None
+
+
+def test_the_keyring_that_is_opened_is_the_one_that_gpg_uses(
+    gpg_home: Home, tmp_path: Path
+) -> None:
+    used, old = tmp_path / "pubring.kbx", tmp_path / "pubring.gpg"
+    assert open_keyring(tmp_path) is None
+    used.write_bytes((gpg_home.path / "pubring.kbx").read_bytes())
+    assert opened(tmp_path) == used
+    old.touch()
+    assert opened(tmp_path) == used
+    used.write_bytes(b"\0\0\0\x20\x01\x01\0\0KBXf".ljust(32, b"\0"))  # as gpgsm begins one
+    assert opened(tmp_path) == old
+    used.write_bytes(b"")
+    assert opened(tmp_path) == old
+
+
+def opened(home: Path) -> Path:
+    fd = open_keyring(home)
+    assert fd is not None
+    path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+    os.close(fd)
+    return path

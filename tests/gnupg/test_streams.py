@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from tests.instances import BOB
+from tests.instances import BOB, MakeGnuPG, alice_at
 from tiny_gnupg import (
     BadPassphrase,
     BadSignature,
@@ -22,9 +22,12 @@ from tiny_gnupg import (
     KeyNotFound,
     NotSigned,
     OutputTooLarge,
+    OwnerTrust,
     WrongSigner,
 )
 from tiny_gnupg._process.flow import Source
+
+T = TypeVar("T")
 
 TEXT = os.urandom(3 * 2**18)
 
@@ -268,3 +271,71 @@ async def test_the_passphrases_are_tried_as_in_memory(alice: GnuPG) -> None:
     assert await decrypted(alice, [message], passphrase="own words") == b"text"
     await refused(alice, [message], BadPassphrase)
     await refused(alice, [message], GnuPGError, passphrase="other words")
+
+
+# -- what a stream holds while it waits for its source -------------------------------------
+
+
+async def interrupted(*works: Callable[[], Awaitable[object]]) -> AsyncIterator[bytes]:
+    """Give a piece, have something done once gpg waits for more, and give another."""
+    for work in works:
+        yield TEXT
+        await asyncio.sleep(0.2)
+        await work()
+    yield TEXT
+
+
+async def through_a_pipe(source: AsyncIterator[bytes], path: Path, use: Awaitable[T]) -> T:
+    """Use a named pipe that gets what a source gives."""
+    os.mkfifo(path)
+
+    async def pour() -> None:
+        with await asyncio.to_thread(open, path, "wb", buffering=0) as file:
+            async for piece in source:
+                await asyncio.to_thread(file.write, piece)
+
+    _, used = await asyncio.gather(pour(), use)
+    return used
+
+
+@pytest.mark.parametrize(
+    ("kind", "old"),
+    [(kind, False) for kind in ("encrypt", "sign", "verify", "decrypt", "file")]
+    + [("encrypt", True), ("verify", True)],
+)
+async def test_nobody_waits_for_a_slow_source(
+    alice: GnuPG,
+    bob: GnuPG,
+    alices_home: Path,
+    make_gnupg: MakeGnuPG,
+    tmp_path: Path,
+    kind: str,
+    old: bool,
+) -> None:
+    if old:  # the keyring of GnuPG 1 and 2.0, which gpg goes on with
+        exported = await alice.run_command(alice.command("--export"))
+        (alices_home / "pubring.gpg").write_bytes(exported.stdout)
+        (alices_home / "pubring.kbx").unlink()
+    gpg = make_gnupg(alice_at, alices_home, limit=1)
+    whole = TEXT * 3
+    signature = await bob.sign(whole, detach=True)
+    await bob.set_expire(BOB, "2y")
+    renewed = await bob.text_export()
+    source = interrupted(lambda: gpg.text_import(renewed), lambda: gpg.trust(BOB, 4))
+    async with asyncio.timeout(60):
+        if kind == "encrypt":
+            assert await bob.decrypt(await joined(gpg.encrypt_stream(source, BOB))) == whole
+        elif kind == "sign":
+            assert (await bob.verify(await joined(gpg.sign_stream(source)))).data == whole
+        elif kind == "verify":
+            assert (await gpg.verify_stream(source, signature)).signed_by(bob.fingerprint)
+        elif kind == "decrypt":
+            assert await decrypted(gpg, gpg.encrypt_stream(source, "")) == whole
+        else:
+            sealed = tmp_path / "sealed"
+            use = gpg.encrypt_file(tmp_path / "pipe", BOB, sealed)
+            await through_a_pipe(source, tmp_path / "pipe", use)
+            assert await bob.decrypt(sealed.read_bytes()) == whole
+    (held,) = await gpg.keys(BOB)
+    assert held.expires == (await bob.keys(BOB))[0].expires
+    assert held.ownertrust is OwnerTrust.FULL

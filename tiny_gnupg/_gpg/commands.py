@@ -51,6 +51,10 @@ UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
 WITHOUT_WRITING = ("--lock-never", "--no-auto-check-trustdb")
 
 
+#: Have gpg renew what it knows of who is trusted, where that is due.
+CHECK_TRUST = ("--check-trustdb",)
+
+
 #: The placeholder for user ids that were not published never leaves the keyring.
 _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 
@@ -112,7 +116,7 @@ PUBLIC = frozenset(
         *("--list-keys", "-k", "--list-public-keys", "--list-sigs", "--list-signatures"),
         *("--check-sigs", "--check-signatures", "--fingerprint", "--show-keys", "show-only"),
         *("--export", "--export-ownertrust", "--import-ownertrust", "--export-ssh-key"),
-        *("--dearmor", "--enarmor", "--print-md", "--print-mds"),
+        *("--dearmor", "--enarmor", "--print-md", "--print-mds", "--check-trustdb"),
     }
 )
 SIGNING = frozenset({"--sign", "-s", "--clear-sign", "--clearsign", "--detach-sign", "-b"})
@@ -181,6 +185,11 @@ def is_timeless(command: Sequence[str]) -> bool:
     """
     trusting = "--recipient" not in command and "--hidden-recipient" not in command
     return trusting or ("--trust-model", "always") in pairwise(command)
+
+
+def by_keyring(options: Iterable[str], keyring: str) -> list[str]:
+    """Have a command that only reads take its keys from a file other than the home's."""
+    return ["--no-default-keyring", "--keyring", keyring, *options]
 
 
 def _options(command: Sequence[str]) -> Iterable[str]:

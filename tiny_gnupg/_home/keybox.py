@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tiny_gnupg._home.layout import DATABASES, KEYBOX, OLD_KEYRING
+from tiny_gnupg._home.layout import DATABASES, KEYBOX, KEYRINGS, OLD_KEYRING
 
 #: The type of a blob that holds an OpenPGP key; a deleted one's is 0 (kbx/keybox-blob.c).
 OPENPGP = 2
@@ -15,6 +16,26 @@ OPENPGP = 2
 
 class Broken(ValueError):
     """This is no keybox, or one that was cut off."""
+
+
+def open_keyring(home: Path) -> int | None:
+    """Open the file of a home's public keys, which every change replaces by another.
+
+    Where it is open, it so stays what it is now; but a key that is deleted is marked there.
+
+    Returns:
+        Its descriptor; None where there is none, or a gpg could not open it by that.
+    """
+    for name in KEYRINGS:
+        with suppress(OSError):
+            fd = os.open(home / name, os.O_RDONLY | os.O_CLOEXEC)
+            # Beside an old keyring, a keybox may be gpgsm's alone (kbx/keybox-blob.c, flags).
+            doubtful = name == KEYBOX and (home / OLD_KEYRING).exists()
+            of_gpg = not doubtful or int.from_bytes(os.pread(fd, 1, 7)) & 2
+            if of_gpg and os.path.exists(f"/dev/fd/{fd}"):
+                return fd
+            os.close(fd)
+    return None
 
 
 def keys_in(keyring: Path) -> int | None:

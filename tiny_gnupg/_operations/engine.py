@@ -2,6 +2,7 @@
 
 Everything that runs gpg comes through here. A call first takes the home's lock, then its turn
 among those that may run at once; whoever has a turn waits for no lock, so nothing can deadlock.
+What flows holds neither while it waits for its source, which may be another call's output.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, PASSING, PATH_GONE, Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._home.home import Home, stamp_of
+from tiny_gnupg._home.keybox import open_keyring
 from tiny_gnupg._home.layout import is_kept_by_keyboxd
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal, locks_elsewhere, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations.standing import MOST, Standing, Start
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
-from tiny_gnupg._process.program import Channels, Completed, run_program
+from tiny_gnupg._process.pipes import Descriptor
+from tiny_gnupg._process.program import KEYRING, Channels, Completed, run_program
 from tiny_gnupg._process.system_options import asks_for_keyboxd, refused_option
 from tiny_gnupg._process.tasks import in_thread, running_loop, uninterrupted
 from tiny_gnupg.errors import (
@@ -71,6 +74,11 @@ class Call(Channels):
     options: Sequence[str] = field(default=(), kw_only=False)
     writing: bool = False
     attended: bool = False
+
+    @property
+    def flows(self) -> bool:
+        """Whether it reads the keyring, and a pipe at the pace of whoever writes there."""
+        return not self.writing and comes_once(self.stdin)
 
     @property
     def repeats(self) -> bool:
@@ -292,9 +300,31 @@ class Engine:
                 timer.cancel()
 
     async def run(self, call: Call) -> Reply:
-        """Run gpg once, under the home's lock. See ``run_locked`` for the rest."""
+        """Run gpg once, under the home's lock, save what flows. See ``run_locked`` for the rest."""
+        if call.flows:
+            return await self._run_flowing(call)
         async with self.locked(writing=call.writing):
             return await self.run_locked(call)
+
+    async def _run_flowing(self, call: Call) -> Reply:
+        """Run a gpg that reads at somebody else's pace: nobody waits for it.
+
+        It takes its keys from the keyring as that is at its start, so that it needs no lock.
+        """
+        async with self.locked(writing=False):
+            await self.run_locked(Call(commands.CHECK_TRUST))  # as it does no more by itself
+            keyring = None if self._has_keyboxd else open_keyring(self.home.path)
+            if keyring is None and not self._has_keyboxd:
+                return await self.run_locked(call)
+        if keyring is None:  # keyboxd, which changes nothing while it is asked
+            return await self.run_locked(call)
+        try:
+            options = commands.by_keyring(call.options, KEYRING)
+            return await self.run_locked(
+                replace(call, options=options, keyring=Descriptor(keyring))
+            )
+        finally:
+            os.close(keyring)
 
     async def run_locked(self, call: Call) -> Reply:
         """Run gpg once, where the home's lock is held.
@@ -322,7 +352,9 @@ class Engine:
 
     async def _run_once(self, call: Call) -> Reply:
         base = self.base
-        if not call.writing and trust_is_held_elsewhere(self.home.path):
+        if call.keyring is not None or (
+            not call.writing and trust_is_held_elsewhere(self.home.path)
+        ):
             options = [*commands.WITHOUT_WRITING, *call.options]
             argv = base.command(options, attended=call.attended)
             return await self.run_command(argv, call, slot=base.slot)
@@ -389,11 +421,14 @@ class Engine:
         link = self.home.link()
         started = argv if slot is None else self.without_start(argv, slot)
         start = Start.of(started, channels, slot) if warm and slot is not None else None
-        async with self.turn(start) as here:
-            if start is None:
-                done = await run_program(started, channels, slot=slot, timeout=self.timeout)
-            else:
-                done = await self._run_warm(start, (agent, link), here)
+        if comes_once(channels.stdin):  # nobody knows when it ends, and who waits for that
+            done = await run_program(started, channels, slot=slot, timeout=self.timeout)
+        else:
+            async with self.turn(start) as here:
+                if start is None:
+                    done = await run_program(started, channels, slot=slot, timeout=self.timeout)
+                else:
+                    done = await self._run_warm(start, (agent, link), here)
         long = len(done.status) > MOST_AT_ONCE
         reply = await in_thread(reply_of, done) if long else reply_of(done)
         good = reply.returncode == 0 and not reply.has("ERROR", "FAILURE")

@@ -31,8 +31,9 @@ log = logging.getLogger("tiny_gnupg")
 SECOND = "-&FD"
 
 
-#: Where the name of a file for the output goes in an argument list; no other argument can be this.
-OUTPUT = "\0output"
+#: Where the name of a file for the output goes in an argument list, or that of a keyring that is
+#: open; no other argument can be these.
+OUTPUT, KEYRING = "\0output", "\0keyring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Channels:
     Args:
         stdin: the data, or a descriptor of a file of ours, or None for no input.
         second: the same for gpg's special file name ``-&FD``, or None.
+        keyring: what the argument ``KEYRING`` stands for, or None.
         stdout: a file descriptor for the child's output, or None to collect it.
         hear: gets each piece of the output that is collected, as it comes; it works on the event
             loop, so it must be quick.
@@ -74,6 +76,7 @@ class Channels:
 
     stdin: Data | Descriptor | None = field(default=None, repr=False)
     second: Data | Descriptor | None = field(default=None, repr=False)
+    keyring: Descriptor | None = None
     stdout: int | None = None
     hear: Hear | None = None
     passphrase: bytes | None = field(default=None, repr=False)
@@ -330,6 +333,9 @@ def _connected(
         sink = sink if stdout is None else traffic.hand_over(Descriptor(stdout))
         full = [f"/dev/fd/{sink}" if argument == OUTPUT else argument for argument in full]
         sink = errors
+    if channels.keyring is not None:
+        fd = traffic.hand_over(channels.keyring)
+        full = [f"/dev/fd/{fd}" if argument == KEYRING else argument for argument in full]
     if second is not None:
         fd = traffic.hand_over(None if waits else second)
         full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
