@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import re
@@ -16,6 +18,12 @@ from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, KeyNotFound, NotOpen
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 
 #: The text of 0.5.2's own tests: blanks and line ends where programs like to lose them.
+CHECKOUT = Path(__file__).parents[1]
+MIGRATION = (CHECKOUT / "docs" / "migration.rst").read_text()
+#: What 0.5.2 itself says: its methods, and the lines of its gpg2.conf.
+METHODS, LINES = (
+    (CHECKOUT / "tests" / "vectors" / "tiny_gnupg-0.5.2.txt").read_text().split("# gpg2.conf\n")
+)
 TEXT = "\n  twenty\ntwo\narmed\ndogs\nrush\nthe\nkibble  \n\n"
 
 
@@ -274,3 +282,66 @@ def test_all_of_it_works_from_code_that_is_not_asynchronous(alices_home: Path) -
         assert run(gpg.decrypt(message)) == TEXT
     finally:
         run(gpg.aclose())
+
+
+def test_the_migration_page_names_each_argument_whose_default_is_another() -> None:
+    table = section("Arguments whose default is another")
+    method, told = "", set()
+    for words in re.findall(
+        r"^(?:``(\w+)(?:\((?:\*\*)?(\w+)\))?``|- ``(\w+)``)", table, re.MULTILINE
+    ):
+        method = words[0] or method
+        if words[1] or words[2]:
+            told.add((method, words[1] or words[2]))
+    assert told == changed_defaults()
+
+
+def changed_defaults() -> set[tuple[str, str]]:
+    """Return which arguments of 0.5.2's methods had another default, or another name."""
+    found = set()
+    for old in ast.parse(METHODS).body:
+        assert isinstance(old, ast.FunctionDef)
+        now = inspect.signature(getattr(GnuPG, old.name)).parameters
+        names = [each.arg for each in old.args.args + old.args.kwonlyargs]
+        found |= {(old.name, name) for name in names[1:] if name not in now}
+        assert [name for name in names if name in now] == [name for name in now if name in names]
+        defaults = [*old.args.defaults, *(each for each in old.args.kw_defaults if each)]
+        for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True):
+            was = (
+                ast.literal_eval(default) if isinstance(default, ast.Constant | ast.Tuple) else ...
+            )
+            if (type(was), was) != (type(now[name].default), now[name].default):
+                found.add((old.name, name))
+        takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in now.values())
+        if old.args.kwarg and not takes_any:
+            found.add((old.name, old.args.kwarg.arg))
+    return found
+
+
+def test_the_migration_page_says_what_each_call_gives_back() -> None:
+    table = section("What is given back instead")
+    rows = [row for row in table.splitlines() if row.startswith("``")]
+    for row in rows:
+        calls, _, now = re.split(r"  +", row)
+        result = re.match(r"``(\w+)``", now)
+        for call in re.findall(r"``(\w+)``", calls):
+            said = inspect.signature(getattr(GnuPG, call)).return_annotation
+            assert result is not None
+            assert result[1] == said, call
+    assert len(rows) > 5
+
+
+def test_the_migration_page_names_each_line_of_the_configuration_that_changed() -> None:
+    ours = (CHECKOUT / "gpghome" / "gpg2.conf").read_text().splitlines()
+    before = set(LINES.splitlines())
+    after = {line for line in ours if line and not line.startswith("#")}
+    told = set(re.findall(r"``([a-z][\w -]+)``", section("gpg's own options")))
+    changed = {line.partition("=")[0] for line in before ^ after}
+    assert told == {line if line in told else line.split()[0] for line in changed}
+
+
+def section(title: str) -> str:
+    """Return a section of the migration page."""
+    _, _, rest = MIGRATION.partition(f"\n{title}\n")
+    assert rest
+    return re.split(r"\n[~-]{8,}\n", rest.split("\n", 1)[1])[0]
