@@ -101,7 +101,7 @@ async def _calls(
         ),
         "encrypt, sign": (
             lambda: gpg.encrypt(message, me),
-            lambda: raw(gpg, commands.encrypt([me], local_user=me), message, secret),
+            lambda: raw(gpg, commands.encrypt([me], signers=[me]), message, secret),
         ),
         "decrypt": (
             lambda: gpg.decrypt(encrypted),
@@ -109,11 +109,11 @@ async def _calls(
         ),
         "sign": (
             lambda: gpg.sign(message),
-            lambda: raw(gpg, commands.sign(me), message, secret),
+            lambda: raw(gpg, commands.sign([me]), message, secret),
         ),
         "sign detached": (
             lambda: gpg.sign(message, detach=True),
-            lambda: raw(gpg, commands.sign(me, detach=True), message, secret),
+            lambda: raw(gpg, commands.sign([me], detach=True), message, secret),
         ),
         "verify": (
             lambda: gpg.verify(signed),

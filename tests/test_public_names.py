@@ -89,6 +89,7 @@ AWAITED = [
     "encrypt",
     "encrypt_file",
     "encrypt_symmetric",
+    "encrypt_symmetric_file",
     "ensure_key",
     "export_subkeys",
     "file_export",

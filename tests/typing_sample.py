@@ -218,6 +218,10 @@ async def messages(gpg: GnuPG, either: bool, text: str | bytes) -> None:
     assert_type(await gpg.encrypt_symmetric(b"octets", "words"), bytes)
     assert_type(await gpg.encrypt_symmetric(b"octets", "words", armor=False), bytes)
     assert_type(await gpg.encrypt_symmetric(text, "words"), str | bytes)
+    assert_type(await gpg.encrypt_symmetric("text", "words", sign=True, local_user=["a"]), str)
+    assert_type(await gpg.encrypt("text", ["bob", "carol"], True, ["a", "b"], hidden="bob"), str)
+    assert_type(await gpg.encrypt(b"octets", "bob", passphrase="words"), bytes)
+    assert_type(await gpg.sign("text", ["alice", "bob"]), str)
     assert_type(await gpg.decrypt("text", passphrase="passphrase"), str)
     assert_type(await gpg.decrypt(b"octets"), bytes)
     assert_type(await gpg.decrypt(text), str | bytes)
@@ -276,6 +280,7 @@ def progress(done: int, total: int) -> None:
 
 async def files(gpg: GnuPG, path: Path) -> None:
     assert_type(await gpg.encrypt_file(path, "bob", progress=progress), Path)
+    assert_type(await gpg.encrypt_symmetric_file(path, "words", sign=True), Path)
     assert_type(await gpg.decrypt_file(str(path), path, overwrite=True, max_output=1), Path)
     found = await gpg.decrypt_verify_file(path, overwrite=True, require_good=True)
     assert_type(found, Decryption)

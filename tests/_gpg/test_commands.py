@@ -44,7 +44,7 @@ def test_what_comes_from_outside_stands_behind_the_dashes(build: object, uid: st
 @given(UID, UID)
 def test_recipients_and_signers_are_arguments_of_their_options(uid: str, signer: str) -> None:
     for hidden, option in ((False, "--recipient"), (True, "--hidden-recipient")):
-        argv = commands.encrypt([uid], local_user=signer or "x", hidden=hidden)
+        argv = commands.encrypt([uid], signers=[signer or "x"], hidden=[uid] if hidden else [])
         assert argv[argv.index(option) + 1] == uid
         assert argv[argv.index("--local-user") + 1] == (signer or "x")
         assert argv.count(option) == 1

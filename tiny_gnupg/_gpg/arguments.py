@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import overload
 
 from tiny_gnupg._gpg.key_names import NameForm, classify
 from tiny_gnupg.errors import NotSecretBool
@@ -20,8 +21,12 @@ from tiny_gnupg.results import Key
 Uid = str | Key
 
 
+#: One key or several.
+Uids = Uid | Iterable[Uid]
+
+
 #: Who must have signed: one of these; None is anybody.
-Signer = Uid | Iterable[Uid] | None
+Signer = Uids | None
 
 
 #: When a key expires: gpg's own forms, a moment, or how long from now.
@@ -304,8 +309,12 @@ def check_key_name(uid: Uid) -> str:
     return text
 
 
-def check_uids(uid: Uid | Iterable[Uid]) -> list[str]:
-    """Return the texts that name recipients, each once; the empty text alone is a key of one's own.
+def check_uids(uid: Uids, what: str = "recipient") -> list[str]:
+    """Return the texts that name keys, each once; the empty text alone is a key of one's own.
+
+    Args:
+        uid: what a caller gave.
+        what: what these keys are, in the singular.
 
     Raises:
         TypeError: one is neither text nor a key.
@@ -316,13 +325,13 @@ def check_uids(uid: Uid | Iterable[Uid]) -> list[str]:
         return [check_key_name(uid)]
     uids = list(dict.fromkeys(map(check_key_name, uid)))
     if not uids:
-        raise ValueError("there is no recipient")
+        raise ValueError(f"there is no {what}")
     if "" in uids:
-        raise ValueError("an empty text among recipients names nobody; say your own fingerprint")
+        raise ValueError(f"an empty text among {what}s names nobody; say your own fingerprint")
     return uids
 
 
-def check_signers(signer: Uid | Iterable[Uid]) -> list[str]:
+def check_signers(signer: Uids) -> list[str]:
     """Return the texts that name who must have signed; the empty text alone is oneself.
 
     Raises:
@@ -342,9 +351,17 @@ def check_signers(signer: Uid | Iterable[Uid]) -> list[str]:
     return names
 
 
-def kept(signer: Signer) -> Signer:
-    """Return signers so that they can be read more than once."""
-    return signer if signer is None or isinstance(signer, str | Key) else tuple(signer)
+@overload
+def kept(uids: Uids) -> Uids: ...
+
+
+@overload
+def kept(uids: Signer) -> Signer: ...
+
+
+def kept(uids: Signer) -> Signer:
+    """Return what names keys so that it can be read more than once."""
+    return uids if uids is None or isinstance(uids, str | Key) else tuple(uids)
 
 
 def checked_data(what: str, data: object) -> str | bytes:

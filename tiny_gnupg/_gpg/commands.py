@@ -7,7 +7,7 @@ argument, so that it can never be taken for an option.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
@@ -319,37 +319,35 @@ def encrypt(
     recipients: Sequence[str],
     placeholders: bool = False,
     *,
-    local_user: str = "",
+    hidden: Collection[str] = (),
+    signers: Sequence[str] = (),
+    symmetric: bool = False,
     armor: bool = True,
-    hidden: bool = False,
     trust: str = "always",
     compress: bool = True,
 ) -> list[str]:
-    """Encrypt to recipients, and sign where ``local_user`` is given.
+    """Encrypt to recipients, to a passphrase, or so that either opens it; and sign it.
 
-    With ``placeholders`` some have no user id, and so no preferences: gpg 2.2 would take 3DES, and
-    2.4 AES128. Those are named by their subkeys, with a ``!``.
+    The message does not name those recipients that are ``hidden``. With ``placeholders`` some have
+    no user id, and so no preferences: gpg 2.2 would take 3DES, and 2.4 AES128. Those are named by
+    their subkeys, with a ``!``.
     """
-    how = "--hidden-recipient" if hidden else "--recipient"
-    named = [part for recipient in recipients for part in (how, recipient)]
-    signing = [*LOOPBACK, *_DIGEST, "--local-user", local_user, "--sign"] if local_user else []
+    how = {True: "--hidden-recipient", False: "--recipient"}
+    named = [part for one in recipients for part in (how[one in hidden], one)]
     return [
-        *_form(armor=armor, compress=compress),
+        *(["--armor"] if armor else []),
+        *([] if compress else ["--compress-level", "0"]),
+        *(LOOPBACK if signers or symmetric else ()),
         *("--trust-model", trust),
         *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if placeholders else ()),
-        *signing,
-        *named,
-        "--encrypt",
+        *([*_signing(signers), "--sign"] if signers else []),
+        *([*_HIGHEST_COUNT, "--symmetric"] if symmetric else []),
+        *([*named, "--encrypt"] if named else []),
     ]
 
 
-def encrypt_symmetric(*, armor: bool = True, compress: bool = True) -> list[str]:
-    """Encrypt to a passphrase."""
-    return [*LOOPBACK, *_HIGHEST_COUNT, *_form(armor=armor, compress=compress), "--symmetric"]
-
-
-def _form(*, armor: bool, compress: bool) -> list[str]:
-    return [*(["--armor"] if armor else []), *([] if compress else ["--compress-level", "0"])]
+def _signing(signers: Iterable[str]) -> list[str]:
+    return [*_DIGEST, *(part for one in signers for part in ("--local-user", one))]
 
 
 def decrypt(output: str | None = None, max_output: int | None = None) -> list[str]:
@@ -370,12 +368,11 @@ def unwrap(output: str) -> list[str]:
 
 
 def sign(
-    local_user: str, *, detach: bool = False, clear: bool = False, armor: bool = True
+    signers: Iterable[str], *, detach: bool = False, clear: bool = False, armor: bool = True
 ) -> list[str]:
-    """Sign data."""
+    """Sign data, by each of the signers."""
     how = "--detach-sign" if detach else "--clear-sign" if clear else "--sign"
-    form = ["--armor"] if armor else []
-    return [*LOOPBACK, *_DIGEST, *form, "--local-user", local_user, how]
+    return [*LOOPBACK, *_signing(signers), *(["--armor"] if armor else []), how]
 
 
 def verify() -> list[str]:

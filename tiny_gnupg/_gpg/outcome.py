@@ -236,13 +236,22 @@ def require_success(reply: Reply, doing: str, value: str = "") -> Reply:
     return reply
 
 
-def require_keyword(reply: Reply, keyword: str, doing: str, value: str = "") -> Reply:
+def require_keyword(
+    reply: Reply, keyword: str, doing: str, value: str = "", *, signatures: int = 0
+) -> Reply:
     """Return the reply back where gpg ended well and said ``keyword``: that it did the thing.
+
+    Args:
+        reply: what gpg answered.
+        keyword: of a status line.
+        doing, value: as for ``failure``.
+        signatures: how many it must have made; it passes over a signer now and then.
 
     Raises:
         GnuPGError: as ``failure`` names it.
     """
-    if reply.returncode != 0 or not reply.has(keyword):
+    made = sum(1 for _ in reply.find("SIG_CREATED"))
+    if reply.returncode != 0 or not reply.has(keyword) or made < signatures:
         raise failure(reply, doing, value)
     return reply
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, outcome, signatures
-from tiny_gnupg._gpg.arguments import Signer, Uid, check_key_name, check_signers, check_uid
+from tiny_gnupg._gpg.arguments import (
+    Signer,
+    Uid,
+    Uids,
+    check_key_name,
+    check_signers,
+    check_uid,
+    check_uids,
+)
 from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact, matching
 from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
 from tiny_gnupg._gpg.reply import Reply
@@ -169,13 +177,17 @@ class Access(Identity):
         return replace(call, options=[*commands.UNSIGNED_USER_IDS, *call.options])
 
     def _explain(
-        self, signer: str, capability: Capability = Capability.SIGN, doing: str = "sign with"
+        self,
+        signers: Iterable[str],
+        capability: Capability = Capability.SIGN,
+        doing: str = "sign with",
     ) -> Remedy:
         """Return what says why gpg cannot sign with a key: no remedy, but it knows better."""
 
         async def explain(_: Call, reply: Reply | None, error: GnuPGError | None) -> None:
             if reply is None or isinstance(error, KeyNotFound | UnusableKey | CommandFailed):
-                await self._require_able(signer, capability, doing, reply)
+                for signer in signers:
+                    await self._require_able(signer, capability, doing, reply)
 
         return explain
 
@@ -364,12 +376,14 @@ class Access(Identity):
             raise refused
         return key
 
-    async def _signer(self, local_user: Uid) -> str:
-        return await self._named(local_user)
-
-    async def _signing(self, local_user: Uid) -> tuple[str, bytes]:
-        """Return who signs, and the passphrase of this instance's keys."""
-        return await self._signer(local_user), await self._agent_passphrase()
+    async def _signers(self, local_user: Uids) -> list[str]:
+        """Return the names of those who sign, each once: gpg passes over a key named twice."""
+        uids = check_uids(local_user, "signer")
+        if len(uids) == 1:
+            return [await self._named(uids[0])]
+        keys = [(await self._table.one(uid), uid) for uid in uids]
+        names = [exact_name(key, uid) if is_exact(uid) else key.fingerprint for key, uid in keys]
+        return list(dict.fromkeys(names))
 
 
 async def _mended(
@@ -384,8 +398,10 @@ async def _mended(
     return None
 
 
-def _wants(keyword: str, doing: str, value: str = "") -> Judge[Reply]:
-    return lambda reply: outcome.require_keyword(reply, keyword, doing, value)
+def _wants(keyword: str, doing: str, value: str = "", signatures: int = 0) -> Judge[Reply]:
+    return lambda reply: outcome.require_keyword(
+        reply, keyword, doing, value, signatures=signatures
+    )
 
 
 def _succeeds(doing: str, value: str) -> Judge[Reply]:

@@ -7,14 +7,14 @@ from functools import partial
 from typing import AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_data, kept
+from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, check_uids, checked_data, kept
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
 from tiny_gnupg.errors import NotSigned
 from tiny_gnupg.gnupg.inputs import _kind_of
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.gnupg.text import like
-from tiny_gnupg.results import Key, Verification
+from tiny_gnupg.results import Verification
 
 
 class Batches(Messages):
@@ -27,7 +27,7 @@ class Batches(Messages):
         uid: Uid | Iterable[Uid] = ...,
         *,
         sign: bool = ...,
-        local_user: Uid = ...,
+        local_user: Uids = ...,
         return_exceptions: Literal[False] = ...,
     ) -> AsyncGenerator[AnyStr, None]: ...
 
@@ -38,7 +38,7 @@ class Batches(Messages):
         uid: Uid | Iterable[Uid] = ...,
         *,
         sign: bool = ...,
-        local_user: Uid = ...,
+        local_user: Uids = ...,
         return_exceptions: bool,
     ) -> AsyncGenerator[AnyStr | Exception, None]: ...
 
@@ -48,7 +48,7 @@ class Batches(Messages):
         uid: Uid | Iterable[Uid] = "",
         *,
         sign: bool = False,
-        local_user: Uid = "",
+        local_user: Uids = "",
         return_exceptions: bool = False,
     ) -> AsyncGenerator[AnyStr | Exception, None]:
         """Encrypt many messages to the same recipients, by gpgs that are kept alive.
@@ -69,7 +69,7 @@ class Batches(Messages):
         Raises:
             GnuPGError: as ``encrypt``, at the place of the message.
         """
-        uids = uid if isinstance(uid, str | Key) else tuple(uid)
+        uids, signers = kept(uid), kept(local_user)
 
         async def prepare() -> tuple[list[str], None]:
             each = check_uids(uids)
@@ -85,7 +85,7 @@ class Batches(Messages):
             return await like(message, reply.stdout)
 
         async def ordinary(message: AnyStr) -> AnyStr:
-            return await self.encrypt(message, uids, sign, local_user)
+            return await self.encrypt(message, uids, sign, signers)
 
         job = Job(prepare, read, judge, ordinary, self.max_output)
         return do_many(self._engine, job, messages, return_exceptions=return_exceptions)

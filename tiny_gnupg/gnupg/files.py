@@ -6,14 +6,13 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
 import aiofiles
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_trust
+from tiny_gnupg._gpg.arguments import Signer, Uid, Uids
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import (
     Progress,
@@ -31,6 +30,7 @@ from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of, _require_clear
 from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.gnupg.recipients import Sealing
 from tiny_gnupg.results import Decryption, Verification
 
 #: Bytes of a line that are read at once.
@@ -47,11 +47,12 @@ class Files(Messages):
         output: str | os.PathLike[str] | None = None,
         *,
         sign: bool = True,
-        local_user: Uid = "",
+        local_user: Uids = "",
         armor: bool = False,
-        hidden: bool = False,
+        hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        passphrase: str | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
@@ -62,11 +63,7 @@ class Files(Messages):
             uid: the recipient, or several; the empty text is this instance's own key.
             output: the path to write; default: ``source`` with ``.gpg``, or ``.asc`` where armored.
             sign: sign it too.
-            local_user: as for ``encrypt``, like ``armor``, ``hidden``, ``trust`` and ``compress``.
-            armor: see ``encrypt``.
-            hidden: see ``encrypt``.
-            trust: see ``encrypt``.
-            compress: see ``encrypt``.
+            local_user, armor, hidden, trust, compress, passphrase: as for ``encrypt``.
             overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             progress: called with the bytes done and all bytes, ten times a second.
 
@@ -77,22 +74,62 @@ class Files(Messages):
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError: as ``encrypt``.
         """
-        uids, model = check_uids(uid), checked_trust(trust)
-        if trust == "web":
-            await self._require_trusted(uids)
-        signer, passphrase = await self._signing(local_user) if sign else ("", None)
-        command = partial(
-            commands.encrypt,
-            local_user=signer,
-            armor=armor,
+        sealing = await self._sealing(
+            uid,
+            local_user if sign else None,
             hidden=hidden,
-            trust=model,
+            trust=trust,
+            passphrase=passphrase,
+            armor=armor,
             compress=compress,
         )
-        ending = ".asc" if armor else ".gpg"
+        return await self._encrypt_between(source, output, sealing, overwrite, progress)
+
+    async def encrypt_symmetric_file(
+        self,
+        source: str | os.PathLike[str],
+        passphrase: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        *,
+        sign: bool = False,
+        local_user: Uids = "",
+        armor: bool = False,
+        compress: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Encrypt a file to a passphrase, so that any tool can open it with it.
+
+        Args:
+            source: the file's path.
+            passphrase: as for ``encrypt_symmetric``, like ``sign`` and ``local_user``.
+            output, armor, compress, overwrite, progress: as for ``encrypt_file``.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
+            ValueError, GnuPGError: as ``encrypt_symmetric``.
+        """
+        signers = local_user if sign else None
+        sealing = await self._sealing(
+            None, signers, passphrase=passphrase, armor=armor, compress=compress
+        )
+        return await self._encrypt_between(source, output, sealing, overwrite, progress)
+
+    async def _encrypt_between(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None,
+        sealing: Sealing,
+        overwrite: bool,
+        progress: Progress | None,
+    ) -> Path:
+        ending = ".asc" if sealing.form["armor"] else ".gpg"
         target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
-            await self._encrypt(replace(call, passphrase=passphrase), command, uids, signer)
+            await self._encrypt(call, sealing)
         return target
 
     async def decrypt_file(
@@ -237,7 +274,7 @@ class Files(Messages):
         *,
         detach: bool = True,
         clear: bool = False,
-        local_user: Uid = "",
+        local_user: Uids = "",
         armor: bool = True,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -250,7 +287,7 @@ class Files(Messages):
                 ``.sig`` for a detached signature and ``.gpg`` for a signed file.
             detach: write the signature alone.
             clear: leave the text readable, see ``sign``; excludes ``detach``.
-            local_user: whose key signs; the empty text is this instance's own.
+            local_user: whose key signs, or several, as for ``encrypt``.
             armor: write text.
             overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             progress: called with the bytes done and all bytes, ten times a second.
@@ -262,18 +299,18 @@ class Files(Messages):
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError, ValueError: as ``sign``.
         """
-        signer = await self._signer(local_user)
+        signers = await self._signers(local_user)
         detach = detach and not clear
-        options = commands.sign(signer, detach=detach, clear=clear, armor=armor)
+        options = commands.sign(signers, detach=detach, clear=clear, armor=armor)
         ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"
         target = Path(f"{os.fspath(source)}{ending}") if output is None else Path(output)
         async with _between(source, target, overwrite, progress) as call:
             if not clear:
-                await self._sign(replace(call, options=options), signer)
+                await self._sign(replace(call, options=options), signers)
                 return target
             async with read_again(cast(Descriptor, call.stdin)) as text:
                 await self._engine.work(_require_clear, _pieces(text))
-                await self._sign(replace(call, options=options, stdin=Descriptor(text)), signer)
+                await self._sign(replace(call, options=options, stdin=Descriptor(text)), signers)
         return target
 
     async def verify_file(

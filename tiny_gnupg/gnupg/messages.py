@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
@@ -12,9 +12,8 @@ from tiny_gnupg._gpg import commands, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import (
     Signer,
     Uid,
-    check_uids,
+    Uids,
     checked_data,
-    checked_trust,
     optional_passphrase,
     passphrase_answers,
 )
@@ -52,12 +51,13 @@ class Messages(Recipients, Trust):
         message: bytes,
         uid: Uid | Iterable[Uid] = ...,
         sign: bool = ...,
-        local_user: Uid = ...,
+        local_user: Uids = ...,
         *,
         armor: bool = ...,
-        hidden: bool = ...,
+        hidden: bool | Uids = ...,
         trust: str | None = ...,
         compress: bool = ...,
+        passphrase: str | None = ...,
     ) -> bytes: ...
 
     @overload
@@ -66,12 +66,13 @@ class Messages(Recipients, Trust):
         message: str = ...,
         uid: Uid | Iterable[Uid] = ...,
         sign: bool = ...,
-        local_user: Uid = ...,
+        local_user: Uids = ...,
         *,
         armor: Literal[True] = ...,
-        hidden: bool = ...,
+        hidden: bool | Uids = ...,
         trust: str | None = ...,
         compress: bool = ...,
+        passphrase: str | None = ...,
     ) -> str: ...
 
     async def encrypt(
@@ -79,12 +80,13 @@ class Messages(Recipients, Trust):
         message: str | bytes = "",
         uid: Uid | Iterable[Uid] = "",
         sign: bool = True,
-        local_user: Uid = "",
+        local_user: Uids = "",
         *,
         armor: bool = True,
-        hidden: bool = False,
+        hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        passphrase: str | None = None,
     ) -> str | bytes:
         """Encrypt a message, and sign it.
 
@@ -92,12 +94,15 @@ class Messages(Recipients, Trust):
             message: text or bytes.
             uid: the recipient, or several; the empty text is this instance's own key.
             sign: sign it too.
-            local_user: whose key signs; the empty text is this instance's own.
+            local_user: whose key signs, or several; the empty text is this instance's own. This
+                instance's passphrase has to open each.
             armor: give an armored message; without it the result is binary, so pass bytes.
-            hidden: do not write the recipients into the message.
+            hidden: do not write the recipients into the message, or those of them that are named
+                here; how many they are can be seen.
             trust: ``"web"`` asks for gpg's own check of a recipient's validity; None takes each.
             compress: try to make it smaller; without it, data that is compressed already goes
                 several times faster.
+            passphrase: one that opens the message, too.
 
         Returns:
             The encrypted message.
@@ -107,55 +112,70 @@ class Messages(Recipients, Trust):
             UnusableKey: a recipient's key is revoked, expired, disabled or cannot encrypt.
             AmbiguousKey: an address has several keys.
             BadPassphrase: the passphrase does not open the signing key.
-            ValueError: there is no recipient, or ``trust`` is another word.
+            ValueError: there is no recipient, one that shall be hidden is none, ``trust`` is
+                another word, or the passphrase is empty or holds NUL, CR or LF.
         """
         data = checked_data("message", message)
-        uids, model = check_uids(uid), checked_trust(trust)
-        if trust == "web":
-            await self._require_trusted(uids)
-        signer, passphrase = await self._signing(local_user) if sign else ("", None)
-        command = partial(
-            commands.encrypt,
-            local_user=signer,
-            armor=armor,
+        sealing = await self._sealing(
+            uid,
+            local_user if sign else None,
             hidden=hidden,
-            trust=model,
+            trust=trust,
+            passphrase=passphrase,
+            armor=armor,
             compress=compress,
         )
-        call = Call(stdin=data, passphrase=passphrase)
-        reply = await self._encrypt(call, command, uids, signer)
+        reply = await self._encrypt(Call(stdin=data), sealing)
         return await like(message, reply.stdout) if armor else reply.stdout
 
     @overload
     async def encrypt_symmetric(
-        self, message: bytes, passphrase: str | None = ..., *, armor: bool = ...
+        self,
+        message: bytes,
+        passphrase: str | None = ...,
+        *,
+        sign: bool = ...,
+        local_user: Uids = ...,
+        armor: bool = ...,
     ) -> bytes: ...
 
     @overload
     async def encrypt_symmetric(
-        self, message: str, passphrase: str | None = ..., *, armor: Literal[True] = ...
+        self,
+        message: str,
+        passphrase: str | None = ...,
+        *,
+        sign: bool = ...,
+        local_user: Uids = ...,
+        armor: Literal[True] = ...,
     ) -> str: ...
 
     async def encrypt_symmetric(
-        self, message: str | bytes, passphrase: str | None = None, *, armor: bool = True
+        self,
+        message: str | bytes,
+        passphrase: str | None = None,
+        *,
+        sign: bool = False,
+        local_user: Uids = "",
+        armor: bool = True,
     ) -> str | bytes:
         """Encrypt a message to a passphrase, so that any tool can open it with it.
 
         Args:
             message: text or bytes.
             passphrase: has to be given: this instance's own is for its keys.
-            armor: as for ``encrypt``.
+            sign: sign it too.
+            local_user: as for ``encrypt``, like ``armor``.
+            armor: see ``encrypt``.
 
         Raises:
             ValueError: there is none, or it holds NUL, CR or LF.
+            GnuPGError: the signing key is not here or cannot be used, as for ``encrypt``.
         """
         data = checked_data("message", message)
-        secret = optional_passphrase(passphrase)
-        if not secret:
-            raise ValueError("name the passphrase that shall open the message; it cannot be empty")
-        options = commands.encrypt_symmetric(armor=armor)
-        call = Call(options, stdin=data, passphrase=secret.encode())
-        reply = await self._run(call, _wants("END_ENCRYPTION", "encrypt"))
+        signers = local_user if sign else None
+        sealing = await self._sealing(None, signers, passphrase=passphrase, armor=armor)
+        reply = await self._encrypt(Call(stdin=data), sealing)
         return await like(message, reply.stdout) if armor else reply.stdout
 
     async def decrypt(
@@ -292,7 +312,7 @@ class Messages(Recipients, Trust):
     async def sign(
         self,
         target: M = "",  # type: ignore[assignment]
-        local_user: Uid = "",
+        local_user: Uids = "",
         *,
         key: bool = False,
         detach: bool = False,
@@ -303,7 +323,7 @@ class Messages(Recipients, Trust):
 
         Args:
             target: the message, text or bytes; with ``key`` the uid of the key.
-            local_user: whose key signs; the empty text is this instance's own.
+            local_user: whose key signs, or several, as for ``encrypt``; one alone certifies.
             key: certify the key that ``target`` names, all its user ids.
             detach: give the signature alone.
             clear: leave the message readable. Blanks at the ends of its lines are not signed, and
@@ -332,14 +352,14 @@ class Messages(Recipients, Trust):
         data = checked_data("target", target)
         if clear:
             await self._engine.work(_require_clear, _octets(data))
-        signer = await self._signer(local_user)
-        call = Call(commands.sign(signer, detach=detach, clear=clear), stdin=data)
-        return await like(target, (await self._sign(call, signer)).stdout)
+        signers = await self._signers(local_user)
+        call = Call(commands.sign(signers, detach=detach, clear=clear), stdin=data)
+        return await like(target, (await self._sign(call, signers)).stdout)
 
-    async def _sign(self, call: Call, signer: str) -> Reply:
+    async def _sign(self, call: Call, signers: Sequence[str]) -> Reply:
         call = replace(call, passphrase=await self._agent_passphrase())
-        judge = _wants("SIG_CREATED", "sign", signer)
-        return await self._run(call, judge, self._take_over_keys, self._explain(signer))
+        judge = _wants("SIG_CREATED", "sign", ", ".join(signers), len(signers))
+        return await self._run(call, judge, self._take_over_keys, self._explain(signers))
 
     async def verify(
         self,

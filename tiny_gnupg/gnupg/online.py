@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tiny_gnupg._gpg.arguments import (
     Signer,
     Uid,
+    Uids,
     check_uid,
     check_uids,
     checked_data,
@@ -252,7 +253,7 @@ class Online(Messages, Transfer):
         message: M = "",  # type: ignore[assignment]
         uid: Uid | Iterable[Uid] = "",
         sign: bool = True,
-        local_user: Uid = "",
+        local_user: Uids = "",
         **options: Any,
     ) -> M:
         """Encrypt as ``encrypt`` does, after a look-up of recipients whose keys are not here.
@@ -261,8 +262,8 @@ class Online(Messages, Transfer):
             NotOnKeyserver: a recipient's key is nowhere; ``.value`` names it.
         """
         checked_data("message", message)
-        recipients = check_uids(uid)
-        for one in recipients:
+        recipients = kept(uid)
+        for one in check_uids(recipients):
             if one and not await self._table.find(one):
                 await self.network_import(one)
         return await self.encrypt(message, recipients, sign, local_user, **options)

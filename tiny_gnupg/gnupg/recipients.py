@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from tiny_gnupg._gpg import outcome
+from tiny_gnupg._gpg import commands, outcome
+from tiny_gnupg._gpg.arguments import (
+    Uids,
+    check_uids,
+    checked_trust,
+    optional_passphrase,
+    passphrase_answers,
+)
 from tiny_gnupg._gpg.key_names import (
     TRUSTED,
     NameForm,
@@ -25,36 +33,107 @@ from tiny_gnupg.gnupg.access import Access, _wants
 from tiny_gnupg.results import Capability, Key
 
 
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """How a message is to be encrypted.
+
+    Args:
+        uids: who can read it; none: who has the passphrase alone.
+        hidden: those of them whom it does not name.
+        signers: whose keys sign it.
+        passphrase: what opens it, too; ``b""`` for nothing.
+        form: more for ``commands.encrypt``.
+    """
+
+    uids: Sequence[str]
+    hidden: Collection[str]
+    signers: Sequence[str]
+    passphrase: bytes
+    form: Mapping[str, Any]
+
+    def options(self, names: Sequence[str], placeholders: bool) -> list[str]:
+        """Return gpg's options, where these are the recipients' names for it."""
+        pairs = zip(self.uids, names, strict=True)
+        return commands.encrypt(
+            names,
+            placeholders,
+            hidden=[name for uid, name in pairs if uid in self.hidden],
+            signers=self.signers,
+            symmetric=bool(self.passphrase),
+            **self.form,
+        )
+
+
 class Recipients(Access):
     """Who a message is encrypted to."""
 
-    async def _encrypt(
+    async def _sealing(
         self,
-        call: Call,
-        command: Callable[[Sequence[str], bool], list[str]],
-        uids: Sequence[str],
-        signer: str,
-    ) -> Reply:
-        """Encrypt to recipients, and sign where there is a signer.
+        uid: Uids | None,
+        signers: Uids | None,
+        *,
+        hidden: bool | Uids = False,
+        trust: str | None = None,
+        passphrase: str | None = None,
+        **form: bool,
+    ) -> Sealing:
+        """Find out how a message is to be encrypted.
 
         Args:
-            call: what goes in and out, and the passphrase where the message is signed.
-            command: returns gpg's options for recipients.
-            uids: who they are.
-            signer: whose key signs, or ``""``.
+            uid: to whom; None: to the passphrase alone.
+            signers: whose keys sign it; None: nobody's.
+            hidden, trust, passphrase: as for ``encrypt``.
+            form: its ``armor`` and ``compress``.
         """
-        recipients, placeholders = await self._recipients(uids)
-        call = replace(call, options=command(recipients, placeholders))
-        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients))
-        naming = partial(self._name_placeholder_recipients, uids, command)
-        if not signer:
+        secret, model = optional_passphrase(passphrase).encode(), checked_trust(trust)
+        if not secret and (uid is None or passphrase is not None):
+            raise ValueError("name the passphrase that shall open the message; it cannot be empty")
+        uids = [] if uid is None else check_uids(uid)
+        if trust == "web":
+            await self._require_trusted(uids)
+        unnamed = await self._hidden(uids, hidden)
+        named = [] if signers is None else await self._signers(signers)
+        return Sealing(uids, unnamed, named, secret, {"trust": model, **form})
+
+    async def _hidden(self, uids: Sequence[str], hidden: bool | Uids) -> Collection[str]:
+        """Return those recipients that the message does not name, by whatever name they are here.
+
+        Raises:
+            ValueError: one that shall be hidden is no recipient.
+        """
+        if isinstance(hidden, bool):
+            return uids if hidden else ()
+        names = {uid: (await self._able(uid)).fingerprint for uid in uids}
+        asked = {uid: (await self._able(uid)).fingerprint for uid in check_uids(hidden)}
+        for uid, name in asked.items():
+            if name not in names.values():
+                raise ValueError(f"{uid} shall be hidden, and is no recipient")
+        return [uid for uid in uids if names[uid] in asked.values()]
+
+    async def _able(self, uid: str) -> Key:
+        if not uid or classify(uid).kind is NameForm.FINGERPRINT:
+            return await self._key(uid)
+        return await self._table.usable(uid, Capability.ENCRYPT)
+
+    async def _encrypt(self, call: Call, sealing: Sealing) -> Reply:
+        """Encrypt what goes in."""
+        signers, secret = sealing.signers, sealing.passphrase
+        of_keys = await self._agent_passphrase() if signers else None
+        if of_keys is not None and secret:
+            call = replace(call, answer=passphrase_answers(of_keys, secret))
+        else:
+            call = replace(call, passphrase=secret or of_keys)
+        recipients, placeholders = await self._recipients(sealing.uids)
+        call = replace(call, options=sealing.options(recipients, placeholders))
+        judge = _wants("END_ENCRYPTION", "encrypt", ", ".join(recipients), len(signers))
+        naming = partial(self._name_placeholder_recipients, sealing)
+        if not signers:
             return await self._run(call, judge, naming)
-        return await self._run(call, judge, self._take_over_keys, naming, self._explain(signer))
+        return await self._run(call, judge, self._take_over_keys, naming, self._explain(signers))
 
     async def _name_placeholder_recipients(
         self,
-        uids: Sequence[str],
-        command: Callable[[Sequence[str], bool], list[str]],
+        sealing: Sealing,
         call: Call,
         reply: Reply | None,
         error: GnuPGError | None,
@@ -65,6 +144,7 @@ class Recipients(Access):
         or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it. Where a fingerprint
         was a subkey's, the look-up sees that no other key has it too.
         """
+        uids = sealing.uids
         terms = [classify(uid) for uid in uids if uid and not is_exact(uid)]
         named = {term.value for term in terms if term.kind is NameForm.FINGERPRINT}
         if isinstance(error, KeyNotFound | UnusableKey):
@@ -80,7 +160,7 @@ class Recipients(Access):
             another_try = False
         if not another_try:
             return None
-        return replace(call, options=command(*await self._recipients(uids)))
+        return replace(call, options=sealing.options(*await self._recipients(uids)))
 
     async def _require_usable(self, uids: Iterable[str], reply: Reply | None) -> None:
         """Say what is wrong with a recipient's key that gpg refused, where something is."""

@@ -6,10 +6,9 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from tiny_gnupg._gpg import commands
-from tiny_gnupg._gpg.arguments import Signer, Uid, check_uids, checked_data, checked_trust
+from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, checked_data
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.flow import Report, Source, fed, through
 from tiny_gnupg._process.pipes import CHUNK, Descriptor
@@ -64,11 +63,12 @@ class Streams(Files):
         uid: Uid | Iterable[Uid] = "",
         *,
         sign: bool = True,
-        local_user: Uid = "",
+        local_user: Uids = "",
         armor: bool = False,
-        hidden: bool = False,
+        hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        passphrase: str | None = None,
         progress: Report | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Encrypt what a source gives, and give the message as it is made.
@@ -80,11 +80,7 @@ class Streams(Files):
             source: where the bytes come from.
             uid: the recipient, or several; the empty text is this instance's own key.
             sign: sign it too.
-            local_user: as for ``encrypt``, like ``armor``, ``hidden``, ``trust`` and ``compress``.
-            armor: see ``encrypt``.
-            hidden: see ``encrypt``.
-            trust: see ``encrypt``.
-            compress: see ``encrypt``.
+            local_user, armor, hidden, trust, compress, passphrase: as for ``encrypt``.
             progress: called with the bytes taken so far, and 0.
 
         Returns:
@@ -94,22 +90,18 @@ class Streams(Files):
             GnuPGError: as ``encrypt``.
             Exception: what the source raises.
         """
-        uids, model = check_uids(uid), checked_trust(trust)
-        if trust == "web":
-            await self._require_trusted(uids)
-        signer, passphrase = await self._signing(local_user) if sign else ("", None)
-        command = partial(
-            commands.encrypt,
-            local_user=signer,
-            armor=armor,
+        sealing = await self._sealing(
+            uid,
+            local_user if sign else None,
             hidden=hidden,
-            trust=model,
+            trust=trust,
+            passphrase=passphrase,
+            armor=armor,
             compress=compress,
         )
 
         async def work(stdin: Descriptor, stdout: int) -> None:
-            call = Call(stdin=stdin, stdout=stdout, passphrase=passphrase)
-            await self._encrypt(call, command, uids, signer)
+            await self._encrypt(Call(stdin=stdin, stdout=stdout), sealing)
 
         message = through(source, work, progress)
         try:
@@ -122,7 +114,7 @@ class Streams(Files):
         self,
         source: Source,
         *,
-        local_user: Uid = "",
+        local_user: Uids = "",
         detach: bool = False,
         armor: bool = False,
         progress: Report | None = None,
@@ -133,7 +125,7 @@ class Streams(Files):
 
         Args:
             source: where the bytes come from.
-            local_user: whose key signs; the empty text is this instance's own.
+            local_user: whose key signs, or several, as for ``encrypt``.
             detach: give the signature alone, at the source's end.
             armor: give text.
             progress: called with the bytes taken so far, and 0.
@@ -145,11 +137,11 @@ class Streams(Files):
             GnuPGError: as ``sign``.
             Exception: what the source raises.
         """
-        signer = await self._signer(local_user)
-        options = commands.sign(signer, detach=detach, armor=armor)
+        signers = await self._signers(local_user)
+        options = commands.sign(signers, detach=detach, armor=armor)
 
         async def work(stdin: Descriptor, stdout: int) -> None:
-            await self._sign(Call(options, stdin=stdin, stdout=stdout), signer)
+            await self._sign(Call(options, stdin=stdin, stdout=stdout), signers)
 
         message = through(source, work, progress)
         try:

@@ -38,7 +38,7 @@ class Trust(Access):
         # Looked up, because of a key that is not there, or has no user id, gpg says nothing.
         key = await self._key(uid)
         named = _require_certifiable(key, check_uid(uid))
-        signer = await self._signer(local_user)
+        signer = await self._named(local_user)
         every = len(named) == len(user_ids_of(key, key.fingerprint))
         names = [] if every else [f"={one.text}" for one in named]
         options = commands.certify(key.fingerprint, signer, local=local, names=names)
@@ -46,7 +46,7 @@ class Trust(Access):
             options,
             "certify",
             key.fingerprint,
-            self._explain(signer, Capability.CERTIFY, "certify with"),
+            self._explain([signer], Capability.CERTIFY, "certify with"),
         )
         # Looked at, because gpg ends well where it certified nothing (2.2.40 and 2.4.7).
         by = signer.rstrip("!")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
+from tiny_gnupg._gpg.arguments import Uids
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.packets import SIGNATURE, frame
 from tiny_gnupg._process.tasks import in_thread
@@ -65,13 +66,13 @@ class OpenedMail:
         return self
 
 
-async def sign(gpg: GnuPG, mail: EmailMessage, *, local_user: str = "") -> EmailMessage:
+async def sign(gpg: GnuPG, mail: EmailMessage, *, local_user: Uids = "") -> EmailMessage:
     """Sign a mail.
 
     Args:
         gpg: whose key signs.
         mail: the whole mail; it stays as it is.
-        local_user: the signing key; the empty text is the instance's own.
+        local_user: the signing key, or several; the empty text is the instance's own.
 
     Returns:
         The mail as ``multipart/signed``, to be sent as it is. ``micalg`` names the digest that gpg
@@ -96,7 +97,7 @@ async def encrypt(
     uid: str | Iterable[str] | None = None,
     *,
     sign: bool = True,
-    local_user: str = "",
+    local_user: Uids = "",
 ) -> EmailMessage:
     """Encrypt a mail to those whom it is addressed to, and sign it inside.
 
@@ -106,7 +107,7 @@ async def encrypt(
         uid: the recipients; default: the addresses in ``To`` and ``Cc``. Name yourself too, to read
             later what you sent.
         sign: sign it too, in the same message (RFC 3156, section 6.2).
-        local_user: the signing key; the empty text is the instance's own.
+        local_user: the signing key, or several; the empty text is the instance's own.
 
     Returns:
         The mail as ``multipart/encrypted``. Its subject is inside; outside it is ``...``.

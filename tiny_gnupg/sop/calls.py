@@ -165,7 +165,7 @@ async def extract(key: bytes, armor: bool) -> bytes:
 
 
 async def sign(data: bytes, how: Sequence[str], signers: Blocks, passwords: Blocks) -> str:
-    """Sign with all signers at once; no method of ours has text mode, or several signers."""
+    """Sign with all signers at once; no method of ours has text mode."""
     async with _home(*map(password_of, passwords.values())) as instances:
         gpg = instances[0]
         keys = [key for one in await _import(gpg, signers.values()) for key in await gpg.keys(one)]
@@ -245,24 +245,29 @@ def required(results: list[sop.SOPSigResult]) -> list[sop.SOPSigResult]:
 
 
 async def encrypt(
-    data: bytes, recipients: Blocks, signers: Blocks, passwords: Blocks, armor: bool
+    data: bytes,
+    recipients: Blocks,
+    signers: Blocks,
+    key_passwords: Blocks,
+    password: str | None,
+    armor: bool,
 ) -> bytes:
-    """Encrypt to certificates, and sign with one key."""
-    async with _home(*map(password_of, passwords.values())) as instances:
+    """Encrypt to certificates, to a password, or so that either opens it; and sign."""
+    async with _home(*map(password_of, key_passwords.values())) as instances:
         uids = await _import(instances[0], recipients.values())
         signer = await _import(instances[0], signers.values())
         for gpg in instances:
             try:
-                return await gpg.encrypt(data, uids, bool(signer), *signer[:1], armor=armor)
+                if not uids:
+                    return await gpg.encrypt_symmetric(
+                        data, password, sign=bool(signer), local_user=signer, armor=armor
+                    )
+                return await gpg.encrypt(
+                    data, uids, bool(signer), signer, armor=armor, passphrase=password
+                )
             except BadPassphrase:
                 continue
     raise sop.SOPKeyIsProtected("none of the passwords opens the signing key")
-
-
-async def encrypt_symmetric(data: bytes, password: str, armor: bool) -> bytes:
-    """Encrypt to a password."""
-    async with _home() as (gpg,):
-        return await gpg.encrypt_symmetric(data, password, armor=armor)
 
 
 async def decrypt(

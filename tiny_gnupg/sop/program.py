@@ -7,7 +7,7 @@ It lets OpenPGP test suites and scripts drive this library: ``tiny-gnupg-sop`` i
 2. A signature counts where it is good, its key is among the certificates that were given, and it
    was made within the times that were given. Others beside it are passed over, as the draft says.
 3. What gpg cannot do by this library is refused with the draft's own exit code: several
-   passwords, or a password beside recipients; session keys; several signers of an encryption.
+   passwords; session keys; signers of an encryption whose passwords differ.
 """
 
 from __future__ import annotations
@@ -108,18 +108,16 @@ class TinySop(sop.StatelessOpenPGP):
         profile: sop.SOPProfile | None = None,
         **kwargs: Any,
     ) -> bytes:
-        """Encrypt to certificates, or to one password."""
+        """Encrypt to certificates, to one password, or to both."""
         self.raise_on_unknown_options(**kwargs)
         if literaltype is sop.SOPLiteralDataType.text:
             calls.require_text(data)
         if not passwords and not recipients:
             raise sop.SOPMissingRequiredArgument("neither a recipient nor a password")
-        if len(passwords) > 1 or len(signers) > 1 or (passwords and (recipients or signers)):
-            raise sop.SOPUnsupportedOption("one password alone, or recipients and one signer")
-        if passwords:
-            (password,) = map(calls.password_of, passwords.values())
-            return calls.run(calls.encrypt_symmetric(data, password, armor))
-        return calls.run(calls.encrypt(data, recipients, signers, keypasswords, armor))
+        if len(passwords) > 1:
+            raise sop.SOPUnsupportedOption("more than one password")
+        password = next(map(calls.password_of, passwords.values()), None)
+        return calls.run(calls.encrypt(data, recipients, signers, keypasswords, password, armor))
 
     def decrypt(
         self,
