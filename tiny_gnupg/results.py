@@ -355,8 +355,9 @@ class Decryption(_Signed):
 
     ``recipients`` are the key ids that the message names (all zeros: hidden), ``filename`` is
     what the sender wrote into the message and proves nothing, ``symmetric`` tells whether a
-    passphrase can open the message. Of a file, ``data`` is empty and ``path`` is where the
-    plaintext is.
+    passphrase can open the message, and ``passphrase_used`` whether one did. Of a file, ``data`` is
+    empty and ``path`` is where the plaintext is. ``session_key`` opens this one message without any
+    key; it is ``""`` unless it was asked for, and the ``repr`` does not show it.
     """
 
     data: bytes = field(repr=False)
@@ -368,6 +369,8 @@ class Decryption(_Signed):
     symmetric: bool
     failure: GnuPGError | None = field(default=None, repr=False, compare=False)
     path: Path | None = None
+    passphrase_used: bool = False
+    session_key: str = field(default="", repr=False)
 
     @property
     def text(self) -> str:

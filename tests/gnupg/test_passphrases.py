@@ -49,8 +49,8 @@ async def test_a_message_to_a_key_and_to_a_passphrase_opens_by_either(
     plain = PlainGpg(Path(bob.home), given)
     how = ("--trust-model", "always", "--recipient", ALICE, "--encrypt", "--symmetric")
     message = plain.run(*how, stdin="text").stdout
-    for gpg, more in ((alice, {}), (alice, {"passphrase": "x"}), (bob, {"passphrase": given})):
-        found = await gpg.decrypt_verify(message, **more)
+    for gpg, words in ((alice, None), (alice, "x"), (bob, given)):
+        found = await gpg.decrypt_verify(message, passphrase=words)
         assert (found.text, found.symmetric) == ("text", True)
     with pytest.raises(BadPassphrase):
         await bob.decrypt(message, passphrase="wrong")

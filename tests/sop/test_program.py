@@ -198,6 +198,36 @@ def test_a_message_to_a_password_opens_with_it_alone(ours: Program) -> None:
     assert error.value.args[0] == 29
 
 
+@pytest.mark.parametrize("other", [OURS, "sqop"])
+def test_a_session_key_that_one_tells_opens_the_message_for_the_other(
+    other: str, program: Callable[[str], Program]
+) -> None:
+    ours, peer = program(OURS), program(other)
+    key, cert = key_of(ours)
+    for one, two in ((ours, peer), (peer, ours)):
+        message = ours("encrypt", "--sign-with=key", "cert", stdin=DATA, key=key, cert=cert)
+        assert one("decrypt", "--session-key-out=./out", "./key", stdin=message, key=key) == DATA
+        told = (one.folder / "out").read_bytes()
+        (one.folder / "out").unlink()
+        assert two("decrypt", "--with-session-key=./it", stdin=message, it=told) == DATA
+        with pytest.raises(Failed) as error:
+            ours("decrypt", "--with-session-key=./it", stdin=message, it=b"9:" + b"00" * 32)
+        assert error.value.args[0] == 29
+
+
+def test_a_message_opens_by_key_and_by_password_and_several_sign_it(ours: Program) -> None:
+    key, cert = key_of(ours)
+    other = ours("generate-key", "Other <other@example.org>")
+    public = ours("extract-cert", stdin=other)
+    how = ("--with-password=word", "--sign-with=key", "--sign-with=other", "cert")
+    message = ours("encrypt", *how, stdin=DATA, word=b"x", key=key, other=other, cert=cert)
+    by = ("--verify-with=cert", "--verify-with=public", "--verifications-out=./v")
+    for opening in ("key", "--with-password=word"):
+        assert ours("decrypt", *by, opening, stdin=message, public=public) == DATA
+        assert len((ours.folder / "v").read_bytes().splitlines()) == 2
+        (ours.folder / "v").unlink()
+
+
 def test_armor_comes_off_and_goes_on_again(ours: Program) -> None:
     _, cert = key_of(ours)
 
@@ -214,7 +244,8 @@ def test_armor_comes_off_and_goes_on_again(ours: Program) -> None:
         (41, ("dearmor",), b"nonsense"),
         (19, ("encrypt",), b""),
         (19, ("generate-key",), b""),
-        (37, ("decrypt", "--session-key-out=out", "cert"), b""),
+        (37, ("encrypt", "--with-password=cert", "--with-password=./cert", "cert"), b""),
+        (19, ("decrypt",), b""),
         (53, ("encrypt", "--as=text", "cert"), b"\xff"),
         (79, ("sign", "cert"), b""),
         (29, ("decrypt", "cert"), new(3, b"\x04\x09\x04" + bytes(40)) + SEIPD),

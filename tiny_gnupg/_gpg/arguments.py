@@ -62,6 +62,10 @@ _TRUST_MODELS = {None: "always", "always": "always", "web": "pgp"}
 _REASONS = range(4)
 
 
+#: A session key as gpg tells it (doc/DETAILS, SESSION_KEY): the cipher, and 2.4 adds the AEAD mode.
+_SESSION_KEY = re.compile(r"[0-9]{1,3}(\.[0-9])?:([0-9A-Fa-f]{2})+")
+
+
 def checked_name(what: str, text: str) -> str:
     """Return back a part of a user id.
 
@@ -95,6 +99,18 @@ def checked_passphrase(text: str) -> str:
     if any(char in "\0\r\n" for char in text):
         raise ValueError("the passphrase holds a NUL or a line end")
     return text
+
+
+def checked_session_key(text: str) -> bytes:
+    """Return a session key as gpg reads it from a descriptor.
+
+    Raises:
+        ValueError: it is none of the form that gpg tells.
+    """
+    require_text("override_session_key", text)
+    if not _SESSION_KEY.fullmatch(text):
+        raise ValueError("a session key is the cipher's number, a colon and hex digits, as 9:01AB…")
+    return text.encode() + b"\n"
 
 
 def optional_passphrase(text: str | None) -> str:

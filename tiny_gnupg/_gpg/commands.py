@@ -362,6 +362,12 @@ def decrypt(output: str | None = None, max_output: int | None = None) -> list[st
     return [*EVERY_SIGNATURE, *LOOPBACK, *alone, *bound, "--decrypt"]
 
 
+def of_session_key(show: bool, given: str = "") -> list[str]:
+    """Tell a message's session key while decrypting it, or use one read from a descriptor."""
+    override = ["--override-session-key-fd", given] if given else []
+    return [*(["--show-session-key"] if show else []), *override]
+
+
 def unwrap(output: str) -> list[str]:
     """Decrypt, and give the message inside instead of its plaintext."""
     return [*LOOPBACK, "--yes", "--output", output, "--unwrap", "--decrypt"]

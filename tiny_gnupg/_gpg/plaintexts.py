@@ -20,6 +20,7 @@ Pure: what gpg answered in, a ``Decryption`` out, or an error raised. The rules 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from tiny_gnupg._gpg.outcome import (
     CARD_CODES,
@@ -74,6 +75,7 @@ def decryption(reply: Reply, signers: Collection[str] = ()) -> Decryption:
         NotOpenPGP: the data is none.
         CommandFailed: gpg was ended from outside.
     """
+    reply, session_key = _apart(reply)
     encrypted = reply.has("BEGIN_DECRYPTION", "ENC_TO", "NEED_PASSPHRASE_SYM")
     found = read_signatures(reply)
     if not encrypted:
@@ -92,7 +94,18 @@ def decryption(reply: Reply, signers: Collection[str] = ()) -> Decryption:
         cipher=_cipher(reply),
         symmetric=reply.has("NEED_PASSPHRASE_SYM"),
         failure=signature_error(reply, found, signers),
+        passphrase_used=reply.has("NEED_PASSPHRASE_SYM") and not reply.has("DECRYPTION_KEY"),
+        session_key=session_key,
     )
+
+
+def _apart(reply: Reply) -> tuple[Reply, str]:
+    """Return the session key that gpg told, and the answer without it: no error may tell it."""
+    key = next((status.rest for status in reply.find("SESSION_KEY")), "")
+    if not key:
+        return reply, ""
+    status = tuple(one for one in reply.status if one.keyword != "SESSION_KEY")
+    return replace(reply, status=status, stderr=reply.stderr.replace(key, "...")), key
 
 
 def unwrapped(reply: Reply) -> bytes:

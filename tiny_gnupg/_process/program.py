@@ -31,6 +31,10 @@ log = logging.getLogger("tiny_gnupg")
 SECOND = "-&FD"
 
 
+#: Where its number goes.
+SECOND_FD = "\0second"
+
+
 #: Where the name of a file for the output goes in an argument list, or that of a keyring that is
 #: open; no other argument can be these.
 OUTPUT, KEYRING = "\0output", "\0keyring"
@@ -63,7 +67,7 @@ class Channels:
 
     Args:
         stdin: the data, or a descriptor of a file of ours, or None for no input.
-        second: the same for gpg's special file name ``-&FD``, or None.
+        second: the same for gpg's special file name ``-&FD`` or an ``-fd`` option, or None.
         keyring: what the argument ``KEYRING`` stands for, or None.
         stdout: a file descriptor for the child's output, or None to collect it.
         hear: gets each piece of the output that is collected, as it comes; it works on the event
@@ -338,7 +342,8 @@ def _connected(
         full = [f"/dev/fd/{fd}" if argument == KEYRING else argument for argument in full]
     if second is not None:
         fd = traffic.hand_over(None if waits else second)
-        full = [f"-&{fd}" if argument == SECOND else argument for argument in full]
+        names = {SECOND: f"-&{fd}", SECOND_FD: str(fd)}
+        full = [names.get(argument, argument) for argument in full]
     if slot is not None:
         full[slot:slot] = _gpg_channels(traffic, channels.passphrase, channels.answer is not None)
     return full, (source, sink, errors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.gnupg import reasons
 from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of, _require_clear
-from tiny_gnupg.gnupg.messages import Messages
+from tiny_gnupg.gnupg.messages import Messages, _by_session_key
 from tiny_gnupg.gnupg.recipients import Sealing
 from tiny_gnupg.results import Decryption, Verification
 
@@ -186,6 +186,8 @@ class Files(Messages):
         require_good: bool = False,
         passphrase: str | None = None,
         signer: Signer = None,
+        show_session_key: bool = False,
+        override_session_key: str | None = None,
         overwrite: bool = False,
         max_output: int | None = None,
         progress: Progress | None = None,
@@ -200,11 +202,8 @@ class Files(Messages):
             output: as for ``decrypt_file``.
             require_good: let the output appear only where every signature is good, or there is
                 none, and raise as ``decrypt_file`` does where one is not.
-            passphrase: as for ``decrypt_file``, like ``overwrite``, ``max_output``, ``progress``.
-            signer: as for ``decrypt``.
-            overwrite: see ``decrypt_file``.
-            max_output: see ``decrypt_file``.
-            progress: see ``decrypt_file``.
+            passphrase, overwrite, max_output, progress: as for ``decrypt_file``.
+            signer, show_session_key, override_session_key: as for ``decrypt_verify``.
 
         Returns:
             The path that was written, in ``path``, and every signature; ``require_good()`` raises
@@ -226,6 +225,7 @@ class Files(Messages):
                 require_good=require_good,
                 passphrase=passphrase,
                 max_output=max_output,
+                session_key=_by_session_key(show_session_key, override_session_key),
             )
         return replace(found, path=target)
 
@@ -239,6 +239,7 @@ class Files(Messages):
         passphrase: str | None,
         max_output: int | None,
         spool: str | os.PathLike[str] | None = None,
+        session_key: tuple[Sequence[str], bytes | None] = ((), None),
     ) -> Decryption:
         """Decrypt from one descriptor into another, that of a file; raise where that is not good.
 
@@ -248,6 +249,7 @@ class Files(Messages):
             signers: who must have signed.
             require_good: as for ``decrypt_verify_file``, like ``passphrase`` and ``max_output``.
             spool: the folder for a copy of what comes once.
+            session_key: as ``_by_session_key`` gives it.
         """
         async with read_again(given, spool) as stdin:
 
@@ -262,8 +264,9 @@ class Files(Messages):
                 return found
 
             kind = await _kind_at(stdin)
-            options = commands.decrypt(OUTPUT, max_output)
-            call = Call(options, stdin=Descriptor(stdin), stdout=stdout)
+            how, second = session_key
+            options = [*how, *commands.decrypt(OUTPUT, max_output)]
+            call = Call(options, stdin=Descriptor(stdin), second=second, stdout=stdout)
             found = await self._open(call, judge, kind, passphrase)
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 

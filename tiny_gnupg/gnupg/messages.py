@@ -14,6 +14,7 @@ from tiny_gnupg._gpg.arguments import (
     Uid,
     Uids,
     checked_data,
+    checked_session_key,
     optional_passphrase,
     passphrase_answers,
 )
@@ -22,7 +23,7 @@ from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._process.program import OUTPUT, SECOND
+from tiny_gnupg._process.program import OUTPUT, SECOND, SECOND_FD
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
@@ -209,7 +210,13 @@ class Messages(Recipients, Trust):
             return await like(message, found.require_good().data)
 
     async def decrypt_verify(
-        self, message: str | bytes, *, passphrase: str | None = None, signer: Signer = None
+        self,
+        message: str | bytes,
+        *,
+        passphrase: str | None = None,
+        signer: Signer = None,
+        show_session_key: bool = False,
+        override_session_key: str | None = None,
     ) -> Decryption:
         """Decrypt a message, and report its signatures whatever their state.
 
@@ -217,17 +224,22 @@ class Messages(Recipients, Trust):
             message: text or bytes.
             passphrase: as for ``decrypt``.
             signer: as for ``decrypt``.
+            show_session_key: tell the message's session key, which opens it and nothing else: for
+                who has to hand over one message, and no key.
+            override_session_key: decrypt by this one, without a key or passphrase.
 
         Returns:
             The plaintext and every signature; ``require_good()`` raises as ``decrypt`` would.
 
         Raises:
             GnuPGError: as ``decrypt``, save for signatures.
+            ValueError: ``override_session_key`` is none.
         """
         data = checked_data("message", message)
         kind = await _kind_of(data)
         judge = partial(plaintexts.decryption, signers=await self._pin(signer))
-        call = Call(commands.decrypt(OUTPUT), stdin=data)
+        how, given = _by_session_key(show_session_key, override_session_key)
+        call = Call([*how, *commands.decrypt(OUTPUT)], stdin=data, second=given)
         found, reply = await self._open(call, _with_reply(judge), kind, passphrase)
         if not kind.clear_signed and signatures.is_altered(
             reply, found.signatures, len(found.data)
@@ -235,12 +247,12 @@ class Messages(Recipients, Trust):
             inside = data
             if found.encrypted:
                 inside = await self._open(
-                    replace(call, options=commands.unwrap(OUTPUT)),
+                    replace(call, options=[*how, *commands.unwrap(OUTPUT)]),
                     plaintexts.unwrapped,
                     kind,
                     passphrase,
                 )
-            again = replace(call, stdin=await self._in_octets(inside))
+            again = Call(commands.decrypt(OUTPUT), stdin=await self._in_octets(inside))
             signed = await self._run(again, judge, self._allow_placeholders)
             found = replace(
                 found,
@@ -264,6 +276,8 @@ class Messages(Recipients, Trust):
             given: the passphrase that the caller gave.
         """
         async with reasons.of_message(call.stdin):
+            if call.second is not None:  # the session key itself
+                return await self._run(call, judge, self._allow_placeholders)
             reasons.require_session_key(kind, call.stdin)
             return await self._open_by(call, judge, kind, given)
 
@@ -435,6 +449,12 @@ class Messages(Recipients, Trust):
         # gpg takes a signed message in this place too, and then ignores the data.
         if not kind.is_detached_signature:
             raise NotSigned("this is no detached signature", hint="pass a signed message alone")
+
+
+def _by_session_key(show: bool, given: str | None) -> tuple[list[str], bytes | None]:
+    """Return gpg's options about a session key, and the second input."""
+    key = None if given is None else checked_session_key(given)
+    return commands.of_session_key(show, SECOND_FD if key else ""), key
 
 
 def _with_reply(judge: Judge[T]) -> Judge[tuple[T, Reply]]:

@@ -274,19 +274,26 @@ async def decrypt(
     data: bytes,
     keys: tuple[Blocks, Sequence[str]],
     passwords: Sequence[str],
+    session_keys: Sequence[str],
     signers: Blocks,
     window: Window,
-) -> tuple[bytes, list[sop.SOPSigResult]]:
-    """Try each key password, and each password of the message's own."""
+    show: bool,
+) -> tuple[bytes, list[sop.SOPSigResult], sop.SOPSessionKey | None]:
+    """Try each session key, each key password, and each password of the message's own."""
     secret_keys, key_passwords = keys
     async with _home(*key_passwords) as instances:
         await _import(instances[0], secret_keys.values())
         accepted = await _import(instances[0], signers.values())
         words: Sequence[str | None] = passwords or [None]
-        tries = [(gpg, word) for gpg in instances for word in words]
-        for number, (gpg, word) in enumerate(tries, 1):
+        tries: list[tuple[GnuPG, str | None, str | None]] = [
+            *((instances[0], None, key) for key in session_keys),
+            *((gpg, word, None) for gpg in instances for word in words),
+        ]
+        for number, (gpg, word, given) in enumerate(tries, 1):
             try:
-                found = await gpg.decrypt_verify(data, passphrase=word)
+                found = await gpg.decrypt_verify(
+                    data, passphrase=word, show_session_key=show, override_session_key=given
+                )
             except (BadPassphrase, DecryptionFailed, UnsupportedByGnuPG) as error:
                 if number == len(tries):
                     # A message's own password is no key's.
@@ -295,5 +302,11 @@ async def decrypt(
                 continue
             if not found.encrypted:
                 raise sop.SOPInvalidDataType("the message is not encrypted")
-            return found.data, _accepted(found.signatures, accepted, window)
+            key = _session_key(found.session_key) if found.session_key else None
+            return found.data, _accepted(found.signatures, accepted, window), key
     raise AssertionError("there is always a try")
+
+
+def _session_key(text: str) -> sop.SOPSessionKey:
+    cipher, _, key = text.partition(":")
+    return sop.SOPSessionKey(int(cipher.partition(".")[0]), bytes.fromhex(key))

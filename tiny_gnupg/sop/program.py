@@ -7,7 +7,7 @@ It lets OpenPGP test suites and scripts drive this library: ``tiny-gnupg-sop`` i
 2. A signature counts where it is good, its key is among the certificates that were given, and it
    was made within the times that were given. Others beside it are passed over, as the draft says.
 3. What gpg cannot do by this library is refused with the draft's own exit code: several
-   passwords; session keys; signers of an encryption whose passwords differ.
+   passwords; signers of an encryption whose passwords differ.
 """
 
 from __future__ import annotations
@@ -134,16 +134,15 @@ class TinySop(sop.StatelessOpenPGP):
     ) -> tuple[bytes, list[sop.SOPSigResult], sop.SOPSessionKey | None]:
         """Decrypt a message, and tell whose signatures are good."""
         self.raise_on_unknown_options(**kwargs)
-        if wantsessionkey or sessionkeys:
-            raise sop.SOPUnsupportedOption("session keys")
-        if not secretkeys and not passwords:
-            raise sop.SOPMissingRequiredArgument("neither a key nor a password")
+        if not secretkeys and not passwords and not sessionkeys:
+            raise sop.SOPMissingRequiredArgument("no key, no password and no session key")
         keys = (secretkeys, [calls.password_of(one) for one in keypasswords.values()])
         words = [calls.password_of(one) for one in passwords.values()]
-        plain, results = calls.run(
-            calls.decrypt(data, keys, words, signers, calls.Window(start, end))
+        window, opened = calls.Window(start, end), [str(one) for one in sessionkeys.values()]
+        plain, results, key = calls.run(
+            calls.decrypt(data, keys, words, opened, signers, window, wantsessionkey)
         )
-        return plain, results, None
+        return plain, results, key
 
     def armor(self, data: bytes, label: sop.SOPArmorLabel, **kwargs: Any) -> bytes:
         """Put armor on; data that has it is given back."""
