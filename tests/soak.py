@@ -106,6 +106,8 @@ def described(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         lines = [b" ".join(line).decode() for line in command_lines().values()]
         said += "\n".join(line for line in lines if "gpg" in line)
+    if isinstance(error.__cause__, Exception):
+        said += f"\nbecause of {described(error.__cause__)}"
     return said.replace("\n", "\n    ")
 
 

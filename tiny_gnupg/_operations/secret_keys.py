@@ -247,14 +247,18 @@ async def export_secret(
     async with scratch(engine, "gnupg") as aside:
         async with engine.locked(writing=False):
             await bring_over(engine, aside, found)
+        refused: BadPassphrase | None = None
         for key in found:
             try:
                 await change_passphrase(aside, key, inner, outer)
-            except BadPassphrase:
+            except BadPassphrase as error:
                 # One that came in with a passphrase of its own and was not taken over; where
                 # that is the user's, the export below opens it, and else says what is wrong.
-                continue
-        return exported(await aside.run_locked(call), fingerprints)
+                refused = error
+        try:
+            return exported(await aside.run_locked(call), fingerprints)
+        except BadPassphrase as error:
+            raise error from refused
 
 
 def exported(reply: Reply, fingerprints: Iterable[str]) -> bytes:

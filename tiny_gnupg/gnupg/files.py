@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import aiofiles
-
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import Signer, Uid, Uids
 from tiny_gnupg._gpg.reply import Reply
@@ -347,6 +345,8 @@ class Files(Messages):
                     if not await in_thread(_stands_alone, file):
                         raise signatures.surrounded(found.signatures)
                     return found
+            import aiofiles  # it takes long to import
+
             async with aiofiles.open(Path(signature), "rb") as file:
                 detached = await file.read(_HEAD)
             async with reasons.of_message(detached):

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiofiles
-
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.arguments import Uid, check_uid, checked_data, checked_secret
 from tiny_gnupg._gpg.key_names import exact_name, is_exact
@@ -129,6 +127,8 @@ class Transfer(Access):
         """
         if mode not in ("r", "rb", "r+", "rb+", "r+b"):
             raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
+        import aiofiles  # it takes long to import
+
         async with aiofiles.open(Path(path), "rb") as file:
             return await self.text_import(await file.read(), secret=secret)
 
