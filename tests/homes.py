@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_gnupg._process.find_gpg import agent_program, find_executable
+
 #: Keys and messages that other projects keep for their own tests; they are not part of this one.
 VECTORS = Path(
     os.environ.get("TINY_GNUPG_VECTORS", Path(__file__).parents[1] / ".." / "shared" / "vectors")
@@ -25,6 +27,21 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
 _OPTIONS = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--no-auto-check-trustdb")
 
 
+def plain_command(home: Path) -> list[str]:
+    """Return how a command begins of the gpg that is tested with, run as anybody would."""
+    gpg = find_executable()
+    agent = agent_program(gpg)
+    return [str(gpg), "--homedir", str(home), *(["--agent-program", str(agent)] if agent else [])]
+
+
+def end_agent(home: Path) -> None:
+    """Tell the agent of a home to end, by gpg's own program for it."""
+    beside = find_executable().resolve().parent / "gpg-connect-agent"
+    program = str(beside) if beside.exists() else "gpg-connect-agent"
+    command = [program, "--homedir", str(home), "--no-autostart", "KILLAGENT", "/bye"]
+    subprocess.run(command, capture_output=True, check=False)
+
+
 @dataclass(frozen=True)
 class Home:
     """A gpg home and the way to run gpg in it."""
@@ -34,7 +51,7 @@ class Home:
     def run(self, *args: str, stdin: bytes = b"", check: bool = True) -> bytes:
         """Run gpg with ``args`` and ``stdin``; return its standard output."""
         done = subprocess.run(
-            ["gpg", "--homedir", str(self.path), *_OPTIONS, *args],
+            [*plain_command(self.path), *_OPTIONS, *args],
             input=stdin,
             capture_output=True,
             check=False,
@@ -61,9 +78,5 @@ def temporary_home() -> Iterator[Home]:
     try:
         yield Home(Path(path))
     finally:
-        subprocess.run(
-            ["gpg-connect-agent", "--homedir", path, "--no-autostart", "KILLAGENT", "/bye"],
-            capture_output=True,
-            check=False,
-        )
+        end_agent(Path(path))
         shutil.rmtree(path, ignore_errors=True)

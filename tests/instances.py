@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.homes import end_agent, plain_command
 from tests.proc import agent_of
 from tiny_gnupg import GnuPG
 from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
-from tiny_gnupg._process.find_gpg import agent_program, find_executable, package_home
+from tiny_gnupg._process.find_gpg import package_home
 
 #: Less than a home may cost outside of the tests.
 protection.LEAST_N = 2**10
@@ -74,15 +75,12 @@ class PlainGpg:
         self, *args: str, stdin: bytes | str = b"", check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         """Run gpg; the passphrase is given by loopback."""
-        gpg = find_executable()
-        agent = agent_program(gpg)
-        house = ["--homedir", str(self.home), "--batch", "--pinentry-mode", "loopback"]
-        house += ["--agent-program", str(agent)] if agent else []
+        house = [*plain_command(self.home), "--batch", "--pinentry-mode", "loopback"]
         # A stretched one may begin with a dash, and be taken for an option.
         given = self.passphrase
         passphrase = [f"--passphrase={given}"] if given else ["--passphrase", ""]
         done = subprocess.run(
-            [gpg, *house, *passphrase, *args],
+            [*house, *passphrase, *args],
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             check=False,
@@ -105,9 +103,6 @@ class PlainGpg:
     def end_agent(self) -> None:
         """End the agent, by gpg's own program for it, and wait until it has ended."""
         agent = agent_of(self.home)
-        beside = find_executable().resolve().parent / "gpg-connect-agent"
-        program = str(beside) if beside.exists() else "gpg-connect-agent"
-        command = [program, "--homedir", str(self.home), "--no-autostart", "KILLAGENT", "/bye"]
-        subprocess.run(command, capture_output=True, check=False)
+        end_agent(self.home)
         while agent is not None and agent_of(self.home) == agent:
             time.sleep(0.01)  # it says that it ends before it does

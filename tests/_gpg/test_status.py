@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.homes import plain_command
 from tiny_gnupg._gpg.status import (
     KEYWORDS,
     ErrorCode,
@@ -173,7 +174,7 @@ def test_the_table_holds_keywords_of_doc_details() -> None:
 
 
 def test_a_real_gpg_says_what_the_table_says(home: str) -> None:
-    gpg = ["gpg", "--homedir", home, "--batch", "--no-autostart"]
+    gpg = [*plain_command(Path(home)), "--batch", "--no-autostart"]
     done = subprocess.run(
         [*gpg, "--store", "--set-filename", "a b\n[GNUPG:] GOODSIG 1 x"],
         input=b"text",

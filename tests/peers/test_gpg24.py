@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from scripts.gpgs import get_gpg
+from scripts.release.running import Failure
 from tests.instances import PASSPHRASE, PlainGpg, cheap
 from tests.openpgp import without_user_ids
 from tests.peers import gpg24 as peer
@@ -42,6 +44,15 @@ from tiny_gnupg._process.find_gpg import find_executable, probe
 @pytest.fixture(scope="module")
 def gpg24() -> Path:
     return peer.gpg24()
+
+
+def test_a_gpg_to_test_with_is_found_by_its_path_or_refused() -> None:
+    used = find_executable()
+    assert get_gpg(str(used)) == used
+    with pytest.raises(Failure, match="no program"):
+        get_gpg("/nowhere/gpg")
+    with pytest.raises(Failure, match="debian13"):
+        get_gpg("debian99")
 
 
 def instance(home: Path, executable: Path | None) -> GnuPG:

@@ -1,0 +1,59 @@
+"""The gpgs that tests can be run with, by name: ``scripts/test --gpg=NAME``.
+
+1. One of another Debian is got by apt, with all that it needs, into ``build/gpg``. What lies there
+   is taken as it is; ``rm -r build/gpg`` has it got anew.
+2. A path is taken for itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from scripts.release.debian_programs import get_programs
+from scripts.release.running import Failure
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The names, and the releases of Debian whose gpg they are.
+SUITES = {"debian13": "trixie", "sid": "sid"}
+PACKAGES = ("gpg", "gpg-agent", "gpgv", "keyboxd")
+PROGRAMS = (
+    *(f"bin/{name}" for name in ("gpg", "gpg-agent", "gpgconf", "gpg-connect-agent", "gpgv")),
+    "lib/gnupg/keyboxd",
+)
+
+
+def get_gpg(name: str) -> Path:
+    """Return a gpg by its name, or by its path.
+
+    Raises:
+        Failure: it is not to be had.
+    """
+    if os.sep in name:
+        if os.access(name, os.X_OK):
+            return Path(name).absolute()
+        raise Failure(f"{name} is no program")
+    if name not in SUITES:
+        raise Failure(f"a gpg is {', '.join(SUITES)} or a path, not {name!r}")
+    folder = ROOT / "build/gpg" / name
+    gpg = folder / "usr/bin/gpg"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes that want it at once
+        if not (gpg.parent / "STAGED.json").exists():
+            get_programs(SUITES[name], PACKAGES, PROGRAMS, folder)
+            # With a manifest beside it, a gpg starts the agent beside it, not the system's.
+            (gpg.parent / "STAGED.json").write_text("{}\n")
+    finally:
+        os.close(lock)
+    return gpg
+
+
+if __name__ == "__main__":
+    try:
+        print(get_gpg(sys.argv[1]))
+    except Failure as failure:
+        sys.exit(f"gpgs: {failure}")
