@@ -12,7 +12,8 @@ from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
 from tiny_gnupg._home.layout import AGENT, STATE
-from tiny_gnupg.cli.doctor import Finding, examine
+from tiny_gnupg._process.find_gpg import Version, find_executable, probe
+from tiny_gnupg.cli.doctor import Finding, examine, release_notes
 from tiny_gnupg.cli.terminal import Report
 
 
@@ -34,7 +35,39 @@ async def test_a_good_home_is_well(home: Path) -> None:
 
     assert report.code == 0
     assert [one.subject for one in report.facts["findings"]] == ["gpg", "home", "agent"]
-    assert all(line.startswith("ok") for line in report.lines)
+    assert all(line.startswith("ok") or " note: " in line for line in report.lines)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((2, 2, 40), ["end of life", "CVE-2025-68973", "ed448", "keyboxd", "OCB", "Kyber"]),
+        ((2, 2, 51), ["end of life", "ed448", "keyboxd", "OCB", "Kyber"]),
+        ((2, 3, 8), ["end of life", "CVE-2025-68973", "keyboxd", "Kyber"]),
+        ((2, 4, 7), ["end of life", "CVE-2025-68973", "Kyber"]),
+        ((2, 4, 9), ["end of life", "Kyber"]),
+        ((2, 5, 20), []),
+    ],
+)
+def test_what_there_is_to_know_of_a_release_is_told(
+    version: tuple[int, int, int], expected: list[str]
+) -> None:
+    told = " ".join(release_notes(Version(*version), "1-1 of a distribution"))
+    words = ("end of life", "CVE-2025-68973", "ed448", "keyboxd", "OCB", "Kyber")
+    assert [one for one in words if one in told] == [one for one in words if one in expected]
+    assert ("stage-gpg --force" in told) == ("end of life" in expected)
+
+
+async def test_notes_of_a_release_are_shown_and_are_no_fault(home: Path) -> None:
+    report = await examined(home)
+    version = (await probe(find_executable())).version
+    found = finding(report, "gpg")
+
+    assert found.found.startswith(str(version))
+    assert found.notes[:1] == release_notes(version, "")[:1]
+    assert report.code == 0
+    shown = [line.split("note: ")[1] for line in report.lines if "note: " in line]
+    assert shown == list(found.notes)
 
 
 async def test_a_gpg_that_is_not_there_is_found(home: Path) -> None:

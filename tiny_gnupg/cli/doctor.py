@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tiny_gnupg._home.repair import held_locks, told
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
-from tiny_gnupg._process.find_gpg import find_executable, package_home, probe
+from tiny_gnupg._process.find_gpg import (
+    MANIFEST,
+    Version,
+    find_executable,
+    package_home,
+    probe,
+)
 from tiny_gnupg.cli.commands import instance
 from tiny_gnupg.cli.terminal import Report
 from tiny_gnupg.errors import GnuPGError, NetworkError, TorUnavailable
@@ -27,20 +35,41 @@ ROOM = 50 * 2**20
 NETWORK_TIMEOUT = 90.0
 
 
+#: The last day of each series of GnuPG (its page of releases); 2.5 goes on.
+END_OF_LIFE = {(2, 2): date(2024, 12, 31), (2, 4): date(2026, 6, 30)}
+
+
+#: Known holes that a message or a key can reach, and the releases that mended them.
+HOLES = {
+    "CVE-2025-68973, memory corruption by a crafted armor,": ((2, 2, 51), (2, 4, 9)),
+}
+
+
+#: What only newer releases have.
+SINCE = {
+    "ed448 keys (2.3)": (2, 3, 0),
+    "messages and keys of LibrePGP, as OCB (2.3)": (2, 3, 0),
+    "homes whose keys keyboxd keeps (2.4.1)": (2, 4, 1),
+    "Kyber keys (2.5)": (2, 5, 0),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found: ``advice`` is empty where all is well."""
+    """What one check found: ``advice`` is empty where all is well; ``notes`` ask for no mending."""
 
     subject: str
     found: str
     advice: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
         """What a person reads: what was found, and what to do."""
-        if not self.advice:
-            return (f"ok   {self.subject:<10} {self.found}",)
-        return f"FIX  {self.subject:<10} {self.found}", f"{'':<15} -> {self.advice}"
+        state = "FIX" if self.advice else "ok"
+        more = [f"-> {self.advice}"] if self.advice else []
+        more += [f"note: {note}" for note in self.notes]
+        return f"{state:<4} {self.subject:<10} {self.found}", *(f"{'':<15} {one}" for one in more)
 
 
 async def examine(arguments: argparse.Namespace) -> Report:
@@ -79,8 +108,48 @@ async def _checked(subject: str, check: Callable[[], Awaitable[Finding]]) -> Fin
 async def _gpg(arguments: argparse.Namespace) -> Finding:
     executable = find_executable(arguments.gpg)
     features = await probe(executable)
-    whose = "bundled" if executable.parent == package_home() else "not the bundled one"
-    return Finding("gpg", f"{features.version}, {whose}: {executable}")
+    bundled = executable.parent == package_home()
+    whose = "bundled" if bundled else "not the bundled one"
+    notes = release_notes(features.version, packaged(executable) if bundled else "")
+    return Finding("gpg", f"{features.version}, {whose}: {executable}", notes=notes)
+
+
+def packaged(executable: Path) -> str:
+    """Return whose package a bundled gpg is of, as its manifest says."""
+    try:
+        manifest = json.loads((executable.parent / MANIFEST).read_text(encoding="utf-8"))
+        versions = [one["version"] for one in manifest["packages"] if one["source"] == "gnupg2"]
+        return f"{versions[0]} of {manifest['distribution']}"
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return ""
+
+
+def release_notes(version: Version, package: str) -> tuple[str, ...]:
+    """Tell what there is to know of a release of GnuPG, whoever built it.
+
+    Args:
+        version: the release.
+        package: the package that it came in, where that is known.
+    """
+    notes = []
+    series = version[:2]
+    over = next((end for of, end in END_OF_LIFE.items() if series <= of), None)
+    if over and over < datetime.now(UTC).date():
+        notes.append(
+            f"GnuPG {version.major}.{version.minor} is at its end of life since {over:%Y-%m-%d}: "
+            "what is found in it now is mended by the distribution that it is of, or by nobody"
+        )
+    for name, fixed in HOLES.items():
+        if version < fixed[-1] and not any(
+            one[:2] == version[:2] and one <= version for one in fixed
+        ):
+            notes.append(f"{name} is in GnuPG {version} unless its distribution has mended it")
+    if notes and package:
+        notes.append(f"it is {package}; scripts/stage-gpg --force takes the newest that there is")
+    missing = [what for what, since in SINCE.items() if version < since]
+    if missing:
+        notes.append(f"it lacks {'; '.join(missing)}: those are errors that say so")
+    return tuple(notes)
 
 
 async def _home(gpg: GnuPG) -> Finding:
