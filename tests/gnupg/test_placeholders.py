@@ -19,6 +19,7 @@ from tiny_gnupg import (
     HashAlgorithm,
     ImportFailed,
     KeyNotFound,
+    NotOpenPGP,
     OwnerTrust,
     RevokedKeySignature,
     Signature,
@@ -447,9 +448,16 @@ async def test_a_key_whose_user_ids_are_forged_is_not_imported(
     his = parts(mallory)[2][1]
     for signature in (own, his, b"", parts(carol)[-1][1]):
         forged = primary + first_part(USER_ID, mallory) + signature + behind
-        [seen] = await alice.scan(forged)
-        assert (seen.user_ids, seen.validity) == ((), Validity.INVALID)
-        assert not seen.usable_for("e")
+        refused = ""
+        try:
+            [seen] = await alice.scan(forged)
+        except NotOpenPGP as error:  # a gpg without Debian's patches shows no such key
+            refused = error.message
+        if refused:
+            assert "has a user id that its owner signed" in refused
+        else:
+            assert (seen.user_ids, seen.validity) == ((), Validity.INVALID)
+            assert not seen.usable_for("e")
         with pytest.raises(ImportFailed, match="no user id that it signed itself"):
             await alice.text_import(forged)
         assert await alice.list_keys() == {

@@ -9,7 +9,9 @@ Pure: what gpg answered in, an ``ImportResult`` out, or an error raised. The rul
 3. That the home could not be written goes before what is wrong with the keys. What that is, gpg
    tells people only, so that the keys themselves are asked (``_openpgp.faults``).
 4. A block that was imported in several steps has one result: the counts are added up, but for the
-   number of keys, because a later step goes over some of them once more.
+   number of keys, because a later step goes over some of them once more. Those are the keys without
+   user ids, also for a gpg that does not count them; that one of them got a placeholder for a
+   moment, beside the user ids which it has here, is nothing new of it.
 """
 
 from __future__ import annotations
@@ -74,10 +76,13 @@ def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]
     for reply in replies:
         found = import_counts(reply)
         for fingerprint, reasons in (_accepted(reply) or _revoked(reply, found)).items():
-            accepted[fingerprint] = accepted.get(fingerprint, 0) | reasons
+            new = reasons if reply is replies[0] or reasons & _NEW_KEY else reasons & ~_NEW_USER_IDS
+            accepted[fingerprint] = accepted.get(fingerprint, 0) | new
         for name, number in found.items():
             counts[name] = counts.get(name, 0) + number
-    counts["count"] = import_counts(replies[0]).get("count", 0)
+    first, *later = (import_counts(reply).get("count", 0) for reply in replies)
+    counts["count"] = first
+    counts["no_user_id"] = max(counts.get("no_user_id", 0), *later, 0)
     return accepted, counts
 
 

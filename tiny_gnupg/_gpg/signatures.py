@@ -76,6 +76,10 @@ _PASSED_OVER = frozenset(
 _TEXT = frozenset({f"{ord(mode):X}" for mode in "tul1"})
 
 
+#: Reasons of an ``ERRSIG``.
+_BAD_KEY, _NO_KEY = str(int(ErrorCode.BAD_PUBKEY)), str(int(ErrorCode.NO_PUBKEY))
+
+
 #: States of signatures that say nothing of the data.
 _OF_NOTHING = frozenset({SignatureStatus.NO_PUBKEY, SignatureStatus.ERRSIG, SignatureStatus.BADSIG})
 
@@ -406,9 +410,19 @@ def require_of_data(reply: Reply, found: Sequence[Signature]) -> None:
 
 
 def has_unreadable_signer(reply: Reply) -> bool:
-    """Return whether gpg has the key of a signature and does not take it: one without user ids."""
-    code = str(int(ErrorCode.BAD_PUBKEY))
-    return any(fields.get("reason") == code for fields in reply.fields("ERRSIG"))
+    """Return whether gpg has the key of a signature and does not take it: one without user ids.
+
+    Debian's gpg says so. Others say that it is not here, after they have looked at it.
+    """
+    here = False
+    for status in reply.status:
+        if status.keyword in ("NEWSIG", "KEY_CONSIDERED"):
+            here = status.keyword == "KEY_CONSIDERED"
+        elif status.keyword == "ERRSIG":
+            reason = describe(status).get("reason")
+            if reason == _BAD_KEY or (here and reason == _NO_KEY):
+                return True
+    return False
 
 
 def not_signed(reply: Reply) -> GnuPGError:

@@ -91,6 +91,20 @@ def split_keys(data: bytes) -> Iterator[bytes]:
         yield _octets(binary, packets)
 
 
+def fingerprints(data: bytes) -> list[str]:
+    """Return the fingerprints of a block's keys, in their order; those that cannot be told are not.
+
+    Args:
+        data: armored or binary keys, one or several.
+    """
+    found = []
+    with suppress(NotOpenPGP, OutputTooLarge):
+        for single in split_keys(data):
+            with suppress(NotOpenPGP):
+                found.append(key_fingerprint(next(whole_packets(single)).body))
+    return found
+
+
 def _octets(binary: bytes, packets: Iterable[Frame]) -> bytes:
     return b"".join(binary[p.offset : p.offset + p.length] for p in packets)
 

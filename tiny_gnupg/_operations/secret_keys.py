@@ -322,8 +322,9 @@ async def import_secret(engine: Engine, block: bytes, inner: bytes, outer: bytes
     new = result.secret_imported if copied else 0
     brought = with_secret(imports.imported(*merged), result.counts.get("sec_read", 0), new)
     # How many keys there were, and how many of them without user ids, is what the block itself had.
-    had = {name: result.counts[name] for name in ("count", "no_user_id")}
-    return replace(brought, no_user_id=had["no_user_id"], counts={**brought.counts, **had})
+    nameless = max(result.no_user_id, brought.no_user_id)
+    had = {"count": result.counts["count"], "no_user_id": nameless}
+    return replace(brought, no_user_id=nameless, counts={**brought.counts, **had})
 
 
 def require_kept(aside: Engine) -> None:

@@ -16,7 +16,7 @@ from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key
-from tiny_gnupg._openpgp.placeholders import insert_placeholder, with_placeholders
+from tiny_gnupg._openpgp.placeholders import fingerprints, insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import keys_of, list_keys, read_keys
@@ -201,27 +201,36 @@ class Transfer(Access):
 
     async def _scan(self, data: str | bytes) -> tuple[Key, ...]:
         reply = await self._engine.run(Call(commands.show_keys(), stdin=data))
-        if reply.returncode < 0 or not reply.stdout:
+        listed = await read_keys(reply) if reply.stdout else ()
+        if reply.returncode < 0:
             raise outcome.unreadable(reply, "read keys")
-        listed = await read_keys(reply)
-        if reply.returncode != 0:
+        if reply.returncode != 0 and listed:
             await reasons.require_all(data, listed, reply)
         # Builds of GnuPG 2.4 list user ids that nobody signed.
-        found = tuple(
-            replace(one, user_ids=tuple(each for each in one.user_ids if each.signed))
+        found = {
+            one.fingerprint: replace(
+                one, user_ids=tuple(each for each in one.user_ids if each.signed)
+            )
             for one in listed
-        )
+        }
+        # Others do not list a key without user ids, and end well.
+        named = {fingerprint for fingerprint, one in found.items() if one.user_ids}
+        placeholder_keys = await self._engine.work(with_placeholders, _octets(data), named)
+        if placeholder_keys:
+            call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)
+            for one in await keys_of(await self._engine.run(call)):
+                found[one.fingerprint] = one
+        if len(found) == len(listed) > 0:
+            return tuple(found.values())
+        names = await self._engine.work(fingerprints, _octets(data))
+        if not found and names and reply.returncode == 0:
+            why = "no key in this has a user id that its owner signed"
+            raise NotOpenPGP(why, hint="ask its owner for the key", reply=reply)
+        if not (reply.stdout or found):
+            raise outcome.unreadable(reply, "read keys")
         if not found:
             raise NotOpenPGP("there is no key in this", reply=reply)
-        if all(one.user_ids for one in found):
-            return found
-        placeholder_keys = await self._engine.work(with_placeholders, _octets(data))
-        if not placeholder_keys:
-            return found
-        call = Call(commands.show_keys(placeholders=True), stdin=placeholder_keys)
-        reply = await self._engine.run(call)
-        shown = {one.fingerprint: one for one in await keys_of(reply)}
-        return tuple(shown.get(one.fingerprint, one) for one in found)
+        return tuple(found[one] for one in names if one in found)
 
     async def backup(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole home into a new directory that any OpenPGP program can read.
