@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import inspect
 import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Iterable,
 )
-from contextlib import asynccontextmanager, suppress
+from contextlib import closing, suppress
 from typing import Any, Protocol, TypeVar
 
 from tiny_gnupg._process.pipes import CHUNK, Descriptor, above_standard, exhausted
 from tiny_gnupg._process.tasks import cancel_all, hidden, in_thread, running_loop, uninterrupted
 
 T = TypeVar("T")
+
+
+#: Bytes that are asked for at once of a source that is read, for which a thread is started.
+PIECE = 2**20
+
+
+#: Bytes that a pipe holds where that can be had, and how many such there may be: all pipes of one
+#: user together are bounded, and beyond that each new one holds next to nothing (pipe(7)).
+ROOM, MOST_LARGE = 2**19, 32
+
+
+#: Seconds in which such a pipe fills, or empties, by so much that looking at it is worth it: gpg
+#: writes 8 KiB at once, and to wake up for each is more work than gpg's own.
+PAUSE = 0.0005
 
 
 class Readable(Protocol):
@@ -52,7 +66,7 @@ async def pieces_of(source: Source) -> AsyncGenerator[bytes, None]:
     read: Any = getattr(source, "read1", None) or getattr(source, "read", None)
     if read is not None:
         waits = inspect.iscoroutinefunction(read)
-        while piece := _checked(await read(CHUNK) if waits else await in_thread(read, CHUNK)):
+        while piece := _checked(await read(PIECE) if waits else await in_thread(read, PIECE)):
             yield piece
     elif isinstance(source, AsyncIterable):
         async for piece in source:
@@ -70,21 +84,65 @@ def _checked(piece: object) -> bytes:
     return bytes(piece)
 
 
-@asynccontextmanager
-async def pipe() -> AsyncIterator[list[int]]:
-    """Open a pipe; whoever closes an end before the block does puts -1 in its place."""
-    ends: list[int] = []
-    try:
+class _Pipe:
+    """A pipe, of which one end is ours and is served by the event loop.
+
+    Args:
+        ours: the index of our end, as ``os.pipe`` gives them.
+    """
+
+    _large = 0
+
+    def __init__(self, ours: int) -> None:
+        self._ours = ours
+        self._pause = 0.0
         try:
-            ends += os.pipe()
+            self._ends = list(map(above_standard, os.pipe()))
         except OSError as error:
             raise exhausted(error) from error
-        ends[:] = map(above_standard, ends)
-        yield ends
-    finally:
-        for fd in ends:
-            if fd != -1:
+        os.set_blocking(self._ends[ours], False)
+        if _Pipe._large < MOST_LARGE:
+            with suppress(AttributeError, OSError):  # another system than Linux, or its bound
+                fcntl.fcntl(self._ends[1], fcntl.F_SETPIPE_SZ, ROOM)
+                self._pause = PAUSE
+                _Pipe._large += 1
+
+    @property
+    def ours(self) -> int:
+        """Our end."""
+        return self._ends[self._ours]
+
+    @property
+    def theirs(self) -> int:
+        """The end of the program, which gets a copy of it."""
+        return self._ends[1 - self._ours]
+
+    async def ready(self) -> None:
+        """Wait until our end has room, or data or its end."""
+        loop, fd = running_loop(), self.ours
+        ready: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            with suppress(asyncio.InvalidStateError):
+                ready.set_result(None)
+
+        (loop.add_writer if self._ours else loop.add_reader)(fd, wake)
+        try:
+            await ready
+        finally:
+            (loop.remove_writer if self._ours else loop.remove_reader)(fd)
+        if self._pause:
+            await asyncio.sleep(self._pause)
+
+    def close(self, *, ours: bool = True, theirs: bool = True) -> None:
+        """Close an end, or both; what is closed already stays so."""
+        for index, fd in enumerate(self._ends):
+            if fd != -1 and (ours if index == self._ours else theirs):
                 os.close(fd)
+                self._ends[index] = -1
+        if self._ends == [-1, -1] and self._pause:
+            self._pause = 0.0
+            _Pipe._large -= 1
 
 
 async def fed(
@@ -105,10 +163,9 @@ async def fed(
     Raises:
         Exception: what the source or the work raises.
     """
-    async with pipe() as ends:
-        os.set_blocking(ends[1], False)
-        working = asyncio.ensure_future(hidden(work(Descriptor(ends[0]))))
-        feeding = asyncio.ensure_future(_feed(source, ends, progress))
+    with closing(_Pipe(1)) as pipe:
+        working = asyncio.ensure_future(hidden(work(Descriptor(pipe.theirs))))
+        feeding = asyncio.ensure_future(_feed(source, pipe, progress))
         try:
             await asyncio.wait([working, feeding], return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
@@ -123,7 +180,7 @@ async def _ended(*tasks: asyncio.Future[Any]) -> None:
         await cancel_all(task)
 
 
-async def _feed(source: Source, ends: list[int], progress: Report | None) -> None:
+async def _feed(source: Source, pipe: _Pipe, progress: Report | None) -> None:
     done = 0
     pieces = pieces_of(source)
     try:
@@ -131,16 +188,15 @@ async def _feed(source: Source, ends: list[int], progress: Report | None) -> Non
             rest = memoryview(piece)
             while rest:
                 try:
-                    rest = rest[os.write(ends[1], rest) :]
+                    rest = rest[os.write(pipe.ours, rest) :]
                 except BlockingIOError:
-                    await _ready(ends[1], writing=True)
+                    await pipe.ready()
             done += len(piece)
             if progress is not None:
                 progress(done, 0)
     finally:
         await pieces.aclose()
-    os.close(ends[1])
-    ends[1] = -1
+    pipe.close(theirs=False)
 
 
 async def through(
@@ -158,23 +214,21 @@ async def through(
     Raises:
         Exception: as ``fed`` does, after what came until then.
     """
-    async with pipe() as ends:
-        os.set_blocking(ends[0], False)
+    with closing(_Pipe(0)) as pipe:
 
         async def run() -> None:
             try:
-                await fed(source, lambda stdin: work(stdin, ends[1]), progress)
+                await fed(source, lambda stdin: work(stdin, pipe.theirs), progress)
             finally:
-                os.close(ends[1])  # with the program gone, this is the end of its output
-                ends[1] = -1
+                pipe.close(ours=False)  # with the program gone, this is the end of its output
 
         running = asyncio.ensure_future(run())
         try:
             while True:
                 try:
-                    piece = os.read(ends[0], CHUNK)
+                    piece = os.read(pipe.ours, CHUNK)
                 except BlockingIOError:
-                    await _ready(ends[0], writing=False)
+                    await pipe.ready()
                     continue
                 if not piece:
                     break
@@ -182,19 +236,3 @@ async def through(
             await running
         finally:
             await uninterrupted(cancel_all(running))
-
-
-async def _ready(fd: int, *, writing: bool) -> None:
-    """Wait until a pipe has room, or data or its end."""
-    loop = running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        with suppress(asyncio.InvalidStateError):
-            ready.set_result(None)
-
-    (loop.add_writer if writing else loop.add_reader)(fd, wake)
-    try:
-        await ready
-    finally:
-        (loop.remove_writer if writing else loop.remove_reader)(fd)
