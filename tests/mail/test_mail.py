@@ -14,8 +14,17 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from tests.instances import ALICE, BOB, PlainGpg
-from tiny_gnupg import BadSignature, GnuPG, GnuPGError, KeyNotFound, NotSigned, WrongSigner, mail
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg
+from tiny_gnupg import (
+    BadSignature,
+    GnuPG,
+    GnuPGError,
+    KeyNotFound,
+    NotSigned,
+    UnusableKey,
+    WrongSigner,
+    mail,
+)
 
 TEXT = "Grüße, Bob!\n\nFrom here on \nblanks:  \n-- \nAlice\n"
 SUBJECT = "Überraschung"
@@ -178,6 +187,54 @@ async def test_who_signed_must_be_whom_From_names(
     assert (await read(bob, got, signer=[BOB, alice.fingerprint])).signatures
     with pytest.raises(WrongSigner):
         await read(bob, got, signer=BOB)
+
+
+async def test_a_signer_is_named_as_for_verify(
+    alice: GnuPG, bob: GnuPG, letter: EmailMessage
+) -> None:
+    """Text is not looked for in user ids, and the empty text is oneself, not anybody."""
+    signed, sealed = await mail.sign(alice, letter), await mail.encrypt(alice, letter)
+    (key,) = await bob.keys(ALICE)
+    for read, got in ((mail.verify, signed), (mail.decrypt, sealed)):
+        assert (await read(bob, got, signer=key)).signatures
+        assert (await read(bob, got, signer=(one for one in (BOB, ALICE)))).signatures
+        with pytest.raises(WrongSigner):
+            await read(bob, got, signer="")
+        for nobody in ("example", [], [""]):
+            with pytest.raises(ValueError, match="signer"):
+                await read(bob, got, signer=nobody)
+        with pytest.raises(KeyNotFound):
+            await read(bob, got, signer="nobody@example.org")
+
+
+async def test_From_names_whoever_has_the_address_now(
+    alice: GnuPG, bob: GnuPG, letter: EmailMessage
+) -> None:
+    """Neither who gave it up, nor whose user id has a part of it."""
+    await alice.add_uid("", "Carol", "carol@example.org")
+    await alice.revoke_uid("", "carol@example.org")
+    await bob.text_import(await alice.text_export())
+    letter.replace_header("From", "carol@example.org")
+    for read, got in (
+        (mail.verify, await mail.sign(alice, letter)),
+        (mail.decrypt, await mail.encrypt(alice, letter)),
+    ):
+        with pytest.raises(WrongSigner, match="not by carol"):
+            await read(bob, got)
+    letter.replace_header("From", "example")
+    with pytest.raises(ValueError, match="one address"):
+        await mail.verify(bob, await mail.sign(alice, letter))
+
+
+async def test_what_is_no_mail_is_a_type_error(alice: GnuPG) -> None:
+    """``bytes(7)`` would be seven octets."""
+    wrong: Any
+    for wrong in (7, None, "From: x", [b"x"]):
+        with pytest.raises(TypeError, match="mail"):
+            mail.autocrypt_key(wrong)
+        for work in (mail.verify, mail.decrypt, mail.sign, mail.encrypt):
+            with pytest.raises(TypeError, match="mail"):
+                await work(alice, wrong)
 
 
 async def test_a_From_outside_that_was_changed_does_not_count(
@@ -383,6 +440,25 @@ async def test_an_autocrypt_header_carries_a_key_that_works(
         (found,) = await stranger.keys()
         assert [user_id.email for user_id in found.user_ids] == [ALICE]
         assert await alice.decrypt(await stranger.encrypt("hello", ALICE, sign=False)) == "hello"
+
+
+async def test_an_autocrypt_header_is_of_the_address_that_was_named(make_gnupg: MakeGnuPG) -> None:
+    async with make_gnupg(lambda home, **_: GnuPG("Alice", homedir=home)) as gpg:
+        await gpg.gen_key()
+        with pytest.raises(UnusableKey, match="no address"):
+            await mail.autocrypt(gpg)
+        for email in ("home@example.org", "work@example.org", "old@example.org"):
+            await gpg.add_uid("", "Alice", email)
+        await gpg.revoke_uid("", "old@example.org")
+        assert (await mail.autocrypt(gpg)).startswith(f"addr={await gpg.key_email()};")
+        assert (await mail.autocrypt(gpg, "Work@example.org")).startswith("addr=work@example.org;")
+        gpg.email = "home@example.org"
+        assert (await mail.autocrypt(gpg)).startswith("addr=home@example.org;")
+        with pytest.raises(UnusableKey, match="no address old"):
+            await mail.autocrypt(gpg, "old@example.org")
+        await gpg.revoke()
+        with pytest.raises(UnusableKey, match="revoked"):
+            await mail.autocrypt(gpg)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
-from tiny_gnupg._gpg.arguments import Uids
+from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, kept
+from tiny_gnupg._gpg.key_names import matching, user_ids_of
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.packets import SIGNATURE, frame
+from tiny_gnupg._openpgp.user_ids import address, same_address
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotSigned, UnusableKey, WrongSigner
 from tiny_gnupg.mail import _autocrypt, _mime
@@ -79,6 +80,7 @@ async def sign(gpg: GnuPG, mail: EmailMessage, *, local_user: Uids = "") -> Emai
         used.
 
     Raises:
+        TypeError: ``mail`` is no ``EmailMessage``.
         ValueError: a header of it cannot be read.
         GnuPGError: as ``GnuPG.sign``.
     """
@@ -94,7 +96,7 @@ async def sign(gpg: GnuPG, mail: EmailMessage, *, local_user: Uids = "") -> Emai
 async def encrypt(
     gpg: GnuPG,
     mail: EmailMessage,
-    uid: str | Iterable[str] | None = None,
+    uid: Uids | None = None,
     *,
     sign: bool = True,
     local_user: Uids = "",
@@ -113,15 +115,17 @@ async def encrypt(
         The mail as ``multipart/encrypted``. Its subject is inside; outside it is ``...``.
 
     Raises:
+        TypeError: ``mail`` is no ``EmailMessage``.
         ValueError: there is no recipient; or there is a ``Bcc``, whom the others would learn of by
             the key that the message names: encrypt a mail of its own to each, with ``uid``; or a
             header cannot be read.
         GnuPGError: as ``GnuPG.encrypt``.
     """
+    part = _mime.canonical(mail)
     if uid is None and mail["bcc"]:
         raise ValueError("a message tells its recipients of each other: encrypt to Bcc apart")
     uids = _mime.addresses(mail, "to", "cc") if uid is None else uid
-    sealed = await gpg.encrypt(_mime.canonical(mail), uids, sign, local_user)
+    sealed = await gpg.encrypt(part, uids, sign, local_user)
     protocol = "application/pgp-encrypted"
     outer = _mime.envelope(mail, "multipart/encrypted", protocol=protocol)
     if "subject" in outer:
@@ -132,15 +136,13 @@ async def encrypt(
     return outer
 
 
-async def verify(
-    gpg: GnuPG, mail: EmailMessage | bytes, *, signer: str | Iterable[str] | None = None
-) -> OpenedMail:
+async def verify(gpg: GnuPG, mail: EmailMessage | bytes, *, signer: Signer = None) -> OpenedMail:
     """Verify a signed mail, PGP/MIME or inline.
 
     Args:
         gpg: who has the signers' keys.
         mail: the mail as it came; bytes are the surest, as no program has read them before.
-        signer: who must have signed; default: the address in ``From``.
+        signer: who must have signed, as for ``GnuPG.verify``; default: the address in ``From``.
 
     Returns:
         What the signature covers.
@@ -148,28 +150,29 @@ async def verify(
     Raises:
         NotSigned: there is no signature that can be seen; an encrypted mail's is inside.
         SignatureError: one is not good, or it is somebody else's (``WrongSigner``).
-        KeyNotFound: the key of a signature is not here.
-        ValueError: ``From`` does not name one address, or a header is too long.
+        KeyNotFound: the key of a signature, or of the signer that was named, is not here.
+        TypeError: ``mail`` is no mail.
+        ValueError: ``From`` does not name one address, a header is too long, or ``signer`` is
+            neither a fingerprint nor a whole address.
     """
     octets = _mime.raw(mail)
     found = await in_thread(_mime.find, octets)
     if found is None or found.kind != "signed":
         hint = "use decrypt" if found else ""
         raise NotSigned("there is no signature in this mail that can be seen", hint=hint)
-    verified = await gpg.verify(found.data, found.signature)
+    verified = await gpg.verify(found.data, found.signature, signer=signer)
     opened = await in_thread(_opened, found, verified.data, False, verified.signatures)
-    return await _by(gpg, octets, opened, signer)
+    return opened if signer is not None else await _by_sender(gpg, octets, opened)
 
 
-async def decrypt(
-    gpg: GnuPG, mail: EmailMessage | bytes, *, signer: str | Iterable[str] | None = None
-) -> OpenedMail:
+async def decrypt(gpg: GnuPG, mail: EmailMessage | bytes, *, signer: Signer = None) -> OpenedMail:
     """Decrypt a mail, PGP/MIME or inline, and verify what is signed in it.
 
     Args:
         gpg: whose keys open it.
         mail: the mail as it came.
-        signer: who must have signed; default: the address in ``From``, where it is signed at all.
+        signer: who must have signed, as for ``GnuPG.verify``; default: the address in ``From``,
+            where it is signed at all.
 
     Returns:
         What was encrypted. Where nobody signed it, it can be from anybody: see
@@ -178,27 +181,30 @@ async def decrypt(
     Raises:
         NotSigned: ``signer`` is given, and nobody signed.
         GnuPGError: as ``GnuPG.decrypt``.
-        ValueError: the mail holds nothing encrypted, ``From`` does not name one address, or a
-            header is too long.
+        TypeError: ``mail`` is no mail.
+        ValueError: the mail holds nothing encrypted, ``From`` does not name one address, a header
+            is too long, or ``signer`` is neither a fingerprint nor a whole address.
     """
-    octets = _mime.raw(mail)
+    octets, signer = _mime.raw(mail), kept(signer)
     found = await in_thread(_mime.find, octets)
     if found is None or found.kind != "encrypted":
         raise ValueError("there is nothing encrypted in this mail")
-    plain = (await gpg.decrypt_verify(found.data)).require_good()
-    opened = await in_thread(_opened, found, plain.data, True, plain.signatures)
+    plain = await gpg.decrypt_verify(found.data, signer=signer)
     plainly = found.inline or plain.signatures
     nested = None if plainly else await in_thread(_mime.find, plain.data)
     if nested is not None and nested.kind == "signed":
-        verified = await gpg.verify(nested.data, nested.signature)
-        inside = await in_thread(_opened, nested, verified.data, True, verified.signatures)
-        opened = replace(inside, whole=found.whole and nested.whole)
-    if not opened.signatures and signer is None:
+        verified = await gpg.verify(nested.data, nested.signature, signer=signer)
+        opened = await in_thread(_opened, nested, verified.data, True, verified.signatures)
+        opened = replace(opened, whole=found.whole and nested.whole)
+    else:
+        plain.require_good()
+        opened = await in_thread(_opened, found, plain.data, True, plain.signatures)
+    if signer is not None or not opened.signatures:
         return opened
-    return await _by(gpg, octets, opened.require_signed(), signer)
+    return await _by_sender(gpg, octets, opened)
 
 
-async def autocrypt(gpg: GnuPG, uid: str = "", *, mutual: bool = True) -> str:
+async def autocrypt(gpg: GnuPG, uid: Uid = "", *, mutual: bool = True) -> str:
     """Return the value of an ``Autocrypt`` header, which tells a key to whoever gets the mail.
 
     Args:
@@ -209,7 +215,8 @@ async def autocrypt(gpg: GnuPG, uid: str = "", *, mutual: bool = True) -> str:
 
     Raises:
         KeyNotFound: there is no such key.
-        UnusableKey: it has no address, or no subkey that can encrypt.
+        UnusableKey: it is revoked or has expired, has no such address, or no subkey that can
+            encrypt.
     """
     fingerprint = await gpg.key_fingerprint(uid)
     (key,) = await gpg.keys(fingerprint)
@@ -218,13 +225,20 @@ async def autocrypt(gpg: GnuPG, uid: str = "", *, mutual: bool = True) -> str:
         for one in key.subkeys
         if Capability.ENCRYPT in one.capabilities and not (one.revoked or one.expired)
     ]
-    named = [one.email for one in key.user_ids if one.email in (uid, gpg.email)]
-    address = next(iter(named), key.email)
-    if not able or not address:
-        raise UnusableKey(f"{fingerprint} has no address, or no subkey that can encrypt")
+    name = uid if isinstance(uid, str) else ""
+    named = [one.email for one in user_ids_of(key, name) if one.email]
+    named.sort(key=lambda one: not same_address(one, gpg.email))
+    if key.revoked or key.expired or not able or not named:
+        why = "revoked" if key.revoked else "expired" if key.expired else ""
+        why = (
+            f"is {why}"
+            if why
+            else f"has no address{f' {name}' * bool(name)}, or no subkey that can encrypt"
+        )
+        raise UnusableKey(f"{fingerprint} {why}", hint="tell a key that others can encrypt to")
     block = dearmor((await gpg.text_export(fingerprint)).encode())
-    small = _autocrypt.small_key(block, address, able[-1].fingerprint)
-    return _autocrypt.header(address, small, mutual=mutual)
+    small = _autocrypt.small_key(block, named[0], able[-1].fingerprint)
+    return _autocrypt.header(named[0], small, mutual=mutual)
 
 
 def autocrypt_key(mail: EmailMessage | bytes) -> bytes | None:
@@ -259,25 +273,19 @@ def _opened(
     return OpenedMail(message, encrypted, signatures, found.whole)
 
 
-async def _by(
-    gpg: GnuPG, mail: bytes, opened: OpenedMail, signer: str | Iterable[str] | None
-) -> OpenedMail:
-    """Return what was opened, where one of its signatures is by whom it must be."""
-    if signer is None:
-        senders = _mime.sender(opened.message)
-        senders = senders or _mime.sender(_mime.head(mail))
-        if len(senders) != 1:
-            raise ValueError("From does not name one address: name the signer")
-        signer = senders
-    wanted = [signer] if isinstance(signer, str) else list(signer)
-    keys = {key.fingerprint for uid in wanted for key in await gpg.keys(uid)}
-    if any(one.primary_fingerprint in keys for one in opened.signatures):
+async def _by_sender(gpg: GnuPG, mail: bytes, opened: OpenedMail) -> OpenedMail:
+    """Return what was opened, where one of its signatures is by whom ``From`` names."""
+    senders = _mime.sender(opened.message) or _mime.sender(_mime.head(mail))
+    if len(senders) != 1 or not address(senders[0]):
+        raise ValueError("From does not name one address: name the signer")
+    # Who gave up an address is not whom it names.
+    keys = matching(await gpg.keys(senders[0]), senders[0], revoked=False)
+    theirs = {key.fingerprint for key in keys}
+    if any(one.primary_fingerprint in theirs for one in opened.signatures):
         return opened
     found = opened.signatures[0].primary_fingerprint
     raise WrongSigner(
-        f"signed by {found}, and not by {' or '.join(wanted)}",
-        value=found,
-        signatures=opened.signatures,
+        f"signed by {found}, and not by {senders[0]}", value=found, signatures=opened.signatures
     )
 
 

@@ -14,6 +14,8 @@ from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 
+from tiny_gnupg._gpg.arguments import checked_data
+
 #: Seven bits and CRLF: what mail servers leave as it is.
 CANONICAL = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
 #: As it came: no header is folded anew.
@@ -58,9 +60,20 @@ def parsed(entity: bytes) -> EmailMessage:
     return message_from_bytes(entity, policy=AS_IT_IS)
 
 
-def raw(mail: EmailMessage | bytes) -> bytes:
-    """Return a mail as it came."""
-    return mail.as_bytes(policy=AS_IT_IS) if isinstance(mail, EmailMessage) else bytes(mail)
+def raw(mail: Message | bytes) -> bytes:
+    """Return a mail as it came.
+
+    Raises:
+        TypeError: it is neither a message of ``email`` nor like bytes.
+    """
+    if isinstance(mail, EmailMessage):
+        return mail.as_bytes(policy=AS_IT_IS)
+    if isinstance(mail, Message):
+        return mail.as_bytes()
+    octets = checked_data("mail", mail)
+    if isinstance(octets, str):
+        raise TypeError("a mail is an EmailMessage or bytes, as it came: text may have lost some")
+    return octets
 
 
 def head(mail: bytes) -> EmailMessage:
@@ -146,8 +159,11 @@ def canonical(mail: EmailMessage) -> bytes:
     (RFC 3156, sections 3 and 5). ``Bcc`` is never in it.
 
     Raises:
+        TypeError: it is no message of ``email``.
         ValueError: a header of it cannot be read.
     """
+    if not isinstance(mail, Message):
+        raise TypeError(f"a mail to be sent is an EmailMessage, not {type(mail).__name__}")
     unread = [name for name in mail if not _values(mail, name)]
     with suppress(UnicodeError):  # that error would hold what is in the header
         if not unread:
