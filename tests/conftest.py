@@ -22,6 +22,7 @@ from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
+from tiny_gnupg._home import home as homes
 from tiny_gnupg._operations.standing import Standing, Start, State
 from tiny_gnupg._process.program import Program
 
@@ -86,6 +87,12 @@ def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         return take(standing, start, state)
 
     monkeypatch.setattr(Standing, "take", started_ahead)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gpg's own way protect keys as it does outside of the tests."""
+    monkeypatch.setattr(homes, "OWN_COUNT", "")
 
 
 @pytest.fixture
@@ -188,15 +195,12 @@ def signed() -> Iterator[Signatures]:
 
 @pytest.fixture
 def plain_gpg() -> Iterator[Callable[..., PlainGpg]]:
-    """A maker of plain gpgs, each in a home of its own; ``quick``: with a low S2K count."""
+    """A maker of plain gpgs, each in a home of its own, where none is given."""
     with contextlib.ExitStack() as stack:
 
-        def make(
-            passphrase: str = "", home: Path | None = None, *, quick: bool = False
-        ) -> PlainGpg:
+        def make(passphrase: str = "", home: Path | None = None) -> PlainGpg:
             gpg = PlainGpg(home or stack.enter_context(clean_home()), passphrase)
-            if quick:
-                gpg.be_quick()
+            gpg.be_quick()
             stack.callback(gpg.end_agent)
             return gpg
 

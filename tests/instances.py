@@ -1,7 +1,7 @@
 """Instances for tests, and gpg as anybody else would run it.
 
-``PASSPHRASE`` and ``CHEAP``: a home's marker says what scrypt costs. Where a test is not about
-that cost, its home is made with a small one, by the same code.
+Where a test is not about the cost of a passphrase, its homes have a small one, by the same code:
+that of scrypt is in a home's marker, and that of gpg's own way in the agent's configuration.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from tests.homes import end_agent, plain_command
 from tests.proc import agent_of
 from tiny_gnupg import GnuPG
+from tiny_gnupg._home import home as homes
 from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
 from tiny_gnupg._process.find_gpg import package_home
@@ -25,11 +26,18 @@ from tiny_gnupg._process.find_gpg import package_home
 #: Less than a home may cost outside of the tests.
 protection.LEAST_N = 2**10
 
+#: How often gpg's own way hashes a passphrase: gpg-agent would measure that for half a second.
+FEW = "s2k-count 131072\n"
+homes.OWN_COUNT = FEW
+
 #: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
 MakeGnuPG = Callable[..., GnuPG]
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 PASSPHRASE, BOBS_PASSPHRASE = "correct horse é battery", "bob's own staple"
+
+#: By default gpg 2.2 makes keys of RSA, which takes it a second or more.
+MODERN = "future-default"
 
 #: What is no part of a home's keys: its sockets, its locks, and gpg's.
 TRANSIENT = ("S.*", "*.lock", ".#*", "*~")
@@ -90,15 +98,16 @@ class PlainGpg:
             raise AssertionError(done.stderr.decode(errors="replace"))
         return done
 
-    def new_key(self, user_id: str, *, algorithm: str = "default", usage: str = "default") -> str:
+    def new_key(self, user_id: str, *, algorithm: str = MODERN, usage: str = "default") -> str:
         """Make a key; return its fingerprint."""
         making = ("--quick-generate-key", user_id, algorithm, usage, "never")
         said = self.run("--yes", "--status-fd", "1", *making).stdout.decode()
         return next(line.split()[3] for line in said.splitlines() if "KEY_CREATED" in line)
 
     def be_quick(self) -> None:
-        """Have the agent hash passphrases as often as it must, not as often as it should."""
-        (self.home / "gpg-agent.conf").write_text("s2k-count 65536\n")
+        """Have the agent hash passphrases a few times only, where it is not told anything yet."""
+        if not (self.home / "gpg-agent.conf").exists():
+            (self.home / "gpg-agent.conf").write_text(FEW)
 
     def end_agent(self) -> None:
         """End the agent, by gpg's own program for it, and wait until it has ended."""

@@ -62,6 +62,7 @@ async def test_open_permissions_are_closed(home: Path, make_gnupg: MakeGnuPG) ->
     assert home.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures("measured")
 async def test_a_home_made_elsewhere_keeps_its_way_and_its_files(
     home: Path, make_gnupg: MakeGnuPG, plain_gpg: Callable[..., PlainGpg]
 ) -> None:

@@ -13,6 +13,7 @@ from tests.instances import (
     ALICE,
     BOB,
     BOBS_PASSPHRASE,
+    FEW,
     PASSPHRASE,
     PlainGpg,
     alice_at,
@@ -26,7 +27,6 @@ from tiny_gnupg import BadPassphrase, GnuPG, HomeUnusable, ImportFailed, Key, Ow
 from tiny_gnupg._gpg import commands
 
 #: What a test's plain homes hold besides keys: the agent works as fast as it may.
-QUICK = "s2k-count 65536\n"
 
 
 def snapshot(path: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -66,7 +66,7 @@ def carol() -> bytes:
     """The public key of somebody without user ids."""
     with clean_home() as path:
         gpg = PlainGpg(path)
-        own = gpg.new_key("Carol <carol@x.org>", algorithm="future-default")
+        own = gpg.new_key("Carol <carol@x.org>")
         found = without_user_ids(gpg.run("--export", own).stdout)
         gpg.end_agent()
     return found
@@ -113,7 +113,7 @@ def dot_gnupg() -> Iterator[Path]:
     """The homedir of somebody who never heard of this library."""
     with clean_home(Path(".gnupg")) as path:
         path.mkdir(mode=0o700)
-        (path / "gpg-agent.conf").write_text(QUICK)
+        (path / "gpg-agent.conf").write_text(FEW)
         (path / "gpg.conf").write_text("armor\ndefault-key nobody@example.org\n")
         yield path
 
@@ -137,7 +137,6 @@ async def test_plain_gpg_opens_it(
 ) -> None:
     message = await rich.encrypt("for any program", sign=False)
     gpg = plain_gpg(PASSPHRASE)
-    (gpg.home / "gpg-agent.conf").write_text(QUICK)
     restored = ("--import-options", "restore", "--import")
     gpg.run(*restored, str(saved / "public.gpg"))
     gpg.run("--import", str(saved / "secret.asc"))
@@ -160,7 +159,6 @@ async def test_a_key_under_another_passphrase_is_not_left_out(
     async with alice_at(cheap(home)) as gpg:
         for passphrase in (PASSPHRASE, BOBS_PASSPHRASE):
             plain = plain_gpg(passphrase)
-            (plain.home / "gpg-agent.conf").write_text(QUICK)
             own = plain.new_key("x@x.org", algorithm="ed25519", usage="sign")
             await gpg.text_import(plain.run("--export-secret-keys", own).stdout)
         assert len(await gpg.keys(secret=True)) == 2
@@ -270,9 +268,7 @@ async def test_a_note_that_a_forgery_was_checked_is_not_believed(
 ) -> None:
     gpg = plain_gpg()
     victim, mallory = (
-        gpg.run(
-            "--export", gpg.new_key(f"{name} <{name}@x.org>", algorithm="future-default")
-        ).stdout
+        gpg.run("--export", gpg.new_key(f"{name} <{name}@x.org>")).stdout
         for name in ("victim", "mallory")
     )
     saved = tmp_path / "tampered"
@@ -328,8 +324,8 @@ async def test_a_plain_home_comes_over_with_all_its_keys(
     dot_gnupg: Path, bob: GnuPG, home: Path, plain_gpg: Callable[..., PlainGpg]
 ) -> None:
     plain = plain_gpg(PASSPHRASE, home=dot_gnupg)
-    own = plain.new_key(f"Alice <{ALICE}>", algorithm="future-default")
-    work = plain.new_key("Alice at work <alice@work.example>", algorithm="future-default")
+    own = plain.new_key(f"Alice <{ALICE}>")
+    work = plain.new_key("Alice at work <alice@work.example>")
     plain.run("--import", stdin=await bob.text_export())
     plain.run("-u", own, "--quick-lsign-key", bob.fingerprint)
     plain.run("-u", work, "--quick-sign-key", bob.fingerprint)
@@ -361,7 +357,7 @@ async def test_a_home_with_an_old_keyring_comes_over(
 ) -> None:
     (dot_gnupg / "pubring.gpg").touch()
     plain = plain_gpg("", home=dot_gnupg)
-    own = plain.new_key(f"Alice <{ALICE}>", algorithm="future-default")
+    own = plain.new_key(f"Alice <{ALICE}>")
     plain.end_agent()
     assert not (dot_gnupg / "pubring.kbx").exists()
     before = snapshot(dot_gnupg)

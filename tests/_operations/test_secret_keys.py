@@ -25,7 +25,7 @@ def untouched(home: Path) -> bool:
 
 def sealed(passphrase: str, plain_gpg: MakePlain, name: str = OLD) -> tuple[str, str]:
     """Make a signing key elsewhere; return its fingerprint and its secret block."""
-    gpg = plain_gpg(passphrase, quick=True)
+    gpg = plain_gpg(passphrase)
     fingerprint = gpg.new_key(name, algorithm="ed25519", usage="sign,cert")
     return fingerprint, gpg.run("--armor", "--export-secret-keys", fingerprint).stdout.decode()
 
@@ -33,12 +33,13 @@ def sealed(passphrase: str, plain_gpg: MakePlain, name: str = OLD) -> tuple[str,
 # -- out -----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("measured")
 async def test_what_leaves_opens_in_any_tool_with_the_users_own_words(
     alice: GnuPG, plain_gpg: MakePlain
 ) -> None:
     block = await alice.text_export(secret=True)
     message = await alice.encrypt("for the owner")
-    elsewhere = plain_gpg(alice.passphrase, quick=True)
+    elsewhere = plain_gpg(alice.passphrase)
     elsewhere.run("--import", stdin=block)
     assert elsewhere.run("--decrypt", stdin=message).stdout == b"for the owner"
     signed = elsewhere.run("--armor", "--sign", stdin="signed elsewhere").stdout.decode()
@@ -65,13 +66,15 @@ async def test_a_wrong_passphrase_exports_nothing(alices_home: Path, tmp_path: P
 
 
 async def test_a_cancelled_export_leaves_no_copy_of_the_key(alice: GnuPG, home: Path) -> None:
-    for wait in (0.01, 0.05, 0.2):
+    state = home / "tiny_gnupg.d"
+    for there in ("scratch.*", "scratch.*/private-keys-v1.d/*.key", "scratch.*/pubring.kbx"):
         task = asyncio.ensure_future(alice.text_export(secret=True))
-        await asyncio.sleep(wait)
+        while not task.done() and not list(state.glob(there)):  # noqa: ASYNC110
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert list((home / "tiny_gnupg.d").glob("scratch.*")) == []
+        assert list(state.glob("scratch.*")) == []
 
 
 async def test_a_key_without_a_passphrase_leaves_without_one(
@@ -163,7 +166,7 @@ async def test_a_key_without_a_passphrase_comes_in(alice: GnuPG, plain_gpg: Make
 async def test_subkeys_without_their_primary_key_come_in_and_leave(
     home: Path, make_gnupg: MakeGnuPG, plain_gpg: MakePlain
 ) -> None:
-    elsewhere = plain_gpg("laptop", quick=True)
+    elsewhere = plain_gpg("laptop")
     fingerprint = elsewhere.new_key(OLD, algorithm="ed25519", usage="cert")
     elsewhere.run("--quick-add-key", fingerprint, "ed25519", "sign", "never")
     block = elsewhere.run("--armor", "--export-secret-subkeys", fingerprint).stdout
@@ -173,7 +176,7 @@ async def test_subkeys_without_their_primary_key_come_in_and_leave(
     assert [sub.secret for sub in key.subkeys] == [True]
     assert not untouched(home)
     signed = await gpg.sign("x", fingerprint)
-    again = plain_gpg("laptop", quick=True)
+    again = plain_gpg("laptop")
     again.run("--import", stdin=await gpg.text_export(fingerprint, secret=True))
     assert b"x" in again.run("--decrypt", stdin=signed).stdout
     assert b"SIGNED" in again.run("--clearsign", stdin="x").stdout
@@ -227,7 +230,7 @@ async def test_in_gnupgs_own_way_a_key_stays_under_the_users_words(
     with pytest.raises(BadPassphrase):
         await make_gnupg(at=home / "new", passphrase="wrong").sign("x", fingerprint)
     back = await gpg.text_export(fingerprint, secret=True)
-    other = plain_gpg("the words", quick=True)
+    other = plain_gpg("the words")
     other.run("--import", stdin=back)
     assert b"SIGNED" in other.run("--clearsign", stdin="x").stdout
     await gpg.change_passphrase(fingerprint, "newer words")
@@ -258,7 +261,7 @@ async def test_any_words_go_out_as_they_are(
     gpg = make_gnupg(at=cheap(home), passphrase=words)
     fingerprint, block = sealed(words, plain_gpg)
     await gpg.text_import(block)
-    elsewhere = plain_gpg(words, quick=True)
+    elsewhere = plain_gpg(words)
     elsewhere.run("--import", stdin=await gpg.text_export(fingerprint, secret=True))
     assert b"SIGNED" in elsewhere.run("--clearsign", stdin="x").stdout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, PASSPHRASE, PlainGpg, alice_at
+from tests.instances import ALICE, FEW, PASSPHRASE, PlainGpg, alice_at
 from tiny_gnupg import BadPassphrase, GnuPG
 
 #: No attack succeeds where a gpg waited for the message.
@@ -34,7 +34,8 @@ async def test_in_a_home_that_was_somebodys_before(
 ) -> None:
     """There the owner's configuration is left alone, and the agent gets options of ours."""
     plain = plain_gpg(PASSPHRASE, home)
-    (home / "gpg-agent.conf").write_text("default-cache-ttl 3600\nallow-preset-passphrase\n")
+    keeping = f"{FEW}default-cache-ttl 3600\nallow-preset-passphrase\n"
+    (home / "gpg-agent.conf").write_text(keeping)
     plain.new_key(f"Alice <{ALICE}>")
     plain.end_agent()
     async with alice_at(home) as right, alice_at(home, passphrase="wrong") as other:
@@ -44,7 +45,7 @@ async def test_in_a_home_that_was_somebodys_before(
             await other.decrypt(message)
         with pytest.raises(BadPassphrase):
             await other.sign("text", ALICE)
-    assert "3600" in (home / "gpg-agent.conf").read_text()
+    assert (home / "gpg-agent.conf").read_text() == keeping
 
 
 async def test_a_passphrase_of_a_message_is_not_kept(alice: GnuPG) -> None:

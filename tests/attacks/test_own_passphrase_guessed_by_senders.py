@@ -84,7 +84,7 @@ async def test_a_right_guess_is_as_wrong_as_any(
     gpg = make_gnupg(alice_at, cheap(home, protection), passphrase=GUESS)
     await gpg.gen_key()
     stranger = plain_gpg(GUESS)
-    unknown = stranger.new_key("Nobody <n@x.org>", algorithm="future-default")
+    unknown = stranger.new_key("Nobody <n@x.org>")
     both = ("--trust-model", "always", "--recipient", unknown, "--encrypt")
     for more in ((), both):
         message = stranger.run(*more, "--symmetric", stdin="guessed").stdout

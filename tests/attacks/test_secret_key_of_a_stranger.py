@@ -40,7 +40,7 @@ def strangers(plain_gpg: Callable[..., PlainGpg]) -> Callable[..., str]:
     """A maker of secret keys with Alice's address; the newest is the last."""
 
     def make(passphrase: str, *, address: str = ALICE) -> str:
-        plain = plain_gpg(passphrase, quick=True)
+        plain = plain_gpg(passphrase)
         key = plain.new_key(f"Alice <{address}>")
         return plain.run("--armor", "--export-secret-keys", key).stdout.decode()
 
@@ -121,7 +121,7 @@ async def test_the_own_key_from_another_program_is_found_beside_a_strangers(
     passphrase: str,
 ) -> None:
     """No note says which it is: the passphrase does."""
-    plain = plain_gpg(passphrase, home, quick=True)
+    plain = plain_gpg(passphrase, home)
     own = plain.new_key(f"Alice <{ALICE}>")
     plain.run("--import", stdin=strangers("the stranger's"))
     plain.end_agent()

@@ -133,7 +133,6 @@ async def test_a_secret_key_behind_a_public_one_is_taken_over(
     """Only the first packet was looked at: what stood behind kept the protection it came with."""
     public = dearmor((await alice.text_export()).encode())
     plain = plain_gpg(passphrase=PASSPHRASE)
-    plain.be_quick()
     for mix in (lambda secret: public + secret, lambda secret: compressed(secret)):
         fingerprint = plain.new_key("Carol <carol@example.org>")
         secret = plain.run("--export-secret-keys", fingerprint).stdout

@@ -123,7 +123,7 @@ async def test_a_plain_gpgs_home_without_an_agent(
 ) -> None:
     """There a secret key is imported by gpg itself, whose public part comes in first."""
     wrapped = Wrapped(tmp_path)
-    source = plain_gpg("theirs", quick=True)
+    source = plain_gpg("theirs")
     source.new_key("Carol <carol@example.org>", algorithm="ed25519", usage="sign")
     block = source.run("--export-secret-keys").stdout
     with clean_home() as path:
@@ -315,6 +315,7 @@ if sys.argv[1] == "made by us":
     assert not (home / "gpg-agent.conf").exists()
 else:
     home.mkdir(mode=0o700)
+    theirs.be_quick()
     theirs.new_key("Alice <alice@example.org>", algorithm="ed25519", usage="sign")
     if sys.argv[1] == "without an agent":
         theirs.end_agent()

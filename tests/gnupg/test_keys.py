@@ -171,8 +171,7 @@ async def test_a_key_under_its_own_passphrase_does_everything_once_that_is_known
 ) -> None:
     # It came in while the instance had another passphrase, so that it could not be taken over.
     plain = plain_gpg(BOBS_PASSPHRASE)
-    (plain.home / "gpg-agent.conf").write_text("s2k-count 65536\n")
-    own = plain.new_key(f"Alice <{ALICE}>", algorithm="future-default")
+    own = plain.new_key(f"Alice <{ALICE}>")
     secret = plain.run("--export-secret-keys", own).stdout
     for call in WITH_PASSPHRASE.values():
         async with alice_at(cheap(home)) as gpg:

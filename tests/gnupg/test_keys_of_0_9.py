@@ -26,7 +26,7 @@ def hashed(typed: str) -> str:
 @pytest.fixture
 def old(plain_gpg: MakePlain) -> PlainGpg:
     """A home of 0.9.0: a key with the passphrase that it made."""
-    plain = plain_gpg(hashed(TYPED), quick=True)
+    plain = plain_gpg(hashed(TYPED))
     plain.run("--quick-generate-key", f"Was <{EMAIL}>", "ed25519", "cert", "never")
     [fingerprint] = [
         line.split(":")[9]

@@ -66,9 +66,7 @@ def crowd() -> Iterator[Crowd]:
     with clean_home() as home:
         gpg = PlainGpg(home)
         emails = [f"member{number}@example.net" for number in range(10)]
-        keys = {
-            email: gpg.new_key(f"Member <{email}>", algorithm="future-default") for email in emails
-        }
+        keys = {email: gpg.new_key(f"Member <{email}>") for email in emails}
         yield Crowd(gpg, keys)
         gpg.end_agent()
 
@@ -204,7 +202,7 @@ async def test_all_that_a_signature_says_is_told(
     alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
 ) -> None:
     gpg = plain_gpg()
-    own = gpg.new_key("Erin <erin@example.net>", algorithm="future-default")
+    own = gpg.new_key("Erin <erin@example.net>")
     await alice.text_import(gpg.run("--export", own).stdout)
     await alice.trust(own, 5)
     said = (

@@ -206,7 +206,7 @@ async def test_one_whose_primary_part_is_elsewhere_does_all_that_needs_it_not(
     protection: Scheme,
 ) -> None:
     (tmp_path / "source").write_text("x")
-    key = Owned(plain_gpg("words", quick=True), "never", SIGN, ENCRYPT)
+    key = Owned(plain_gpg("words"), "never", SIGN, ENCRYPT)
     block = key.plain.run("--export-secret-subkeys", key.fingerprint).stdout
     gpg = make_gnupg(svc_at, cheap(home, protection), passphrase="words")
     await gpg.text_import(block)

@@ -56,7 +56,7 @@ def others() -> dict[str, bytes]:
     with clean_home() as path:
         gpg = PlainGpg(path)
         made = {
-            name: gpg.new_key(f"{name} <{name.lower()}@x.org>", algorithm="future-default")
+            name: gpg.new_key(f"{name} <{name.lower()}@x.org>")
             for name in ("Carol", "Dave", "Mallory", "Yahoo!")
         }
         for name, life in (("Expired", "1d"), ("Revoked", "never")):
@@ -500,7 +500,7 @@ async def test_scan_shows_what_the_keyring_will(
     await alice.text_import(data)
     assert await alice.keys(seen.fingerprint) == (seen,)
     gpg = plain_gpg()
-    own = gpg.new_key("Erin <erin@x.org>", algorithm="future-default")
+    own = gpg.new_key("Erin <erin@x.org>")
     secret = gpg.run("--export-secret-keys", own).stdout
     scanned = await alice.scan(secret + data)
     assert [(key.fingerprint, key.email) for key in scanned] == [

@@ -335,7 +335,7 @@ async def ailing(
     ours, theirs = "of the old laptop", "of nobody here"
     blocks, keys = [], []
     for passphrase in (ours, theirs):
-        elsewhere = plain_gpg(passphrase, quick=True)
+        elsewhere = plain_gpg(passphrase)
         keys.append(elsewhere.new_key("Old <old@x.org>", algorithm="ed25519", usage="sign,cert"))
         elsewhere.run("--quick-add-key", keys[-1], "cv25519", "encr")
         blocks.append(elsewhere.run("--export-secret-keys", keys[-1]).stdout)

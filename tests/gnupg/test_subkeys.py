@@ -470,7 +470,7 @@ async def test_a_server_works_with_subkeys_alone(
 async def test_subkeys_open_with_the_users_own_passphrase(
     alice: GnuPG, plain_gpg: MakePlain
 ) -> None:
-    elsewhere = plain_gpg(alice.passphrase, quick=True)
+    elsewhere = plain_gpg(alice.passphrase)
     elsewhere.run("--import", stdin=await alice.export_subkeys())
     listed = elsewhere.run("--with-colons", "--list-secret-keys").stdout.decode().splitlines()
     marks = [line.split(":")[14] for line in listed if line.startswith(("sec", "ssb"))]
@@ -479,7 +479,7 @@ async def test_subkeys_open_with_the_users_own_passphrase(
     assert await alice.decrypt(signed) == "signed there"
     # Exactly one of them.
     [key] = await alice.keys(ALICE)
-    other = plain_gpg(alice.passphrase, quick=True)
+    other = plain_gpg(alice.passphrase)
     other.run("--import", stdin=await alice.export_subkeys(f"{key.subkeys[1].fingerprint}!"))
     listed = other.run("--with-colons", "--list-secret-keys").stdout.decode().splitlines()
     marks = [line.split(":")[14] for line in listed if line.startswith(("sec", "ssb"))]

@@ -62,6 +62,10 @@ log = logging.getLogger("tiny_gnupg")
 ROOM = 2**14
 
 
+#: The agent's count where gpg's own protection is asked for: none, so that it measures the machine.
+OWN_COUNT = ""
+
+
 #: What a home's keys are kept in, and what gpg thinks of them.
 WATCHED = (*KEYRINGS, *DATABASES, TRUST, FIRST_USE, KEYS)
 
@@ -250,8 +254,7 @@ class Home:
             protection = Protection.new(kind or ("gnupg" if theirs else "scrypt"))
         lines = (template / AGENT).read_text().splitlines(keepends=True)
         if protection.kind == "gnupg":
-            # There the count that gpg-agent measures for the machine is the protection.
-            lines = [line for line in lines if not line.startswith("s2k-count")]
+            lines = [OWN_COUNT if line.startswith("s2k-count") else line for line in lines]
         text = "".join(lines)
         if theirs or is_default_homedir(self.path) or _differs(self.path / AGENT, text):
             # What somebody configured stays; ours lies aside. And the user's own gpg asks on the
