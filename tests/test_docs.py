@@ -32,7 +32,9 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     assert 'id="tiny_gnupg.GnuPG.decrypt_verify"' in page
     pages = [(tmp_path / "html" / f"{name}.html").read_text() for name in ("errors", "results")]
     described = re.findall(r'id="tiny_gnupg\.(?:errors|results)\.(\w+)"', "".join(pages))
-    assert sorted(described) == sorted(set(tiny_gnupg.__all__) - {"GnuPG", "run", "__version__"})
+    elsewhere = {"GnuPG", "Plaintext", "run", "__version__"}
+    assert sorted(described) == sorted(set(tiny_gnupg.__all__) - elsewhere)
+    assert all(f'id="tiny_gnupg.{name}"' in page for name in elsewhere - {"__version__"})
 
 
 def test_the_rules_of_every_module_are_in_the_reference() -> None:

@@ -50,6 +50,7 @@ PACKAGE = [
     "OutputTooLarge",
     "OwnerTrust",
     "Packet",
+    "Plaintext",
     "PublicKeyAlgorithm",
     "RevokedKeySignature",
     "Signature",

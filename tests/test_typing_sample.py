@@ -60,7 +60,7 @@ def used() -> tuple[set[str], set[str]]:
 def test_the_sample_uses_every_public_name() -> None:
     imports, attributes = used()
     assert imports | attributes >= set(tiny_gnupg.__all__)
-    assert attributes >= {name for name in vars(GnuPG) if not name.startswith("_")}
+    assert attributes >= {name for name in dir(GnuPG) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ def test_the_sample_uses_every_public_name() -> None:
         "ImportResult",
         "Key",
         "Packet",
+        "Plaintext",
         "Signature",
         "Subkey",
         "UserID",

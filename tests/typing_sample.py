@@ -48,6 +48,7 @@ from tiny_gnupg import (
     OutputTooLarge,
     OwnerTrust,
     Packet,
+    Plaintext,
     PublicKeyAlgorithm,
     RevokedKeySignature,
     Signature,
@@ -290,6 +291,27 @@ async def files(gpg: GnuPG, path: Path) -> None:
     assert_type(found.path, Path | None)
     assert_type(await gpg.sign_file(path, detach=True), Path)
     assert_type(await gpg.verify_file(path, path), Verification)
+
+
+async def streams(gpg: GnuPG, dump: AsyncIterator[bytes], reader: asyncio.StreamReader) -> None:
+    with open("dump", "rb") as file:
+        async for piece in gpg.encrypt_stream(file, ["bob"], hidden=True, progress=progress):
+            assert_type(piece, bytes)
+    async with contextlib.aclosing(gpg.sign_stream([b"octets"], detach=True)) as signed:
+        assert_type([piece async for piece in signed], list[bytes])
+    assert_type(await gpg.verify_stream(reader, "signature", signer="bob"), Verification)
+    async with gpg.decrypt_stream(
+        dump, signer=["bob"], spool=Path("/var/tmp"), early=True
+    ) as plain:
+        assert_type(plain, Plaintext)
+        assert_type(await plain.read(10), bytes)
+        async for piece in plain:
+            assert_type(piece, bytes)
+        assert_type(plain.size, int)
+        assert_type(plain.encrypted, bool)
+        assert_type(plain.signatures, tuple[Signature, ...])
+    gpg.encrypt_stream("text", "bob")  # type: ignore[arg-type]
+    gpg.encrypt_stream(["text"], "bob")  # type: ignore[list-item]
 
 
 async def some_messages() -> AsyncIterator[bytes]:

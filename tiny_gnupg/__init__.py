@@ -40,6 +40,7 @@ from .errors import (
     WrongSigner,
 )
 from .gnupg import GnuPG
+from .gnupg.streams import Plaintext
 from .results import (
     Capability,
     CommandResult,
@@ -95,6 +96,7 @@ __all__ = [
     "OutputTooLarge",
     "OwnerTrust",
     "Packet",
+    "Plaintext",
     "PublicKeyAlgorithm",
     "RevokedKeySignature",
     "Signature",

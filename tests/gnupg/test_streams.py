@@ -190,40 +190,103 @@ async def decrypted(gpg: GnuPG, source: Source, **options: Any) -> bytes:
 
 
 async def refused(gpg: GnuPG, source: Source, why: type[Exception], **options: Any) -> None:
-    """Require that the block of a decryption is not entered."""
+    """Require that the block of a decryption is not entered; early, that its end is not reached."""
     entered = False
-    with pytest.raises(why):
-        async with gpg.decrypt_stream(source, **options):
+
+    async def use() -> None:
+        nonlocal entered
+        async with gpg.decrypt_stream(source, **options) as plain:
             entered = True
-    assert not entered
+            with pytest.raises(RuntimeError, match="nothing is known"):
+                print(plain.signatures)
+            try:
+                await plain.read()
+            finally:
+                with pytest.raises(RuntimeError, match="not good"):
+                    await plain.read()  # once more is no end, either
+
+    with pytest.raises(why):
+        await use()
+    assert entered == bool(options.get("early"))
 
 
+@pytest.fixture(params=["when good", "early"])
+def how(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Decrypt a stream in both ways."""
+    return {"early": True} if request.param == "early" else {}
+
+
+@pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("sign", [True, False])
-async def test_what_flows_is_decrypted(alice: GnuPG, tmp_path: Path, sign: bool) -> None:
-    message = alice.encrypt_stream(pieces(), "", sign=sign)
-    async with alice.decrypt_stream(message, spool=tmp_path) as plain:
+async def test_what_flows_is_decrypted(
+    alice: GnuPG, tmp_path: Path, sign: bool, long: bool, how: dict[str, Any]
+) -> None:
+    text = TEXT * 3 if long else TEXT
+    told: list[tuple[int, int]] = []
+    message = await joined(alice.encrypt_stream(pieces(text), "", sign=sign))
+    async with alice.decrypt_stream(
+        pieces(message), spool=tmp_path, progress=lambda *at: told.append(at), **how
+    ) as plain:
         assert list(tmp_path.iterdir()) == []  # no name tells of it
-        assert plain.size == len(TEXT)
-        assert [one.primary_fingerprint for one in plain.signatures] == [alice.fingerprint] * sign
-        assert await plain.read(10) + await plain.read() == TEXT
+        if not how:
+            assert plain.size == len(text)
+        assert await plain.read(10) + await plain.read() == text
         assert await plain.read(10) == b""
+        assert plain.size == len(text)
+        assert plain.encrypted
+        assert [one.primary_fingerprint for one in plain.signatures] == [alice.fingerprint] * sign
+    assert told[-1] == (len(message), 0)
+
+
+async def test_a_small_plaintext_is_in_no_file(alice: GnuPG, tmp_path: Path) -> None:
+    small = await alice.encrypt(b"text", "", armor=False)
+    gone = tmp_path / "none"
+    assert await decrypted(alice, [small], spool=gone) == b"text"
+    for larger in (TEXT * 2, bytes(2**22)):
+        with pytest.raises(FileNotFoundError):
+            await decrypted(alice, [await alice.encrypt(larger, "", armor=False)], spool=gone)
+
+
+async def test_early_is_before_the_source_has_ended(alice: GnuPG) -> None:
+    message = await alice.encrypt(TEXT * 3, "", armor=False)
+    came = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield message[: 2**21]
+        await came.wait()
+        yield message[2**21 :]
+
+    async with asyncio.timeout(60), alice.decrypt_stream(source(), early=True) as plain:
+        first = await plain.read(2**16)
+        came.set()
+        assert first + await plain.read() == TEXT * 3
+
+
+async def test_leaving_early_says_nothing_of_the_message(alice: GnuPG) -> None:
+    message = await alice.encrypt(TEXT * 3, "", armor=False)
+    before = len(os.listdir("/proc/self/fd"))
+    async with alice.decrypt_stream([message, TEXT], early=True) as plain:
+        assert await plain.read(10) == TEXT[:10]
+        with pytest.raises(RuntimeError, match="nothing is known"):
+            print(plain.size)
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("sign", [True, False])
-async def test_each_truncation_is_refused(alice: GnuPG, sign: bool) -> None:
+async def test_each_truncation_is_refused(alice: GnuPG, sign: bool, how: dict[str, Any]) -> None:
     message = await alice.encrypt(b"text", "", sign=sign, armor=False)
-    step = 1 if not sign else 9
+    step = (9 if sign else 1) * (5 if how else 1)
     for length in range(0, len(message), step):
-        await refused(alice, [message[:length]], GnuPGError)
-    assert await decrypted(alice, [message]) == b"text"
+        await refused(alice, [message[:length]], GnuPGError, **how)
+    assert await decrypted(alice, [message], **how) == b"text"
 
 
-async def test_flipped_bits_are_refused(alice: GnuPG) -> None:
+async def test_flipped_bits_are_refused(alice: GnuPG, how: dict[str, Any]) -> None:
     message = await alice.encrypt(b"text", "", armor=False)
     for place in range(0, len(message), 11):
         flipped = bytearray(message)
         flipped[place] ^= 1
-        made = await outcome(decrypted(alice, [bytes(flipped)]))
+        made = await outcome(decrypted(alice, [bytes(flipped)], **how))
         assert made == b"text" or isinstance(made, type)
 
 
@@ -234,43 +297,45 @@ async def outcome(work: Awaitable[bytes]) -> bytes | type[GnuPGError]:
         return type(error)
 
 
-async def test_hostile_structures_fare_as_in_memory(alice: GnuPG, bob: GnuPG) -> None:
+async def test_hostile_structures_fare_as_in_memory(
+    alice: GnuPG, bob: GnuPG, how: dict[str, Any]
+) -> None:
     signed = await alice.encrypt(b"text", "", armor=False)
     unsigned = await alice.encrypt(b"text", "", sign=False, armor=False)
     literal = bytes([0xCB, 10]) + b"b\0" + bytes(4) + b"more"
     inline = await joined(alice.sign_stream([b"text"]))
     for parts in ([signed, unsigned], [unsigned, signed], [literal, inline], [inline, literal]):
         made = await outcome(alice.decrypt(b"".join(parts)))
-        assert await outcome(decrypted(alice, parts)) == made
+        assert await outcome(decrypted(alice, parts, **how)) == made
         assert made == b"text" or isinstance(made, type)  # what is covered, or nothing
-    await refused(alice, [literal], GnuPGError)
-    await refused(alice, [unsigned], NotSigned, signer=alice.fingerprint)
-    await refused(alice, [signed], WrongSigner, signer=BOB)
-    await refused(alice, [await bob.encrypt(b"text", BOB)], GnuPGError)
-    assert await decrypted(alice, [signed], signer=alice.fingerprint) == b"text"
+    await refused(alice, [literal], GnuPGError, **how)
+    await refused(alice, [unsigned], NotSigned, signer=alice.fingerprint, **how)
+    await refused(alice, [signed], WrongSigner, signer=BOB, **how)
+    await refused(alice, [await bob.encrypt(b"text", BOB)], GnuPGError, **how)
+    assert await decrypted(alice, [signed], signer=alice.fingerprint, **how) == b"text"
 
 
-async def test_a_bomb_is_bounded(alice: GnuPG) -> None:
+async def test_a_bomb_is_bounded(alice: GnuPG, how: dict[str, Any]) -> None:
     bomb = await alice.encrypt(bytes(2**24), "", armor=False)
     assert len(bomb) < 2**19
-    await refused(alice, [bomb], OutputTooLarge, max_output=2**20)
+    await refused(alice, [bomb], OutputTooLarge, max_output=2**20, **how)
 
 
-async def test_a_source_that_fails_decrypts_nothing(alice: GnuPG) -> None:
-    message = await alice.encrypt(TEXT, "", armor=False)
+async def test_a_source_that_fails_decrypts_nothing(alice: GnuPG, how: dict[str, Any]) -> None:
+    message = await alice.encrypt(TEXT * 2, "", armor=False)
 
     async def source() -> AsyncIterator[bytes]:
         yield message
         raise Failed
 
-    await refused(alice, source(), Failed)
+    await refused(alice, source(), Failed, **how)
 
 
-async def test_the_passphrases_are_tried_as_in_memory(alice: GnuPG) -> None:
+async def test_the_passphrases_are_tried_as_in_memory(alice: GnuPG, how: dict[str, Any]) -> None:
     message = await alice.encrypt_symmetric(b"text", "own words", armor=False)
-    assert await decrypted(alice, [message], passphrase="own words") == b"text"
-    await refused(alice, [message], BadPassphrase)
-    await refused(alice, [message], GnuPGError, passphrase="other words")
+    assert await decrypted(alice, [message], passphrase="own words", **how) == b"text"
+    await refused(alice, [message], BadPassphrase, **how)
+    await refused(alice, [message], GnuPGError, passphrase="other words", **how)
 
 
 # -- what a stream holds while it waits for its source -------------------------------------

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from tiny_gnupg._home.sinks import is_sink, poured
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
@@ -300,19 +301,31 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
         os.close(fd)
 
 
+def unnamed(folder: str | os.PathLike[str] | None, *, in_memory: bool) -> IO[bytes]:
+    """Open a file without a name, for its owner alone.
+
+    Args:
+        folder: where it lies; None is the system's, as ``TMPDIR`` says.
+        in_memory: it lies in no folder, where the system can do that.
+    """
+    if in_memory:
+        with suppress(AttributeError, OSError):  # another system than Linux, or a sandbox
+            return open(os.memfd_create("tiny_gnupg"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0, dir=folder)
+
+
 @asynccontextmanager
-async def read_again(fd: int, folder: str | os.PathLike[str] | None = None) -> AsyncIterator[int]:
+async def read_again(fd: int) -> AsyncIterator[int]:
     """Give what can be read more than once: the file, or a copy without a name of what comes once.
 
     Args:
         fd: open for reading.
-        folder: where the copy lies; None is the system's.
     """
     if not comes_once(fd):
         yield fd
         return
     os.set_blocking(fd, False)
-    with tempfile.TemporaryFile(buffering=0, dir=folder) as copy:
+    with unnamed(None, in_memory=False) as copy:
         while True:
             try:
                 piece = os.read(fd, 2**18)

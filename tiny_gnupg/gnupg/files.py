@@ -236,7 +236,6 @@ class Files(Messages):
         require_good: bool,
         passphrase: str | None,
         max_output: int | None,
-        spool: str | os.PathLike[str] | None = None,
         session_key: tuple[Sequence[str], bytes | None] = ((), None),
     ) -> Decryption:
         """Decrypt from one descriptor into another, that of a file; raise where that is not good.
@@ -246,27 +245,20 @@ class Files(Messages):
             stdout: a file that nobody reads before this has ended well.
             signers: who must have signed.
             require_good: as for ``decrypt_verify_file``, like ``passphrase`` and ``max_output``.
-            spool: the folder for a copy of what comes once.
             session_key: as ``_by_session_key`` gives it.
         """
-        async with read_again(given, spool) as stdin:
+        async with read_again(given) as stdin:
+            head = os.pread(stdin, _HEAD, 0)
+            kind = await _kind_of(head)
 
             def judge(reply: Reply) -> Decryption:
                 size = os.fstat(stdout).st_size
-                outcome.require_within(reply, size, max_output)
-                found = plaintexts.decryption(reply, signers)
-                if require_good:
-                    found.require_good()
-                if not kind.clear_signed:
-                    signatures.require_unaltered(reply, found.signatures, size)
-                return found
+                return _judged(reply, kind, size, signers, require_good, max_output)
 
-            kind = await _kind_at(stdin)
             how, second = session_key
             options = [*how, *commands.decrypt(OUTPUT, max_output)]
             call = Call(options, stdin=Descriptor(stdin), second=second, stdout=stdout)
-            found = await self._open(call, judge, kind, passphrase)
-        return replace(found, symmetric=found.symmetric or kind.symmetric)
+            return await self._open(call, judge, kind, passphrase)
 
     async def sign_file(
         self,
@@ -354,6 +346,24 @@ class Files(Messages):
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, signer, b"")
+
+
+def _judged(
+    reply: Reply,
+    kind: MessageKind,
+    size: int,
+    signers: frozenset[str],
+    require_good: bool,
+    max_output: int | None,
+) -> Decryption:
+    """Judge a decryption whose plaintext, of some size, went elsewhere."""
+    outcome.require_within(reply, size, max_output)
+    found = plaintexts.decryption(reply, signers)
+    if require_good:
+        found.require_good()
+    if not kind.clear_signed:
+        signatures.require_unaltered(reply, found.signatures, size)
+    return replace(found, symmetric=found.symmetric or kind.symmetric)
 
 
 def _stands_alone(fd: int) -> bool:

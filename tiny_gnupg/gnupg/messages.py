@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
@@ -18,6 +19,7 @@ from tiny_gnupg._gpg.arguments import (
     optional_passphrase,
     passphrase_answers,
 )
+from tiny_gnupg._gpg.key_states import has_secret
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -263,7 +265,14 @@ class Messages(Recipients, Trust):
         # Where a key opens a message, gpg does not say that a passphrase could too.
         return replace(found, symmetric=found.symmetric or kind.symmetric)
 
-    async def _open(self, call: Call, judge: Judge[T], kind: MessageKind, given: str | None) -> T:
+    async def _open(
+        self,
+        call: Call,
+        judge: Judge[T],
+        kind: MessageKind,
+        given: str | None,
+        beginning: bytes | None = None,
+    ) -> T:
         """Decrypt with the passphrase that a message takes: that of the keys, or its own.
 
         A message to a passphrase is anybody's to write: this instance's own is not tried on it,
@@ -274,11 +283,13 @@ class Messages(Recipients, Trust):
             judge: reads the answer.
             kind: what the message is.
             given: the passphrase that the caller gave.
+            beginning: that of a message which comes once.
         """
-        async with reasons.of_message(call.stdin):
+        message = call.stdin if beginning is None else beginning
+        async with reasons.of_message(message):
             if call.second is not None:  # the session key itself
                 return await self._run(call, judge, self._allow_placeholders)
-            reasons.require_session_key(kind, call.stdin)
+            reasons.require_session_key(kind, message)
             return await self._open_by(call, judge, kind, given)
 
     async def _open_by(
@@ -311,10 +322,12 @@ class Messages(Recipients, Trust):
         kind: MessageKind,
         given: str,
         call: Call,
-        _: Reply | None,
+        reply: Reply | None,
         error: GnuPGError | None,
     ) -> Call | None:
         """Remedy: open a message by the passphrase that was given, its own or that of its keys."""
+        if reply is None and not kind.symmetric and not await self._opens_any(kind):
+            return replace(call, passphrase=await self._agent_passphrase(given))
         if not isinstance(error, BadPassphrase | NoSecretKey):
             return None
         if kind.symmetric:
@@ -322,6 +335,16 @@ class Messages(Recipients, Trust):
         if isinstance(error, NoSecretKey) or given == self.passphrase:
             return None
         return replace(call, passphrase=await self._agent_passphrase(given))
+
+    async def _opens_any(self, kind: MessageKind) -> bool:
+        """Return whether this instance's passphrase opens a key that a message is to."""
+        for recipient in kind.recipients:
+            for key in await self._table.find(recipient, secret=True):
+                with suppress(BadPassphrase):
+                    if has_secret(key):
+                        await self._try_passphrase(key.fingerprint)
+                        return True
+        return False
 
     async def sign(
         self,

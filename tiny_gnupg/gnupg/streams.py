@@ -3,51 +3,132 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, checked_data
+from tiny_gnupg._gpg.reply import Reply
+from tiny_gnupg._home.whole_files import unnamed
+from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._process.flow import Report, Source, fed, through
+from tiny_gnupg._process.flow import PIECE, Report, Source, fed, pieces_of, through
 from tiny_gnupg._process.pipes import CHUNK, Descriptor
-from tiny_gnupg._process.program import SECOND
+from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
+from tiny_gnupg.errors import GnuPGError, OutputTooLarge
 from tiny_gnupg.gnupg import reasons
-from tiny_gnupg.gnupg.files import Files
-from tiny_gnupg.gnupg.inputs import _kind_of
+from tiny_gnupg.gnupg.files import Files, _judged
+from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
 from tiny_gnupg.results import Decryption, Signature, Verification
+
+#: Bytes of a plaintext that are held in memory; of a longer one all is in a file.
+IN_MEMORY = 2**20
 
 
 class Plaintext:
-    """The plaintext of a message that was found good; to be read once, in its block.
+    """The plaintext of a message, to be read once: ``async for piece in plain``, or ``read``.
+
+    What is said of the message is there where it was found good; with ``early``, at its end.
 
     Args:
-        fd: the file that holds it.
-        found: what was found out about the message.
+        pieces: its bytes.
+        found: gets what is found out about the message, and its length in bytes.
     """
 
-    def __init__(self, fd: int, found: Decryption) -> None:
-        self._fd = fd
-        self._place = 0
-        #: Whether the message was encrypted, or signed alone.
-        self.encrypted = found.encrypted
-        #: Every signature of the message, all good.
-        self.signatures: tuple[Signature, ...] = found.signatures
-        #: Its length in bytes.
-        self.size = os.fstat(fd).st_size
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], found: Sequence[tuple[Decryption, int]]
+    ) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+        self._found = found
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the message was encrypted, or signed alone."""
+        return self._whole()[0].encrypted
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Every signature of the message, all good."""
+        return self._whole()[0].signatures
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return self._whole()[1]
+
+    def _whole(self) -> tuple[Decryption, int]:
+        if not self._found:
+            raise RuntimeError("nothing is known of the message before its end, or it was not good")
+        return self._found[0]
 
     async def read(self, n: int = -1) -> bytes:
-        """Return at most ``n`` bytes, or all that is left; none is the end."""
-        wanted = self.size - self._place if n < 0 else n
-        piece = await uninterrupted(in_thread(os.pread, self._fd, wanted, self._place))
-        self._place += len(piece)
-        return piece
+        """Return at most ``n`` bytes, or all that is left; none is the end.
+
+        Raises:
+            GnuPGError: with ``early``, the message is not good.
+            RuntimeError: that was said already.
+        """
+        if n < 0:
+            return b"".join([piece async for piece in self])
+        if not self._rest:
+            self._rest = memoryview(await anext(self._pieces, b""))
+        if not self._rest:
+            self._whole()
+        piece, self._rest = self._rest[:n], self._rest[n:]
+        return bytes(piece)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self.read(CHUNK):
             yield piece
+
+
+async def _pieces_in(fd: int) -> AsyncGenerator[bytes, None]:
+    """Give what is in a file."""
+    place = 0
+    while piece := await uninterrupted(in_thread(os.pread, fd, PIECE, place)):
+        yield piece
+        place += len(piece)
+
+
+async def _beginning(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    """Take what tells what a message is, or all of it."""
+    taken = bytearray()
+    async for piece in pieces:
+        taken += piece
+        if len(taken) >= _HEAD:
+            break
+    return bytes(taken)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message that comes, of which the beginning is there, and what is asked of it."""
+
+    head: bytes
+    kind: MessageKind
+    rest: AsyncGenerator[bytes, None]
+    signers: frozenset[str]
+    passphrase: str | None
+    max_output: int | None
+    progress: Report | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its beginning is all of it."""
+        return len(self.head) < _HEAD
+
+    async def whole(self) -> AsyncGenerator[bytes, None]:
+        """Give all of it."""
+        yield self.head
+        async for piece in self.rest:
+            yield piece
+
+    def judged(self, reply: Reply, size: int, bound: int | None) -> Decryption:
+        """Judge its decryption into so many bytes; raise where it is not good."""
+        return _judged(reply, self.kind, size, self.signers, True, bound)
 
 
 class Streams(Files):
@@ -192,24 +273,29 @@ class Streams(Files):
         signer: Signer = None,
         max_output: int | None = None,
         spool: str | os.PathLike[str] | None = None,
+        early: bool = False,
         progress: Report | None = None,
     ) -> AsyncIterator[Plaintext]:
         """Decrypt what a source gives: ``async with gpg.decrypt_stream(source) as plain``.
 
         The block is entered only where the whole message was found good; where it is signed, every
-        signature must be. Until then message and plaintext lie in files without names (0600).
+        signature must be. Until then the plaintext lies in memory, and from 1 MiB on in a file
+        without a name (0600).
 
         Args:
             source: where the bytes come from.
             passphrase: as for ``decrypt``.
             signer: as for ``decrypt``.
             max_output: bytes that may come out; None is without bound.
-            spool: the folder of these files; default: the system's, as ``TMPDIR`` says.
+            spool: the folder of that file; default: the system's, as ``TMPDIR`` says.
+            early: enter the block at once, and give the plaintext as it comes, before anything is
+                known of it: anybody on its way may have changed it, or have written all of it. At
+                its end reading raises where the message is not good. For who can undo whatever was
+                done by then, and does nothing that shows others what it says (EFAIL).
             progress: called with the bytes taken so far, and 0.
 
         Returns:
-            The plaintext: ``async for piece in plain``, ``await plain.read(n)``, with its ``size``
-            and ``signatures``.
+            The plaintext, with its ``size`` and ``signatures``.
 
         Raises:
             OutputTooLarge: more than ``max_output`` bytes came out.
@@ -217,17 +303,81 @@ class Streams(Files):
             Exception: what the source raises.
         """
         signers = await self._pin(signer)
-        with tempfile.TemporaryFile(buffering=0, dir=spool) as file:
+        async with aclosing(pieces_of(source)) as pieces:
+            head = await _beginning(pieces)
+            message = _Message(
+                head, await _kind_of(head), pieces, signers, passphrase, max_output, progress
+            )
+            found: list[tuple[Decryption, int]] = []
+            if early:
+                async with aclosing(self._as_it_comes(message, found)) as coming:
+                    yield Plaintext(coming, found)
+                return
+            with ExitStack() as files:
+                file, good = await self._spooled(message, spool, files)
+                found.append((good, os.fstat(file).st_size))
+                async with aclosing(_pieces_in(file)) as coming:
+                    yield Plaintext(coming, found)
+
+    async def _spooled(
+        self, message: _Message, spool: str | os.PathLike[str] | None, files: ExitStack
+    ) -> tuple[int, Decryption]:
+        """Decrypt a message; return the file of its plaintext, which ``files`` closes."""
+
+        async def into(bound: int | None, *, in_memory: bool) -> tuple[int, Decryption]:
+            file = files.enter_context(unnamed(spool, in_memory=in_memory)).fileno()
 
             async def work(stdin: Descriptor) -> Decryption:
-                return await self._decrypt_between(
-                    stdin,
-                    file.fileno(),
-                    signers,
-                    require_good=True,
-                    passphrase=passphrase,
-                    max_output=max_output,
-                    spool=spool,
+                call = Call(commands.decrypt(OUTPUT, bound), stdin=stdin, stdout=file)
+                return await self._open(
+                    call,
+                    lambda reply: message.judged(reply, os.fstat(file).st_size, bound),
+                    message.kind,
+                    message.passphrase,
+                    message.head,
                 )
 
-            yield Plaintext(file.fileno(), await fed(source, work, progress))
+            if not message.is_small:
+                return file, await fed(message.whole(), work, message.progress)
+            given = files.enter_context(unnamed(spool, in_memory=True))
+            given.write(message.head)
+            given.seek(0)
+            return file, await work(Descriptor(given.fileno()))
+
+        bound = message.max_output
+        if message.is_small:
+            if message.progress is not None:
+                message.progress(len(message.head), 0)
+            try:
+                first = IN_MEMORY if bound is None else min(IN_MEMORY, bound)
+                return await into(first, in_memory=True)
+            except OutputTooLarge:
+                if bound is not None and bound <= IN_MEMORY:
+                    raise
+        return await into(bound, in_memory=False)
+
+    async def _as_it_comes(
+        self, message: _Message, found: list[tuple[Decryption, int]]
+    ) -> AsyncGenerator[bytes, None]:
+        """Decrypt a message, and give its plaintext before it is judged."""
+        replies = []
+
+        async def work(stdin: Descriptor, stdout: int) -> None:
+            call = Call(commands.decrypt(OUTPUT, message.max_output), stdin=stdin, stdout=stdout)
+            replies.append(
+                await self._open(
+                    call, lambda reply: reply, message.kind, message.passphrase, message.head
+                )
+            )
+
+        size = 0
+        async with aclosing(through(message.whole(), work, message.progress)) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                yield piece
+        try:
+            async with reasons.of_message(message.head):
+                found.append((message.judged(replies[0], size, message.max_output), size))
+        except GnuPGError as error:
+            await self._require_keyboxd(error)
+            raise
