@@ -8,19 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pty
-import select
+import re
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.inprocess import Ended, run_here
+from tests.command_line import CHECKOUT, SECRET, Run, at_a_terminal, done
+from tests.inprocess import run_here
 from tests.instances import PlainGpg
 from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
@@ -31,39 +29,6 @@ from tiny_gnupg._openpgp.packets import USER_ID, write
 from tiny_gnupg.cli.main import EXAMPLES, main, parser
 from tiny_gnupg.cli.terminal import _plain
 from tiny_gnupg.results import Signature, SignatureStatus
-
-CHECKOUT = Path(__file__).parents[2]
-SECRET = "correct horse"
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def cli(home: Path) -> Run:
-    """Run a command in a home, with a passphrase from the environment where it takes one."""
-
-    def run(
-        name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str = SECRET
-    ) -> Ended:
-        takes = name not in ("keys", "verify", "doctor", "publish", "find")
-        asked = ["--passphrase-env", "TEST_SECRET"] if takes else []
-        command = [name, "--home", str(at), *asked, *arguments]
-        return run_here(partial(main, command), stdin, {"TEST_SECRET": secret})
-
-    return run
-
-
-def done(result: Ended | subprocess.CompletedProcess[bytes], code: int = 0) -> bytes:
-    """Require an exit code; return the output."""
-    assert result.returncode == code, (result.stdout, result.stderr)
-    return result.stdout
-
-
-@pytest.fixture
-def fingerprint(cli: Run) -> str:
-    """Alice's key, made on the command line."""
-    made = done(cli("gen-key", "--name", "Alice", "--email", "alice@example.org"))
-    return made.decode().strip()
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in EXAMPLES)])
@@ -153,7 +118,7 @@ def test_a_text_that_gpg_would_sign_a_part_of_is_refused(
         cli("sign", "--clear", str(text)),
     ):
         assert b"cannot be clear-signed" in result.stderr
-        assert (result.returncode, result.stdout) == (1, b"")
+        assert (result.returncode, result.stdout) == (2, b"")
     assert list(tmp_path.iterdir()) == [text]
 
 
@@ -244,48 +209,29 @@ def test_on_a_terminal_a_person_is_asked_and_sees_progress(home: Path, tmp_path:
             file.write(os.urandom(2**20))
     where = ["--home", str(home)]
 
-    made = at_a_terminal("gen-key", *where, "--name", "Alice", answers=2)
-    sealed = at_a_terminal("encrypt", *where, "-r", "Alice", str(big), answers=1)
+    made = at_a_terminal("gen-key", *where, "--name", "Alice", typed=[f"{SECRET}\n"] * 2)
+    sealed = at_a_terminal("encrypt", *where, "-r", "Alice", str(big), typed=[f"{SECRET}\n"])
+    message = tmp_path / "big.gpg"
+    os.truncate(message, message.stat().st_size - 100)
+    refused = at_a_terminal(
+        "decrypt", *where, "-o", str(tmp_path / "b"), str(message), typed=[f"{SECRET}\n"], code=5
+    )
 
-    assert SECRET not in made + sealed
+    assert SECRET not in made + sealed + refused
     assert "Once more" in made
     assert "encrypting [" in sealed
-    assert (tmp_path / "big.gpg").stat().st_size > big.stat().st_size // 2
+    assert "decrypting [" in refused
+    # The bar is taken away before the error is told, and nothing is coloured.
+    assert re.search(r"\r {70}\rtiny-gnupg: \S", refused)
+    assert "\x1b" not in made + sealed + refused
 
 
-def at_a_terminal(*arguments: str, answers: int) -> str:
-    """Run a command on a terminal of its own, and type the passphrase as often as asked."""
-    try:
-        terminal, theirs = pty.openpty()
-    except OSError:
-        pytest.skip("NOT TESTED: this system gives no pseudo-terminals")
-    # Its controlling terminal, which is where a passphrase is asked for; Python itself could make
-    # it one only by a fork, which it warns of where threads run.
-    process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", sys.executable, "-m", "tiny_gnupg", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=CHECKOUT,
-    )
-    os.close(theirs)
-    shown, asked = "", 0
-    deadline = time.monotonic() + 60
-    try:
-        while time.monotonic() < deadline:
-            if select.select([terminal], [], [], 0.1)[0]:
-                try:
-                    shown += os.read(terminal, 65536).decode(errors="replace")
-                except OSError:
-                    break
-            if shown.count(": ") > asked and asked < answers:
-                asked += 1
-                os.write(terminal, SECRET.encode() + b"\n")
-    finally:
-        os.close(terminal)
-        process.wait(10)
-    assert process.returncode == 0, shown
-    return shown
+def test_who_has_to_type_the_message_is_told_so(cli: Run, fingerprint: str, home: Path) -> None:
+    arguments = ["encrypt", "--home", str(home), "--no-sign", "-r", fingerprint]
+    shown = at_a_terminal(*arguments, typed=["hello\n\x04"])
+
+    assert "reading what you type, up to Ctrl-D" in shown
+    assert "-----BEGIN PGP MESSAGE-----" in shown
 
 
 async def test_a_key_is_published_and_found(cli: Run, fingerprint: str, other_home: Path) -> None:

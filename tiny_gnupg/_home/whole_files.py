@@ -257,8 +257,10 @@ def plain_name(source: Path) -> Path:
 
     Raises:
         ValueError: the name does not tell.
+        OSError: there is no such file.
     """
     if source.suffix.lower() not in ENDINGS:
+        source.stat()
         raise ValueError(f"{source} ends in none of {', '.join(ENDINGS)}: say output=")
     return source.with_suffix("")
 

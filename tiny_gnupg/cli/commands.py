@@ -12,10 +12,17 @@ from typing import Any, cast
 from tiny_gnupg._gpg.signatures import surrounded
 from tiny_gnupg._home.sinks import is_sink
 from tiny_gnupg._home.whole_files import whole_file, write_all
+from tiny_gnupg._network.found_keys import query
 from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
 from tiny_gnupg._process.tasks import in_thread
-from tiny_gnupg.cli.terminal import Report, UsageError, passphrase, progress
+from tiny_gnupg.cli.terminal import (
+    Report,
+    UsageError,
+    passphrase,
+    progress,
+    standard_input,
+)
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
 from tiny_gnupg.gnupg import GnuPG
 from tiny_gnupg.gnupg.streams import Plaintext
@@ -107,12 +114,12 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
             return _written(written)
         armor = arguments.armor or arguments.output is None
         message = gpg.encrypt_stream(
-            sys.stdin.buffer,
+            standard_input(),
             arguments.recipients,
             sign=signing,
             local_user=signer,
             armor=armor,
-            progress=progress("encrypting"),
+            progress=progress("encrypting", shown=arguments.output is None),
         )
         async with aclosing(message):
             return await _pour(arguments, message)
@@ -134,10 +141,10 @@ async def decrypt(arguments: argparse.Namespace) -> Report:
             )
             return _written(cast(Path, found.path), *_told(found))
         async with gpg.decrypt_stream(
-            sys.stdin.buffer,
+            standard_input(),
             passphrase=words,
             signer=arguments.signers,
-            progress=progress("decrypting"),
+            progress=progress("decrypting", shown=arguments.output is None),
         ) as plain:
             facts, notes = _told(plain)
             return await _pour(arguments, plain, private=True, facts=facts, notes=notes)
@@ -169,11 +176,11 @@ async def sign(arguments: argparse.Namespace) -> Report:
             text = await gpg.sign(await _read("-"), signer, clear=True)
             return await _deliver(arguments, text)
         signed = gpg.sign_stream(
-            sys.stdin.buffer,
+            standard_input(),
             local_user=signer,
             detach=detach,
             armor=True,
-            progress=progress("signing"),
+            progress=progress("signing", shown=arguments.output is None),
         )
         async with aclosing(signed):
             return await _pour(arguments, signed)
@@ -191,7 +198,7 @@ async def verify(arguments: argparse.Namespace) -> Report:
             )
         elif arguments.signature is not None:
             found = await gpg.verify_stream(
-                sys.stdin.buffer,
+                standard_input(),
                 await _read(arguments.signature),
                 signer=arguments.signers,
                 progress=progress("verifying"),
@@ -243,6 +250,7 @@ async def find(arguments: argparse.Namespace) -> Report:
     """Look a key up on the keyserver, through Tor, and import it if asked to."""
     async with instance(arguments) as gpg:
         if not arguments.take:
+            query(arguments.query)  # what nothing is found by is no key that is not there
             url = await gpg.search(arguments.query)
             lines = (url or f"the keyserver has no key for {arguments.query}",)
             return Report({"url": url}, lines, code=0 if url else 4)
@@ -256,7 +264,7 @@ def _is_path(file: str | None) -> bool:
 
 async def _read(file: str) -> bytes:
     if file == "-":
-        return await in_thread(sys.stdin.buffer.read)
+        return await in_thread(standard_input().read)
     return await in_thread(Path(file).read_bytes)
 
 

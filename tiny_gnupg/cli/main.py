@@ -23,7 +23,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from tiny_gnupg.cli import commands
-from tiny_gnupg.cli.terminal import Report, UsageError, show, show_error
+from tiny_gnupg.cli.terminal import Report, UsageError, end_progress, show, show_error
 from tiny_gnupg.errors import (
     AmbiguousKey,
     BadPassphrase,
@@ -54,6 +54,10 @@ EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 
 
 INTERRUPTED = 130
+
+
+#: What ``-o -`` names.
+STDOUT = "/dev/stdout"
 
 
 EPILOG = """\
@@ -99,13 +103,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments = parser().parse_args(argv)
+    whole = parser()
+    arguments = whole.parse_args(argv)
     as_json: bool = arguments.json
+    if as_json and getattr(arguments, "output", None) == STDOUT:
+        whole.error("--json writes to standard output: leave out one of the two, or name a file")
     run: Run = arguments.run
     try:
         report = asyncio.run(_awaited(run, arguments))
         show(report, as_json=as_json)
     except KeyboardInterrupt:
+        end_progress()
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone; what Python would flush at its exit has nowhere to go.
@@ -113,8 +121,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (GnuPGError, UsageError, OSError, ValueError) as error:
         show_error(error, as_json=as_json)
-        return next((code for kinds, code in EXIT_CODES if isinstance(error, kinds)), 1)
+        return _exit_code(error)
     return report.code
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, ValueError) and not isinstance(error, GnuPGError):
+        return 2  # of an argument, or of a text that cannot be signed that way
+    return next((code for kinds, code in EXIT_CODES if isinstance(error, kinds)), 1)
 
 
 async def _awaited(run: Run, arguments: argparse.Namespace) -> Report:
@@ -190,7 +204,7 @@ def _add_passphrase(made: argparse.ArgumentParser) -> None:
 def _add_output(made: argparse.ArgumentParser, default: str) -> None:
     made.add_argument(
         *("-o", "--output"),
-        type=lambda name: "/dev/stdout" if name == "-" else name,
+        type=lambda name: STDOUT if name == "-" else name,
         metavar="FILE",
         help=f"where to write, - is standard output ({default})",
     )

@@ -5,6 +5,7 @@
 2. Standard output holds the result and nothing else; progress, errors and who signed what was
    decrypted go to standard error, progress only where that is a terminal.
 3. What came from a key or a message is shown with its control characters escaped.
+4. A message that speaks of Python's arguments is said in the command line's words.
 """
 
 from __future__ import annotations
@@ -21,15 +22,34 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from tiny_gnupg.errors import GnuPGError, one_line
+from tiny_gnupg.errors import AmbiguousKey, GnuPGError, one_line
 
 #: Seconds that pass before progress is shown: what is quicker needs none.
 FIRST_PROGRESS = 0.5
 
 #: Seconds between two lines of what flows in.
 TICK = 0.1
+
+
+#: How a person is told what the library says to programs.
+WORDS = {
+    "executable=": "--gpg",
+    "homedir=": "--home",
+    "output=": "--output",
+    "tor_port": "--tor-port",
+    ", or isolate=False": "",
+    ", or lower limit=": "",
+    "pass it as passphrase=": "give the message's own passphrase",
+    "pass the message's own, passphrase=...": "give the message's own passphrase",
+    ", as text or as bytes": "",
+    "use text_import": "tiny-gnupg import FILE takes it",
+    "use verify(data, signature)": "give the data first: tiny-gnupg verify DATA SIGNATURE",
+    "await gen_key()": "tiny-gnupg gen-key makes one",
+    "await set_expire": "in Python, await gpg.set_expire",
+    "await add_subkeys": "in Python, await gpg.add_subkeys",
+}
 
 
 #: The longest passphrase that is read from a file descriptor, in bytes.
@@ -103,40 +123,76 @@ def _from_person(*, new: bool) -> str:
     return typed
 
 
-def progress(doing: str) -> Callable[[int, int], None] | None:
-    """Return what draws a bar of progress on standard error; None where that is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-    begun = time.monotonic()
-    shown, last = False, 0.0
+class _Bar:
+    """The line that shows how far something is, on standard error."""
 
-    def draw(done: int, total: int) -> None:
-        nonlocal last, shown
-        took = time.monotonic() - begun
-        if took < FIRST_PROGRESS:
+    WIDTH = 70
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._begun = time.monotonic()
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Draw it, if it is time to; of what flows in, nobody knows the ``total``."""
+        now = time.monotonic()
+        took = now - self._begun
+        if took < FIRST_PROGRESS or now - self._last < TICK:
             return
-        if not total:  # of what flows in, nobody knows the length
-            now, speed = time.monotonic(), done / took / 2**20
-            if now - last < TICK:
-                return
-            last = now
-            line = f"{doing} {done / 2**20:.0f} MiB  {speed:.0f} MiB/s"
-            sys.stderr.write(f"\r{line:<70}\r")
-        elif done < total:
-            bar = "#" * (20 * done // total)
-            speed = done / took / 2**20
-            line = f"{doing} [{bar:<20}] {100 * done // total:3} %  {speed:.0f} MiB/s"
-            sys.stderr.write(f"\r{line:<70}")
-            shown = True
-        elif shown:
-            sys.stderr.write("\r" + " " * 70 + "\r")
+        self._last = now
+        how_far = f"{done / 2**20:.0f} MiB"
+        if total:
+            how_far = f"[{'#' * (20 * done // total):<20}] {100 * done // total:3} %"
+        self._write(f"{self._doing} {how_far}  {done / took / 2**20:.0f} MiB/s")
+
+    def clear(self) -> None:
+        """Take the line away, so that what is written next has one of its own."""
+        if self._last:
+            self._write("")
+            self._last = 0.0
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"\r{line:<{self.WIDTH}}\r")
         sys.stderr.flush()
 
-    return draw
+
+#: The bar of the command that runs.
+_bar: _Bar | None = None
+
+
+def progress(doing: str, *, shown: bool = False) -> Callable[[int, int], None] | None:
+    """Return what draws a bar of progress.
+
+    Args:
+        doing: what goes on, in a word.
+        shown: the result itself goes to standard output, piece by piece.
+
+    Returns:
+        Nothing where standard error is no terminal, or the result would be written into the bar.
+    """
+    global _bar
+    if not sys.stderr.isatty() or (shown and sys.stdout.isatty()):
+        return None
+    _bar = _Bar(doing)
+    return _bar
+
+
+def end_progress() -> None:
+    """Take the bar away where one is drawn."""
+    if _bar is not None:
+        _bar.clear()
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input; who has to type it is told so."""
+    if sys.stdin.isatty():
+        _say("tiny-gnupg: reading what you type, up to Ctrl-D on a line of its own", sys.stderr)
+    return sys.stdin.buffer
 
 
 def show(report: Report, *, as_json: bool) -> None:
     """Write a report to standard output, and what stands beside it to standard error."""
+    end_progress()
     for note in () if as_json else report.notes:
         _say(note, sys.stderr)
     if as_json:
@@ -165,15 +221,28 @@ def _show_json(facts: Mapping[str, Any]) -> None:
 
 def show_error(error: Exception, *, as_json: bool) -> None:
     """Return what went wrong: a sentence on standard error, or an object on standard output."""
+    end_progress()
     said = _sentence(error)
+    candidates = error.candidates if isinstance(error, AmbiguousKey) else ()
     if not as_json:
-        _say(f"tiny-gnupg: {said}", sys.stderr)
+        _say(f"tiny-gnupg: {in_words(said)}", sys.stderr)
+        for candidate in candidates:
+            _say(f"  {candidate}", sys.stderr)
         return
-    facts = {"error": type(error).__name__, "message": said}
+    facts: dict[str, Any] = {"error": type(error).__name__, "message": in_words(said)}
     if isinstance(error, GnuPGError):
-        facts |= {"message": error.message, "hint": error.hint}
+        facts |= {"message": in_words(error.message), "hint": in_words(error.hint)}
+    if candidates:
+        facts["candidates"] = candidates
     _show_json(facts)
     sys.stdout.flush()
+
+
+def in_words(text: str) -> str:
+    """Return a message of the library's in the words of the command line."""
+    for ours, theirs in WORDS.items():
+        text = text.replace(ours, theirs)
+    return text
 
 
 def _sentence(error: Exception) -> str:

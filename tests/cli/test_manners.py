@@ -1,0 +1,184 @@
+"""How the command line speaks: exit codes, its own words, channels and locales."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny_gnupg
+from tests.command_line import CHECKOUT, Run, done
+from tiny_gnupg.cli.terminal import WORDS, in_words
+
+PACKAGE = Path(tiny_gnupg.__file__).parent
+#: An argument or a call of Python's, in a sentence.
+PYTHONS = re.compile(
+    r"\b[a-z_]+=(?=$|[\s,;)]|\.\.)|\bawait (?!gpg\.)|\bverify\(|\b(?:tor_port|text_import)\b"
+)
+#: What no command leads to: other interfaces of the package, and settings that it does not take.
+ELSEWHERE = {"sop", "mail", "cli", "custom.py", "sync.py", "tasks.py"}
+UNREACHED = ("leave out protection=, or say ", ", fingerprint=", "scrypt with n=", ", r=", ", p=")
+
+
+def sentences() -> list[str]:
+    """Return what the library may say to a person: its texts with a blank, and no docstring."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if ELSEWHERE & set(path.relative_to(PACKAGE).parts):
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        found += [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if id(node) not in docstrings and " " in node.value
+        ]
+    return found
+
+
+def test_no_message_speaks_of_pythons_arguments() -> None:
+    said = [text for text in sentences() if PYTHONS.search(text) and text not in UNREACHED]
+
+    assert len(said) > 10
+    assert [text for text in said if PYTHONS.search(in_words(text))] == []
+
+
+def test_each_word_that_is_changed_is_one_that_the_library_says() -> None:
+    said = "\n".join(sentences())
+
+    assert [word for word in WORDS if word not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["gen-key", "--name", "Al", "--expires", "soon"], "expires is like 3y"),
+        (["gen-key", "--name", "a\nb"], "line end"),
+        (["find", "--tor-port", "99999", "alice@example.org"], "--tor-port is no TCP port"),
+        (["find", "--keyserver", "nonsense", "alice@example.org"], "no keyserver's URL"),
+        (["decrypt", "{file}"], "ends in none of .gpg, .pgp, .asc: say --output"),
+        (["decrypt", "--signer", "alice", "-o", "-", "{file}"], "whole address"),
+        (["decrypt", "--json", "-o", "-", "{file}"], "--json writes to standard output"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_says_what_is_right(
+    cli: Run, tmp_path: Path, command: list[str], told: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("-----BEGIN PGP MESSAGE-----")
+
+    result = cli(*(word.format(file=file) for word in command))
+
+    assert done(result, 2) == b""
+    assert told in result.stderr.decode()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_is_not_there_is_named(cli: Run, tmp_path: Path) -> None:
+    for command in ("decrypt", "import", "verify"):
+        result = cli(command, str(tmp_path / "missing"))
+
+        assert done(result, 1) == b""
+        assert (
+            result.stderr.decode() == f"tiny-gnupg: {tmp_path}/missing: No such file or directory\n"
+        )
+
+
+def test_what_nothing_is_found_by_is_no_key_that_is_not_there(cli: Run) -> None:
+    for query in ("", "nonsense"):
+        result = cli("find", query)
+
+        assert done(result, 4) == b""
+        assert b"no key for" not in result.stderr
+
+
+def test_of_several_keys_each_is_listed(cli: Run, fingerprint: str) -> None:
+    other = done(cli("gen-key", "--email", "alice@example.org")).decode().strip()
+
+    for command in (
+        ["sign"],
+        ["encrypt", "-r", "alice@example.org"],
+        ["export", "alice@example.org"],
+    ):
+        told = cli(*command, stdin=b"x")
+        facts = json.loads(done(cli(*command, "--json", stdin=b"x"), 4))
+
+        assert done(told, 4) == b""
+        assert set(told.stderr.decode().splitlines()[1:]) == {f"  {fingerprint}", f"  {other}"}
+        assert set(facts["candidates"]) == {fingerprint, other}
+
+
+def test_a_detached_signature_alone_is_told_from_a_bad_one(
+    cli: Run, fingerprint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_text("x")
+    done(cli("sign", str(tmp_path / "data")))
+
+    result = cli("verify", str(tmp_path / "data.asc"))
+
+    assert done(result, 1) == b""
+    assert b"give the data first: tiny-gnupg verify DATA SIGNATURE" in result.stderr
+
+
+def shell(line: str, home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Let a shell run a line, where ``$T`` is the program, in a home."""
+    program = f"{sys.executable} -m tiny_gnupg"
+    more = {"T": program, "TINY_GNUPG_HOME": str(home), "PYTHONPATH": str(CHECKOUT), **variables}
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, timeout=60, env=os.environ | more, check=False
+    )
+
+
+def test_a_dash_is_standard_output_be_it_a_pipe_or_a_file(
+    cli: Run, fingerprint: str, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").write_bytes(b"\xff\x00 hello")
+    encrypt = f"$T encrypt --no-sign -r {fingerprint} -o - plain"
+    line = (
+        f"cd {tmp_path} && echo before > sealed && {encrypt} >> sealed && {encrypt} | cat > piped"
+    )
+
+    assert shell(line, home).stderr == b""
+
+    sealed = (tmp_path / "sealed").read_bytes()
+    assert sealed.startswith(b"before\n")
+    for message in (sealed.removeprefix(b"before\n"), (tmp_path / "piped").read_bytes()):
+        assert done(cli("decrypt", stdin=message)) == b"\xff\x00 hello"
+
+
+def test_a_reader_that_has_gone_is_no_error_that_is_told(
+    cli: Run, fingerprint: str, home: Path
+) -> None:
+    for command in ("keys", "keys --json", f"export {fingerprint}"):
+        # The reader goes before anything is written.
+        result = shell(f"{{ sleep 0.2; $T {command} --home {home}; }} | true", home)
+
+        assert result.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "ascii"}],
+)
+def test_a_terminal_that_lacks_a_character_gets_an_escape(
+    cli: Run, home: Path, tmp_path: Path, locale: dict[str, str]
+) -> None:
+    done(cli("gen-key", "--name", "Zoë", "--email", "zoe@example.org"))
+    named = os.fsdecode(b"\xff\xc3\xab.txt")
+    (tmp_path / named).write_text("x")
+
+    listed = shell("$T keys", home, **locale)
+    sealed = shell(
+        f"cd {tmp_path} && $T encrypt --no-sign -r zoe@example.org *.txt", home, **locale
+    )
+
+    assert (listed.stderr, sealed.stderr) == (b"", b"")
+    assert re.search(rb"    Zo(\\xeb|\xc3\xab) <zoe@example.org>\n", listed.stdout)
+    assert (tmp_path / f"{named}.gpg").is_file()
