@@ -31,7 +31,7 @@ README = Path(__file__).parents[1] / "README.rst"
 DOCS = README.parent / "docs"
 GUIDE = DOCS / "guide.rst"
 #: The other pages with blocks: what they show is tested elsewhere.
-SHOWN = {"homes.rst"}
+SHOWN = {"homes.rst", "threads.rst"}
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 #: What tests/test_packaging.py does, with the wheels that it builds.
 INSTALLING = {"python3 -m venv .venv", ". .venv/bin/activate", "python -m pip install ."}
