@@ -238,10 +238,12 @@ def stopped(home: Path, plain_gpg: Callable[..., PlainGpg]) -> Iterator[int]:
     """Somebody's home in ``home``, whose agent is there and does nothing."""
     theirs = plain_gpg("theirs", home)
     theirs.new_key(f"Alice <{ALICE}>", algorithm="ed25519", usage="sign")
-    agent = Agent().find(home)  # not as it is seen: its parent may be there still
+    found = Agent()  # not as it is seen: its parent may be there still
+    agent = found.find(home)
     stop(agent)
     yield agent
     os.kill(agent, signal.SIGCONT)
+    found.forget()
 
 
 async def test_it_hangs_when_a_home_is_opened(home: Path, stopped: int) -> None:
