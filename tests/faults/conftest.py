@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from tests.faults.rounds import Rounds
 from tests.instances import MakeGnuPG, PlainGpg, alice_at
 from tests.leftovers import clean_home
+from tests.namespaces import CHECKOUT
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +46,29 @@ async def rounds(
     left += [path.name for path in home.rglob("scratch.*")]
     left += [path.name for path in home.glob("*.tmp")]
     assert not left
+
+
+#: What changes a key in a process that is killed before a step; returns whether it came there.
+Stopped = Callable[..., bool]
+
+
+@pytest.fixture
+def stopped() -> Iterator[Stopped]:
+    """``tests.programs.stopped``, which is started once: that takes it half a second."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.programs.stopped"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+
+        def stop(home: Path, *what: str | int) -> bool:
+            assert program.stdin is not None
+            assert program.stdout is not None
+            print(json.dumps([str(home), *what]), file=program.stdin, flush=True)
+            ended = int(program.stdout.readline())
+            assert ended in (0, -signal.SIGKILL)
+            return ended != 0
+
+        yield stop

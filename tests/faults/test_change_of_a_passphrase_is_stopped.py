@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import Stopped
 from tests.instances import ALICE, PASSPHRASE, alice_at, copied
-from tests.namespaces import CHECKOUT
 from tests.proc import users_of
 from tiny_gnupg import BadPassphrase, GnuPG
 from tiny_gnupg._home.layout import SWAP
@@ -20,15 +17,6 @@ from tiny_gnupg._home.repair import heal
 
 #: A key has four files; each is at least written and put in its place.
 FEWEST = 8
-
-
-def stopped(home: Path, step: int, old: str, new: str) -> bool:
-    """Change a passphrase in a process, killed before a step; return whether it came there."""
-    change = (old, "change_passphrase", new)
-    program = [sys.executable, "-m", "tests.programs.stopped", str(home), str(step), *change]
-    done = subprocess.run(program, cwd=CHECKOUT, capture_output=True, timeout=60, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
 
 
 async def opens_all(home: Path, passphrase: str) -> bool:
@@ -44,10 +32,12 @@ async def opens_all(home: Path, passphrase: str) -> bool:
         return True
 
 
-async def test_at_each_step(alices_home: Path, figures: Callable[[str], None]) -> None:
+async def test_at_each_step(
+    stopped: Stopped, alices_home: Path, figures: Callable[[str], None]
+) -> None:
     passphrase, ends = PASSPHRASE, []
     step = 1
-    while stopped(alices_home, step, passphrase, f"new {step}"):
+    while stopped(alices_home, step, passphrase, "change_passphrase", f"new {step}"):
         ends.append([await opens_all(alices_home, one) for one in (passphrase, f"new {step}")])
         assert sum(ends[-1]) == 1, f"step {step}: old, new: {ends}"
         passphrase = passphrase if ends[-1][0] else f"new {step}"

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import Stopped
 from tests.instances import ALICE, PASSPHRASE, alice_at, copied
-from tests.namespaces import CHECKOUT
 from tests.proc import children, users_of
 from tiny_gnupg import GnuPG, GnuPGError, Key, Subkey
 from tiny_gnupg._process.find_gpg import find_executable
@@ -34,15 +31,6 @@ CHANGES: dict[str, Callable[[Key], list[str]]] = {
     "revoke_subkey": lambda key: [key.subkeys[0].fingerprint],
     "rotate": lambda key: [],
 }
-
-
-def stopped(home: Path, step: int, change: str, more: list[str]) -> bool:
-    """Make a change in a process, killed before a step; return whether it came there."""
-    given = [str(home), str(step), PASSPHRASE, change, *more]
-    program = [sys.executable, "-m", "tests.programs.stopped", *given]
-    done = subprocess.run(program, cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
 
 
 async def state(gpg: GnuPG) -> tuple[tuple[object, ...], ...]:
@@ -82,14 +70,18 @@ async def at(home: Path) -> tuple[tuple[object, ...], ...]:
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_this_process_is_killed_at_each_step(
-    alices_home: Path, tmp_path: Path, change: str, figures: Callable[[str], None]
+    stopped: Stopped,
+    alices_home: Path,
+    tmp_path: Path,
+    change: str,
+    figures: Callable[[str], None],
 ) -> None:
     kept = copied(alices_home, tmp_path / "kept")
     async with alice_at(alices_home) as gpg:
         [key] = await gpg.keys(ALICE)
     before = await at(alices_home)
     ends, step = [], 1
-    while stopped(alices_home, step, change, CHANGES[change](key)):
+    while stopped(alices_home, step, PASSPHRASE, change, *CHANGES[change](key)):
         ends.append(await at(alices_home))
         if ends[-1] != before:
             renew(kept, alices_home)

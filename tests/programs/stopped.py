@@ -1,4 +1,7 @@
-"""Change a key, and be killed before a step of that.
+"""Change keys, each in a process that is killed before a step of that.
+
+A line of standard input says what: the home, the step, the passphrase, the change, and what it is
+given. Of each, a line tells how its process ended.
 
 Python tells of each program that is started and each file that is opened, renamed or removed before
 it is done (PEP 578). What is counted are gpgs in the home itself, and files in its directory of
@@ -8,6 +11,7 @@ secret keys.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -59,12 +63,16 @@ def killed_before(step: int, directory: Path, home: Path | None = None) -> None:
     sys.addaudithook(heard)
 
 
-async def main(home: str, step: str, passphrase: str, change: str, *more: str) -> None:
+async def main(home: str, step: int, passphrase: str, change: str, *more: str) -> None:
     async with alice_at(Path(home), passphrase=passphrase) as gpg:
         await gpg.set_fingerprint(ALICE)
-        killed_before(int(step), Path(home, "private-keys-v1.d"), Path(home))
+        killed_before(step, Path(home, "private-keys-v1.d"), Path(home))
         await CHANGES[change](gpg, *more)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    for line in sys.stdin:
+        if not (child := os.fork()):
+            asyncio.run(main(*json.loads(line)))
+            sys.exit()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
