@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tiny_gnupg import __version__  # noqa: E402  the path to it is set above
+from tiny_gnupg.cli.main import EXAMPLES, parser  # noqa: E402
 
 project = "tiny_gnupg"
 author = "the authors of tiny_gnupg"
@@ -34,7 +39,8 @@ napoleon_numpy_docstring = False
 
 
 def setup(app: Sphinx) -> None:
-    """Mend docstrings on their way into the reference."""
+    """Describe the commands, and mend docstrings on their way into the reference."""
+    app.add_directive("commands", Commands)
     app.connect("autodoc-process-docstring", _without_types, priority=100)
 
 
@@ -45,3 +51,44 @@ def _without_types(
     for number, line in enumerate(lines[:-1], 1):
         if line.strip() in ("Returns:", "Yields:"):
             lines[number] = re.sub(r": |:$", " – ", lines[number], count=1)  # noqa: RUF001
+
+
+class Commands(SphinxDirective):
+    """Writes a section for each command of the command line, as its parser has it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        return self.parse_text_to_nodes("\n".join(_commands()), allow_section_headings=True)
+
+
+def _commands() -> Iterator[str]:
+    [commands] = [
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    options = {name: _options(made) for name, made in commands.choices.items()}
+    common = set.intersection(*map(set, options.values()))
+    yield from ("Every command", "-" * 13, "", "", ".. program:: tiny-gnupg", "")
+    yield from sorted(common)
+    for name, made in commands.choices.items():
+        yield from (
+            name,
+            "-" * len(name),
+            "",
+            f"{made.description}",
+            "",
+            ".. code-block:: console",
+            "",
+        )
+        yield from (f"   $ tiny-gnupg {example}" for example in EXAMPLES[name])
+        yield from ("", f".. program:: tiny-gnupg {name}", "")
+        yield from (option for option in options[name] if option not in common)
+
+
+def _options(made: argparse.ArgumentParser) -> list[str]:
+    """Return what a command takes, each as a directive of Sphinx's."""
+    found = []
+    for action in made._actions:
+        value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+        names = [f"{name}{value}" for name in action.option_strings] or [value.strip()]
+        found.append(f".. option:: {', '.join(names)}\n\n   {action.help}\n")
+    return found

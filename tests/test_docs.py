@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import html
 import inspect
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tiny_gnupg
 from tiny_gnupg import GnuPG
+from tiny_gnupg.cli.main import EXAMPLES, main
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -35,6 +41,22 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     elsewhere = {"GnuPG", "Plaintext", "run", "__version__"}
     assert sorted(described) == sorted(set(tiny_gnupg.__all__) - elsewhere)
     assert all(f'id="tiny_gnupg.{name}"' in page for name in elsewhere - {"__version__"})
+    _require_each_command_in((tmp_path / "html" / "command_line.html").read_text())
+
+
+def _require_each_command_in(page: str) -> None:
+    """Compare the page with what the program itself says to ``--help``."""
+    anchors = set(re.findall(r'id="cmdoption-tiny-gnupg-(\S+)"', page))
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    for name, examples in EXAMPLES.items():
+        with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):
+            main([name, "--help"])
+        options = set(
+            re.findall(r"(?<![\w-])--?([a-z][\w-]*)", said.getvalue().split("examples:")[0])
+        )
+        assert len(options) > 4
+        assert [one for one in options if not {one, f"{name}-{one}"} & anchors] == []
+        assert [one for one in examples if f"$ tiny-gnupg {one}\n" not in text] == []
 
 
 def test_the_rules_of_every_module_are_in_the_reference() -> None:
