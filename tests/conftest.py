@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import functools
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,10 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.homes import Home, temporary_home
 from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
+from tests.other_ways import let_flow, start_ahead
 from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
 from tiny_gnupg._home import home as homes
-from tiny_gnupg._operations.standing import Standing, Start, State
-from tiny_gnupg._process.program import Program
 
 _HERE = Path(__file__).parent
 _FIGURE = "figure"
@@ -76,17 +74,17 @@ def figures(record_property: Callable[[str, object], None]) -> Callable[[str], N
 @pytest.fixture(params=["started at need", "started ahead"])
 def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test twice: as it is, and with a gpg that waits for each message that may have one."""
-    if request.param == "started at need":
-        return
-    take = Standing.take
+    if request.param == "started ahead":
+        start_ahead(monkeypatch)
 
-    def started_ahead(standing: Standing, start: Start, state: State) -> Program | None:
-        if start.like not in standing._waiting:
-            standing.wait(start, state, float("inf"))
-            time.sleep(0.02)  # it reads its options, and looks its keys up
-        return take(standing, start, state)
 
-    monkeypatch.setattr(Standing, "take", started_ahead)
+@pytest.fixture(params=["started at need", "started ahead", "flowing"])
+def every_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test as ``both_ways`` does, and with what it decrypts and verifies as streams."""
+    if request.param == "started ahead":
+        start_ahead(monkeypatch)
+    if request.param == "flowing":
+        let_flow(monkeypatch)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from tests.instances import ALICE, FEW, PASSPHRASE, PlainGpg, alice_at
 from tiny_gnupg import BadPassphrase, GnuPG
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 
 @pytest.mark.parametrize("wrong", ["wrong", "", PASSPHRASE + " "])

@@ -12,8 +12,8 @@ from tests.instances import PlainGpg
 from tests.signed import DATA, ERRORS, STATES, Signatures
 from tiny_gnupg import BadSignature, ExpiredKeySignature, GnuPG, RevokedKeySignature, SignatureError
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 
 @pytest.mark.parametrize("kind", ERRORS)

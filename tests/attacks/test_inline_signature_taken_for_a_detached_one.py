@@ -6,8 +6,8 @@ import pytest
 
 from tiny_gnupg import BadSignature, GnuPG, NotOpenPGP, NotSigned, SignatureError
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 DATA = b"what bob never signed"
 

@@ -19,8 +19,8 @@ from tests.instances import MakeGnuPG, PlainGpg, alice_at, cheap
 from tiny_gnupg import BadPassphrase, GnuPG, NoSecretKey
 from tiny_gnupg._home.protection import Scheme
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 GUESS = "the own words"
 Open = Callable[[GnuPG, bytes, Path, dict[str, Any]], Awaitable[bytes]]

@@ -9,8 +9,8 @@ import pytest
 from tests.instances import PASSPHRASE, alice_at
 from tiny_gnupg import GnuPG
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 SPLIT = ("x\nEXTRA", "x\r\nEXTRA", "x\0EXTRA", f"{PASSPHRASE}\nEXTRA", "\n")
 

@@ -11,8 +11,8 @@ import pytest
 
 from tiny_gnupg import GnuPG, NotText
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 SECRET = "TOP SECRET"
 HALF = f"{SECRET} \udc80"

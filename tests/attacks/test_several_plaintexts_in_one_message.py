@@ -12,8 +12,8 @@ from tests.instances import PlainGpg
 from tests.openpgp import compressed
 from tiny_gnupg import Decryption, GnuPG, GnuPGError
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 SIGNED, UNSIGNED = b"signed by bob", b"never signed"
 ORDERS = ("signed first", "unsigned first", "signed between", "signed twice")

@@ -11,8 +11,8 @@ import pytest
 from tests.instances import PlainGpg
 from tiny_gnupg import BadPassphrase, DecryptionFailed, GnuPG
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
+#: No attack succeeds where a gpg waited for the message, or the message flows.
+pytestmark = pytest.mark.usefixtures("every_way")
 
 PASSPHRASE, PLAINTEXT = "right", b"sealed with OCB"
 #: Made with the Python package ``cryptography`` (AES-256 in OCB mode; packets as in LibrePGP,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
@@ -14,9 +15,11 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.instances import BOB, MakeGnuPG, alice_at
+from tests.proc import children
 from tiny_gnupg import (
     BadPassphrase,
     BadSignature,
+    CommandFailed,
     GnuPG,
     GnuPGError,
     KeyNotFound,
@@ -28,6 +31,8 @@ from tiny_gnupg import (
 from tiny_gnupg._process.flow import Source
 
 T = TypeVar("T")
+
+Use = Callable[[], Awaitable[object]]
 
 TEXT = os.urandom(3 * 2**18)
 
@@ -404,3 +409,63 @@ async def test_nobody_waits_for_a_slow_source(
     (held,) = await gpg.keys(BOB)
     assert held.expires == (await bob.keys(BOB))[0].expires
     assert held.ownertrust is OwnerTrust.FULL
+
+
+# -- ends at each point --------------------------------------------------------------------
+
+
+def uses(gpg: GnuPG, source: Source, signature: bytes) -> dict[str, Use]:
+    """Return each kind of stream, made of a source that gives a text, or a message of it."""
+    return {
+        "encrypt": lambda: joined(gpg.encrypt_stream(source, "")),
+        "sign": lambda: joined(gpg.sign_stream(source)),
+        "verify": lambda: gpg.verify_stream(source, signature),
+        "decrypt": lambda: decrypted(gpg, source),
+        "early": lambda: decrypted(gpg, source, early=True),
+    }
+
+
+@pytest.mark.parametrize("kind", ["encrypt", "sign", "verify", "decrypt", "early"])
+@pytest.mark.parametrize("end", ["cancelled", "killed", "failed"])
+async def test_an_end_at_any_point_leaves_nothing(alice: GnuPG, kind: str, end: str) -> None:
+    text = TEXT * 3
+    given = text
+    if kind in ("decrypt", "early"):
+        given = await alice.encrypt(text, "", armor=False, compress=False)
+    signature = await alice.sign(text, detach=True)
+    before, programs = os.listdir("/proc/self/fd"), children()
+    why = {"cancelled": asyncio.CancelledError, "failed": Failed, "killed": CommandFailed}
+
+    async def end_it(task: asyncio.Future[object]) -> None:
+        if end == "failed":
+            raise Failed
+        if end == "cancelled":
+            task.cancel()
+        else:
+            await asyncio.sleep(0.1)
+            begun = children() - programs
+            assert begun
+            for pid in begun:
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.Event().wait()  # the source has not ended
+
+    async def once(point: int) -> None:
+        async def source() -> AsyncIterator[bytes]:
+            number = 0
+            async for piece in pieces(given):
+                yield piece
+                if number == point:
+                    await end_it(task)
+                number += 1
+
+        task = asyncio.ensure_future(uses(alice, source(), signature)[kind]())
+        with pytest.raises(why[end]):
+            await task
+        assert children() == programs
+
+    # A message is looked at before a gpg is started: that is there from its second MiB on.
+    early = end != "killed" or given is text
+    for point in (*([0, 5] if early else []), 30, len(given) // 50_000):
+        await once(point)
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+    assert await alice.decrypt(await alice.encrypt("afterwards", "")) == "afterwards"
