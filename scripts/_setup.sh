@@ -1,6 +1,7 @@
 # The set-up that the scripts beside this file share; they source it. For any POSIX shell.
 #
 #   set_up run|test          a virtual environment with what is needed, and a staged gpg2
+#   set_up test without-gpg  the environment alone
 #   need_packages NAME...    packages of the distribution, for tests against other programs
 #
 # Both are done in a moment where everything is there. As root they install what is missing by
@@ -124,6 +125,7 @@ set_up() {
     if command -v flock >/dev/null; then flock 9; fi
     fill_venv "$1"
     exec 9<&-
+    [ "${2:-}" != without-gpg ] || return 0
     "$venv/bin/python" scripts/stage-gpg || {
         command -v gpg2 >/dev/null || command -v gpg >/dev/null ||
             fail "there is no gpg to stage and none installed (Debian: apt install gnupg)"

@@ -262,6 +262,7 @@ def test_what_is_read_is_a_property(name: str) -> None:
     assert isinstance(inspect.getattr_static(GnuPG, name), property)
 
 
+@pytest.mark.not_fast
 def test_an_instance_has_these_attributes_and_no_other() -> None:
     assert public(GnuPG()) == set(ATTRIBUTES)
 

@@ -231,6 +231,7 @@ def nearly_good(draw: st.DrawFn) -> list[str]:
     return lines
 
 
+@pytest.mark.not_fast
 @settings(max_examples=600)
 @given(nearly_good(), st.sampled_from([0, 0, 0, 1, 2, -9]))
 def test_nothing_unproved_is_ever_given_out(lines: list[str], code: int) -> None:

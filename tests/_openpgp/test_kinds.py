@@ -113,6 +113,7 @@ def test_a_signature_alone_is_read_to_its_end() -> None:
         assert not message_kind(one * (HEAD // len(one) + 1) + more).is_detached_signature
 
 
+@pytest.mark.not_fast
 @pytest.mark.parametrize("part", [b"\xca\x00", new(2, b"\x04\x00"), pkesk(), new(21, b"")])
 def test_what_a_flood_is_nobody_finds_out(part: bytes) -> None:
     for function in (message_kind, issuer, partial_function(describe, text="")):
@@ -121,6 +122,7 @@ def test_what_a_flood_is_nobody_finds_out(part: bytes) -> None:
                 function(data)
 
 
+@pytest.mark.not_fast
 @pytest.mark.parametrize("tag", [8, 9, 11, 18, 20])
 def test_short_parts_of_a_packet_are_not_counted_without_end(tag: int) -> None:
     head = bytes([0xC0 | tag, 0xE9]) + bytes(512)
@@ -162,6 +164,7 @@ def test_a_tower_of_compressed_packets_is_climbed_to_a_bound() -> None:
     assert len(describe(data, "")) < 20
 
 
+@pytest.mark.not_fast
 @pytest.mark.parametrize("algorithm", [1, 2, 3])
 def test_a_decompression_bomb_is_not_inflated(algorithm: int) -> None:
     bomb = compressed(partial(11, bytes(6) + bytes(10**8), 29), algorithm)

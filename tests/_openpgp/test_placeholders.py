@@ -247,6 +247,7 @@ def test_gpg_drops_a_subkey_that_a_server_forged(home: Home, other: Home) -> Non
     assert len(listed.subkeys) == 2
 
 
+@pytest.mark.not_fast
 @pytest.mark.skipif(not DEBIAN_KEYRING.exists(), reason="needs Debian's package debian-keyring")
 def test_every_key_of_debian_keyring_is_split_and_named_as_gpg_does() -> None:
     with temporary_home() as home:
