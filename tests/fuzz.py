@@ -28,7 +28,6 @@ from tests import openpgp
 from tests.vectors.oddities import GROUPS, Material
 from tiny_gnupg import GnuPG, GnuPGError
 from tiny_gnupg._gpg import imports, outcome, packet_dump, plaintexts, signatures
-from tiny_gnupg._gpg.certifications import certified
 from tiny_gnupg._gpg.damaged_keys import readings
 from tiny_gnupg._gpg.key_names import classify, search_term
 from tiny_gnupg._gpg.listings import format_list_keys, parse_colons, unescape_c
@@ -128,7 +127,6 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "listings": listing,
     "listings.format": lambda data: format_list_keys(text(data)),
     "listings.unescape": lambda data: unescape_c(text(data)),
-    "certifications": lambda data: certified(data, "F" * 40, "E" * 40, local=False),
     "packet_dump": lambda data: packet_dump.parse_list_packets(text(data)),
     "packet_dump.describe": lambda data: packet_dump.describe(data, text(data)),
     "damaged_keys": readings,

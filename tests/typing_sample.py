@@ -21,6 +21,7 @@ from tiny_gnupg import (
     BadSignature,
     BinaryNotFound,
     Capability,
+    Certification,
     CommandFailed,
     CommandResult,
     Decryption,
@@ -165,6 +166,7 @@ async def life_of_a_subkey(gpg: GnuPG, key: Key) -> None:
 
 async def key_listings(gpg: GnuPG) -> None:
     assert_type(await gpg.keys(secret=True), tuple[Key, ...])
+    assert_type(await gpg.keys(expiring="30d", certifications=True), tuple[Key, ...])
     assert_type(await gpg.list_keys("alice", True), dict[str, str])
     text = await gpg.raw_list_keys()
     assert_type(gpg.format_list_keys(text, secret=False), dict[str, str])
@@ -195,6 +197,11 @@ def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
     assert_type(key.user_ids, tuple[UserID, ...])
     assert_type(key.subkeys, tuple[Subkey, ...])
     assert_type(key.usable_for(Capability.SIGN), bool)
+    assert_type(key.encryption_subkeys, tuple[Subkey, ...])
+    assert_type(key.expires_soon(timedelta(days=30)), bool)
+    assert_type(key.certifications, tuple[Certification, ...])
+    assert_type(user_id.certifications, tuple[Certification, ...])
+    assert_type(user_id.certified_by(key, local=False), bool)
     assert_type(key.usable_for("e"), bool)
     assert_type([user_id.text, user_id.name, user_id.email, user_id.comment], list[str])
     assert_type(user_id.validity, Validity)
@@ -357,6 +364,8 @@ async def import_and_export(gpg: GnuPG, path: Path) -> None:
     assert_type(result.counts, Mapping[str, int])
     assert_type(await gpg.file_import(path, mode="r"), ImportResult)
     assert_type(await gpg.text_export("alice", secret=True), str)
+    assert_type(await gpg.text_export(["alice", "bob"], minimal=True), str)
+    assert_type(await gpg.export("alice", secret=True), bytes)
     assert_type(await gpg.file_export(path, "alice"), Path)
     assert_type(await gpg.scan(b"key"), tuple[Key, ...])
     assert_type(await gpg.backup(path), Path)

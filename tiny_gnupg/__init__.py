@@ -43,6 +43,7 @@ from .gnupg import GnuPG
 from .gnupg.streams import Plaintext
 from .results import (
     Capability,
+    Certification,
     CommandResult,
     Decryption,
     HashAlgorithm,
@@ -69,6 +70,7 @@ __all__ = [
     "BadSignature",
     "BinaryNotFound",
     "Capability",
+    "Certification",
     "CommandFailed",
     "CommandResult",
     "Decryption",

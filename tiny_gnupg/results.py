@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Self
@@ -150,6 +150,28 @@ class SignatureStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Certification:
+    """What a key says of a user id: that it is the owner's, or, in a revocation, no more.
+
+    ``status`` is ``GOODSIG``, ``BADSIG``, ``NO_PUBKEY`` (the certifying key is not here, and
+    anybody can have written this) or ``ERRSIG``. ``fingerprint`` is that of the key that made it,
+    or ``""`` where only its id is told; ``user_id`` is that key's name, where it is here. ``level``
+    is how well it was checked: 0 not said, 1 not at all, 2 casually, 3 carefully (RFC 9580, section
+    5.2.1). ``local`` ones never leave the keyring.
+    """
+
+    status: SignatureStatus
+    fingerprint: str
+    key_id: str
+    user_id: str
+    created: datetime | None
+    expires: datetime | None
+    level: int
+    local: bool
+    revocation: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UserID:
     """A user id or user attribute of a key.
 
@@ -158,7 +180,8 @@ class UserID:
     this library writes for a key that was published without user ids. ``attribute`` is true for
     a user attribute packet (a photo): its text is gpg's ``<count> <bytes>``. ``created`` is when
     the owner signed it last. All text is as the key has it, control characters and line ends
-    included: print a stranger's by ``repr``.
+    included: print a stranger's by ``repr``. ``certifications`` are what keys, the owner's own
+    among them, say of it, where they were asked for.
     """
 
     text: str
@@ -171,6 +194,25 @@ class UserID:
     hash: str
     placeholder: bool = False
     attribute: bool = False
+    certifications: tuple[Certification, ...] = ()
+
+    def certified_by(self, fingerprint: str | Key, *, local: bool = True) -> bool:
+        """Return whether a key certifies this user id now, by the last that it said of it.
+
+        Args:
+            fingerprint: that of the certifying primary key, or a ``Key``.
+            local: count what never leaves the keyring, too.
+        """
+        name = _fingerprint(fingerprint)
+        good = [
+            one
+            for one in self.certifications
+            if one.fingerprint == name and one.status is SignatureStatus.GOODSIG and one.created
+        ]
+        last = max((one.created for one in good if one.created), default=None)
+        said = [one for one in good if one.created == last and not _is_over(one.expires)]
+        revoked = any(one.revocation for one in said)
+        return not revoked and any(local or not one.local for one in said)
 
     @property
     def signed(self) -> bool:
@@ -236,6 +278,23 @@ class Key:
         claimed = (uid for uid in self.user_ids if uid.signed and not uid.revoked)
         return next((uid.email for uid in claimed if uid.email), "")
 
+    @property
+    def certifications(self) -> tuple[Certification, ...]:
+        """What keys, itself among them, say of its user ids, where that was asked for."""
+        return tuple(one for user_id in self.user_ids for one in user_id.certifications)
+
+    @property
+    def encryption_subkeys(self) -> tuple[Subkey, ...]:
+        """The subkeys that can be encrypted to now."""
+        able = (one for one in self.subkeys if Capability.ENCRYPT in one.capabilities)
+        return tuple(one for one in able if _alive(one))
+
+    def expires_soon(self, within: timedelta) -> bool:
+        """Return whether something that this key can do now, it cannot do any more after a time."""
+        then = datetime.now(UTC) + within
+        able = filter(self.usable_for, Capability)
+        return any(not (_alive(self, then) and self._can(one, then)) for one in able)
+
     def usable_for(self, capability: Capability | str) -> bool:
         """Return whether this key can be used now for ``capability``.
 
@@ -246,16 +305,34 @@ class Key:
             True where neither the key is revoked, expired, disabled or invalid, and the primary
             key or a subkey that is alive has the capability.
         """
-        wanted = Capability(capability)
-        if self.disabled or not _alive(self):
-            return False
+        return not self.disabled and _alive(self) and self._can(Capability(capability))
+
+    def _can(self, wanted: Capability, then: datetime | None = None) -> bool:
         return wanted in self.capabilities or any(
-            wanted in subkey.capabilities and _alive(subkey) for subkey in self.subkeys
+            wanted in subkey.capabilities and _alive(subkey, then) for subkey in self.subkeys
         )
 
 
-def _alive(key: Key | Subkey) -> bool:
-    return not (key.revoked or key.expired or key.validity is Validity.INVALID)
+def _alive(key: Key | Subkey, then: datetime | None = None) -> bool:
+    over = then is not None and _is_over(key.expires, then)
+    return not (key.revoked or key.expired or key.validity is Validity.INVALID or over)
+
+
+def _is_over(expires: datetime | None, then: datetime | None = None) -> bool:
+    return expires is not None and expires <= (then or datetime.now(UTC))
+
+
+def _fingerprint(given: str | Key) -> str:
+    """Return the fingerprint that a caller names a signer by.
+
+    Raises:
+        ValueError: it is none; a key id or an address would not tell keys apart.
+    """
+    text = given.fingerprint if isinstance(given, Key) else given
+    named = text.replace(" ", "").upper().removeprefix("0X")
+    if not _FINGERPRINT.fullmatch(named):
+        raise ValueError(f"a signer is asked for by the fingerprint, not by {text!r}")
+    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +380,7 @@ class _Signed:
         Raises:
             ValueError: it is no fingerprint; a key id or an address would not tell keys apart.
         """
-        given = fingerprint.fingerprint if isinstance(fingerprint, Key) else fingerprint
-        named = given.replace(" ", "").upper().removeprefix("0X")
-        if not _FINGERPRINT.fullmatch(named):
-            raise ValueError(f"a signer is asked for by the fingerprint, not by {given!r}")
+        named = _fingerprint(fingerprint)
         return any(
             one.good and named in (one.fingerprint, one.primary_fingerprint)
             for one in self.signatures

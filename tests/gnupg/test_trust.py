@@ -8,8 +8,6 @@ import pytest
 
 from tests.instances import BOB, PlainGpg
 from tiny_gnupg import GnuPG, KeyNotFound, UnusableKey
-from tiny_gnupg._gpg import commands
-from tiny_gnupg._gpg.certifications import certified
 
 Certify = Callable[[GnuPG, str], Awaitable[str]]
 #: Each way to certify a key.
@@ -24,11 +22,9 @@ by_any_way = pytest.mark.parametrize("certify", WAYS.values(), ids=WAYS)
 
 async def certified_texts(gpg: GnuPG, uid: str, *, local: bool = True) -> set[str]:
     """Return which user ids of a key this instance certified, as gpg lists it."""
-    [key] = await gpg.keys(uid)
-    options = commands.list_signatures([key.fingerprint, gpg.fingerprint])
-    listing = (await gpg.run_command(gpg.command(*options))).stdout
-    done = certified(listing, key.fingerprint, gpg.fingerprint, local=local)
-    return {one.text for one in key.user_ids if one.hash in done}
+    [key] = await gpg.keys(uid, certifications=True)
+    by = gpg.fingerprint
+    return {one.text for one in key.user_ids if one.certified_by(by, local=local)}
 
 
 @pytest.fixture

@@ -202,6 +202,19 @@ def checked_overlap(overlap: Expiry) -> str:
     return text
 
 
+def checked_span(until: Expiry) -> timedelta:
+    """Return how long it is until a moment, in one of the forms of an expiry.
+
+    Raises:
+        ValueError: as ``checked_expiry``; or it is never.
+    """
+    now = datetime.now(UTC)
+    text = checked_expiry(until, now)
+    if text in _NEVER:
+        raise ValueError(f"name a time or a span, not {until!r}")
+    return _end_of(text, now) - now
+
+
 def expires_before(expires: datetime | None, end: str) -> bool:
     """Return whether something expires before a moment, in a form that gpg takes."""
     return expires is not None and expires < _end_of(end, datetime.now(UTC))

@@ -208,20 +208,17 @@ def list_keys(
     colons: bool = True,
     placeholders: bool = False,
     mark: bool = True,
+    certifications: bool = False,
 ) -> list[str]:
     """List keys; ``placeholders``: those that have none for a user id as they are.
 
     Those whose secret part is here are marked, for which gpg asks the agent, unless ``mark`` is
-    false.
+    false. With ``certifications`` come the signatures on their user ids, each checked.
     """
     shown = [*COLONS, *(["--with-secret"] if mark else [])] if colons else []
     shown += UNSIGNED_USER_IDS if placeholders else ()
+    shown += ["--with-sig-check"] if certifications else []
     return [*shown, "--list-secret-keys" if secret else "--list-keys", "--", *terms]
-
-
-def list_signatures(terms: Sequence[str]) -> list[str]:
-    """List keys with the signatures on their user ids, each checked."""
-    return ["--with-colons", "--fixed-list-mode", "--check-sigs", "--", *terms]
 
 
 def list_addresses(*, secret: bool = False) -> list[str]:
@@ -430,15 +427,22 @@ def show_keys(*, placeholders: bool = False) -> list[str]:
     ]
 
 
-def export(terms: Iterable[str], *, armor: bool = True) -> list[str]:
+#: Of all signatures on user ids, the newest of the owner's own.
+_MINIMAL = ("--export-options", "export-minimal")
+
+
+def export(terms: Iterable[str], *, armor: bool = True, minimal: bool = False) -> list[str]:
     """Export public keys."""
-    return [*(["--armor"] if armor else []), *_NO_STAND_IN, "--export", "--", *terms]
+    form = [*(["--armor"] if armor else []), *_NO_STAND_IN, *(_MINIMAL if minimal else ())]
+    return [*form, "--export", "--", *terms]
 
 
-def export_secret(terms: Iterable[str], *, armor: bool = True, subkeys: bool = False) -> list[str]:
+def export_secret(
+    terms: Iterable[str], *, subkeys: bool = False, minimal: bool = False
+) -> list[str]:
     """Export secret keys; of ``subkeys``, without the secret part of the primary key."""
     what = "--export-secret-subkeys" if subkeys else "--export-secret-keys"
-    return [*LOOPBACK, *(["--armor"] if armor else []), what, "--", *terms]
+    return [*LOOPBACK, "--armor", *(_MINIMAL if minimal else ()), what, "--", *terms]
 
 
 def export_backup() -> list[str]:

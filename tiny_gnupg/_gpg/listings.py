@@ -11,7 +11,8 @@ The rules:
    missing fields are empty: both happen from release to release.
 3. ``pub``, ``sec``, ``crt`` and ``crs`` begin a key; ``sub`` and ``ssb`` begin a subkey; ``fpr``
    and ``grp`` belong to whichever of those came last.
-4. A user id is revoked if its validity says so, save where the whole key is revoked: then every
+4. ``sig`` and ``rev`` belong to the user id that came last, and to none behind a subkey.
+5. A user id is revoked if its validity says so, save where the whole key is revoked: then every
    user id has that validity, and only one that is revoked by itself has no date.
 """
 
@@ -29,9 +30,11 @@ from tiny_gnupg._openpgp.placeholders import is_placeholder
 from tiny_gnupg._openpgp.user_ids import address, split_user_id
 from tiny_gnupg.results import (
     Capability,
+    Certification,
     Key,
     OwnerTrust,
     PublicKeyAlgorithm,
+    SignatureStatus,
     Subkey,
     UserID,
     Validity,
@@ -42,6 +45,9 @@ _VALIDITY, _BITS, _ALGORITHM, _KEY_ID, _CREATED, _EXPIRES, _HASH = 1, 2, 3, 4, 5
 
 
 _OWNERTRUST, _USER_ID, _CAPABILITIES, _CARD, _CURVE = 8, 9, 11, 14, 16
+
+
+_CLASS, _ISSUER = 10, 12
 
 
 _FIELDS = 17
@@ -82,6 +88,18 @@ _OWNERTRUSTS = {
 }
 
 
+#: The four kinds of certification, and their revocation (RFC 9580, section 5.2.1).
+_CERTIFYING = frozenset({"10", "11", "12", "13", "30"})
+
+
+#: What gpg found of a signature on a user id (doc/DETAILS, field 2).
+_CHECKED = {
+    "!": SignatureStatus.GOODSIG,
+    "-": SignatureStatus.BADSIG,
+    "?": SignatureStatus.NO_PUBKEY,
+}
+
+
 _CAPABILITY = {member.value: member for member in Capability}
 
 
@@ -118,6 +136,7 @@ class _Block:
     primary: _Part
     subkeys: list[_Part]
     user_ids: list[list[str]]
+    signatures: list[list[list[str]]]
 
 
 class Listing:
@@ -161,14 +180,18 @@ class Listing:
             if kind in _PRIMARY:
                 self._keep()
                 self._part = _Part(_record(line))
-                self._block = _Block(self._part, [], [])
+                self._block = _Block(self._part, [], [], [])
             elif self._block is None:
                 continue
             elif kind in ("uid", "uat"):
                 self._block.user_ids.append(_record(line))
+                self._block.signatures.append([])
             elif kind in _SUBKEY:
                 self._part = _Part(_record(line))
                 self._block.subkeys.append(self._part)
+            elif kind in ("sig", "rev"):
+                if self._block.signatures and not self._block.subkeys:
+                    self._block.signatures[-1].append(_record(line))
             elif kind == "fpr":
                 self._part.fingerprint = self._part.fingerprint or _record(line)[_USER_ID].upper()
             elif kind == "grp":
@@ -190,8 +213,8 @@ def _key(block: _Block, now: datetime) -> Key:
         ownertrust=ownertrust,
         disabled="D" in record[_CAPABILITIES] or common["validity"] is Validity.DISABLED,
         user_ids=tuple(
-            _user_id(user_id, common["fingerprint"], common["revoked"])
-            for user_id in block.user_ids
+            _user_id(user_id, signatures, common)
+            for user_id, signatures in zip(block.user_ids, block.signatures, strict=True)
         ),
         subkeys=tuple(Subkey(**_common(part, now)) for part in block.subkeys),
     )
@@ -271,10 +294,10 @@ def _plain(escapes: re.Match[str]) -> str:
     return raw.decode(errors="surrogateescape")
 
 
-def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
+def _user_id(record: list[str], signatures: list[list[str]], key: dict[str, Any]) -> UserID:
     text = unescape_c(record[_USER_ID])
     attribute = record[0] == "uat"
-    placeholder = is_placeholder(text, fingerprint)
+    placeholder = is_placeholder(text, key["fingerprint"])
     name, comment, email = ("", "", "") if attribute or placeholder else split_user_id(text)
     validity = _validity(record)
     return UserID(
@@ -283,16 +306,35 @@ def _user_id(record: list[str], fingerprint: str, key_revoked: bool) -> UserID:
         email=email,
         comment=comment,
         validity=validity,
-        revoked=_is_revoked(record, key_revoked),
+        revoked=_is_revoked(record, key["revoked"]),
         created=read_time(record[_CREATED]),
         hash=record[_HASH],
         placeholder=placeholder,
         attribute=attribute,
+        certifications=tuple(
+            _certification(one) for one in signatures if one[_CLASS][:2] in _CERTIFYING
+        ),
+    )
+
+
+def _certification(record: list[str]) -> Certification:
+    kind = record[_CLASS]
+    revocation = kind.startswith("30")
+    return Certification(
+        status=_CHECKED.get(record[_VALIDITY][:1], SignatureStatus.ERRSIG),
+        fingerprint=record[_ISSUER].upper(),
+        key_id=record[_KEY_ID].upper(),
+        user_id=unescape_c(record[_USER_ID]),
+        created=read_time(record[_CREATED]),
+        expires=read_time(record[_EXPIRES]),
+        level=0 if revocation else int(kind[1]),
+        local=kind[2:3] == "l",
+        revocation=revocation,
     )
 
 
 def _is_revoked(record: list[str], key_revoked: bool) -> bool:
-    """Return whether a user id is revoked by itself (rule 4)."""
+    """Return whether a user id is revoked by itself (rule 5)."""
     return _validity(record) is Validity.REVOKED and not (key_revoked and record[_CREATED])
 
 

@@ -119,7 +119,12 @@ class KeyTable:
 
 
 async def list_keys(
-    engine: Engine, terms: Sequence[str] = (), *, secret: bool = False, mark: bool = True
+    engine: Engine,
+    terms: Sequence[str] = (),
+    *,
+    secret: bool = False,
+    mark: bool = True,
+    certifications: bool = False,
 ) -> tuple[Key, ...]:
     """List keys of the keyring.
 
@@ -131,11 +136,13 @@ async def list_keys(
         terms: which keys, as ``selection.search_term`` writes it; none means all.
         secret: only those whose secret part is there.
         mark: mark those.
+        certifications: with what keys say of their user ids.
 
     Raises:
         GnuPGError: gpg cannot list keys.
     """
-    found = await listed(engine, commands.list_keys(terms, secret=secret, mark=mark))
+    options = commands.list_keys(terms, secret=secret, mark=mark, certifications=certifications)
+    found = await listed(engine, options)
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found

@@ -222,6 +222,7 @@ async def export_secret(
     names: Sequence[str] = (),
     *,
     subkeys: bool = False,
+    minimal: bool = False,
 ) -> bytes:
     """Export secret keys, protected by the user's own passphrase the way gpg itself does it.
 
@@ -232,6 +233,7 @@ async def export_secret(
         outer: the user's own.
         names: which parts of them; default: all.
         subkeys: leave out the secret parts of the primary keys.
+        minimal: leave out what others signed.
 
     Returns:
         An armored block.
@@ -241,7 +243,8 @@ async def export_secret(
     """
     found = list(keys)
     fingerprints = names or [key.fingerprint for key in found]
-    call = Call(commands.export_secret(fingerprints, subkeys=subkeys), passphrase=outer)
+    options = commands.export_secret(fingerprints, subkeys=subkeys, minimal=minimal)
+    call = Call(options, passphrase=outer)
     if inner == outer:
         return exported(await engine.run(call), fingerprints)
     async with scratch(engine, "gnupg") as aside:

@@ -71,22 +71,27 @@ class Access(Identity):
         """
         self.fingerprint, self._noted = (await self._key(uid)).fingerprint, ""
 
-    async def _export(self, fingerprint: str, secret: bool) -> bytes:
+    async def _export(self, *names: str, secret: bool = False, minimal: bool = False) -> bytes:
         if not secret:
-            reply = await self._engine.run(Call(commands.export([fingerprint])))
+            reply = await self._engine.run(Call(commands.export(names, minimal=minimal)))
             if reply.returncode == 0 and not reply.stdout:
-                raise KeyNotFound(value=fingerprint, reply=reply)
-            return secret_keys.exported(reply, [fingerprint])
-        key = await self._secret_key(fingerprint)
-        return await self._export_secret([key], [fingerprint])
+                raise KeyNotFound(value=", ".join(names), reply=reply)
+            return secret_keys.exported(reply, names)
+        keys = [await self._secret_key(name) for name in names]
+        return await self._export_secret(keys, names, minimal=minimal)
 
     async def _export_secret(
-        self, keys: Sequence[Key], names: Sequence[str], *, subkeys: bool = False
+        self,
+        keys: Sequence[Key],
+        names: Sequence[str],
+        *,
+        subkeys: bool = False,
+        minimal: bool = False,
     ) -> bytes:
         inner, outer = await self._agent_passphrase(), self.passphrase.encode()
         return await self._with_keys(
             lambda: secret_keys.export_secret(
-                self._engine, keys, inner, outer, names, subkeys=subkeys
+                self._engine, keys, inner, outer, names, subkeys=subkeys, minimal=minimal
             )
         )
 
@@ -376,9 +381,16 @@ class Access(Identity):
             raise refused
         return key
 
-    async def _signers(self, local_user: Uids) -> list[str]:
-        """Return the names of those who sign, each once: gpg passes over a key named twice."""
-        uids = check_uids(local_user, "signer")
+    async def _names(self, uid: Uids, what: str) -> list[str]:
+        """Return the names of one key or several, each once, as ``_named`` does.
+
+        Several are looked up: gpg passes over one that is not here, or that is named twice.
+
+        Args:
+            uid: what a caller gave.
+            what: what these keys are, in the singular.
+        """
+        uids = check_uids(uid, what)
         if len(uids) == 1:
             return [await self._named(uids[0])]
         keys = [(await self._table.one(uid), uid) for uid in uids]

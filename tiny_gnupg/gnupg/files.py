@@ -292,7 +292,7 @@ class Files(Messages):
             FileExistsError: the output is there and ``overwrite`` is not set, or it is a symlink.
             GnuPGError, ValueError: as ``sign``.
         """
-        signers = await self._signers(local_user)
+        signers = await self._names(local_user, "signer")
         detach = detach and not clear
         options = commands.sign(signers, detach=detach, clear=clear, armor=armor)
         ending = ".asc" if armor or clear else ".sig" if detach else ".gpg"

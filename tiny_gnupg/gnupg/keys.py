@@ -16,6 +16,7 @@ from tiny_gnupg._gpg.arguments import (
     checked_name,
     checked_own_passphrase,
     checked_reason,
+    checked_span,
     revocation_answers,
     user_id_of,
 )
@@ -241,20 +242,35 @@ class Keys(Subkeys):
         options = commands.revoke_user_id(fingerprint, the_user_id(key, which).text)
         await self._edit(options, "revoke a user id", fingerprint)
 
-    async def keys(self, uid: Uid = "", *, secret: bool = False) -> tuple[Key, ...]:
+    async def keys(
+        self,
+        uid: Uid = "",
+        *,
+        secret: bool = False,
+        expiring: Expiry | None = None,
+        certifications: bool = False,
+    ) -> tuple[Key, ...]:
         """List keys, typed.
 
         Args:
             uid: which; the empty text is all of them.
             secret: only those whose secret part is there.
+            expiring: only those of which something that they can do now expires until then; in the
+                forms that ``gen_key`` takes.
+            certifications: with what keys say of their user ids, which gpg checks one by one.
 
         Returns:
             The keys; none where nothing fits.
+
+        Raises:
+            ValueError: ``expiring`` is none of these forms, over already, or never.
         """
         text = check_uid(uid)
+        within = None if expiring is None else checked_span(expiring)
         terms = [search_term(text)] if text else []
-        found = await list_keys(self._engine, terms, secret=secret)
-        return matching(found, text) if text else found
+        found = await list_keys(self._engine, terms, secret=secret, certifications=certifications)
+        found = matching(found, text) if text else found
+        return tuple(one for one in found if within is None or one.expires_soon(within))
 
     async def list_keys(self, uid: Uid = "", secret: bool = False) -> dict[str, str]:
         """List keys by fingerprint and address, with one gpg process whatever their number.

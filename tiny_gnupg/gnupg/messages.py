@@ -389,7 +389,7 @@ class Messages(Recipients, Trust):
         data = checked_data("target", target)
         if clear:
             await self._engine.work(_require_clear, _octets(data))
-        signers = await self._signers(local_user)
+        signers = await self._names(local_user, "signer")
         call = Call(commands.sign(signers, detach=detach, clear=clear), stdin=data)
         return await like(target, (await self._sign(call, signers)).stdout)
 

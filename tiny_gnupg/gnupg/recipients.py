@@ -92,7 +92,7 @@ class Recipients(Access):
         if trust == "web":
             await self._require_trusted(uids)
         unnamed = await self._hidden(uids, hidden)
-        named = [] if signers is None else await self._signers(signers)
+        named = [] if signers is None else await self._names(signers, "signer")
         return Sealing(uids, unnamed, named, secret, {"trust": model, **form})
 
     async def _hidden(self, uids: Sequence[str], hidden: bool | Uids) -> Collection[str]:

@@ -218,7 +218,7 @@ class Streams(Files):
             GnuPGError: as ``sign``.
             Exception: what the source raises.
         """
-        signers = await self._signers(local_user)
+        signers = await self._names(local_user, "signer")
         options = commands.sign(signers, detach=detach, armor=armor)
 
         async def work(stdin: Descriptor, stdout: int) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiny_gnupg._gpg import commands, imports, outcome
-from tiny_gnupg._gpg.arguments import Uid, check_uid, checked_data, checked_secret
+from tiny_gnupg._gpg.arguments import Uid, Uids, check_uid, checked_data, checked_secret
 from tiny_gnupg._gpg.key_names import exact_name, is_exact
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
+from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key
 from tiny_gnupg._openpgp.placeholders import fingerprints, insert_placeholder, with_placeholders
@@ -132,12 +133,16 @@ class Transfer(Access):
         async with aiofiles.open(Path(path), "rb") as file:
             return await self.text_import(await file.read(), secret=secret)
 
-    async def text_export(self, uid: Uid = "", *, secret: bool = False) -> str:
-        """Export a key, armored.
+    async def text_export(
+        self, uid: Uids = "", *, secret: bool = False, minimal: bool = False
+    ) -> str:
+        """Export a key, or several in one block, armored.
 
         Args:
+            uid: which; the empty text is this instance's own.
             secret: export the secret key too, protected by the user's own passphrase in gpg's
                 own way, so that any other tool opens it.
+            minimal: leave out what others certified, and older signatures of the owner's.
 
         Raises:
             TypeError: ``secret`` is no bool (it is a ``ValueError`` too).
@@ -145,7 +150,13 @@ class Transfer(Access):
             BadPassphrase: the passphrase does not open the key.
         """
         checked_secret(secret)
-        return (await self._export(await self._named(uid), secret)).decode()
+        names = await self._names(uid, "key")
+        return (await self._export(*names, secret=secret, minimal=minimal)).decode()
+
+    async def export(self, uid: Uids = "", *, secret: bool = False, minimal: bool = False) -> bytes:
+        """Export a key, or several in one block, binary; see ``text_export``."""
+        block = await self.text_export(uid, secret=secret, minimal=minimal)
+        return await in_thread(dearmor, block.encode())
 
     async def file_export(
         self,
@@ -154,6 +165,7 @@ class Transfer(Access):
         mode: str = "w+",
         *,
         secret: bool = False,
+        minimal: bool = False,
     ) -> Path:
         """Export a key to ``<fingerprint>.asc`` in a directory.
 
@@ -163,7 +175,7 @@ class Transfer(Access):
         Args:
             path: the directory.
             mode: ``w`` or ``w+`` replaces a file that is there, ``x`` does not.
-            secret: as for ``text_export``.
+            secret, minimal: as for ``text_export``.
 
         Returns:
             The file's path.
@@ -179,7 +191,7 @@ class Transfer(Access):
         target = Path(path) / f"{fingerprint}.asc"
         refuse(target, replace="w" in mode)
         named = exact_name(key, name) if is_exact(name) else fingerprint
-        block = await self._export(named, secret)
+        block = await self._export(named, secret=secret, minimal=minimal)
         permissions = 0o600 if secret else 0o666
         async with whole_file(target, mode=permissions, replace="w" in mode) as fd:
             await uninterrupted(in_thread(write_all, fd, block))

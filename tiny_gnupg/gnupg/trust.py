@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import Uid, check_uid
-from tiny_gnupg._gpg.certifications import certified
 from tiny_gnupg._gpg.key_names import user_ids_of
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import unusable
+from tiny_gnupg._operations.keyring import list_keys, unusable
 from tiny_gnupg.errors import UnusableKey
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.results import Capability, Key, UserID
@@ -49,10 +48,10 @@ class Trust(Access):
             self._explain([signer], Capability.CERTIFY, "certify with"),
         )
         # Looked at, because gpg ends well where it certified nothing (2.2.40 and 2.4.7).
-        by = signer.rstrip("!")
-        listing = await self._engine.run(Call(commands.list_signatures([key.fingerprint, by])))
-        outcome.require_success(listing, "list certifications", key.fingerprint)
-        done = certified(listing.stdout, key.fingerprint, by, local=local)
+        by = await self._table.one(signer)
+        terms = [key.fingerprint]
+        [listed] = await list_keys(self._engine, terms, mark=False, certifications=True)
+        done = [one.hash for one in listed.user_ids if one.certified_by(by, local=local)]
         missing = [one.text for one in named if one.hash not in done]
         if missing:
             await self._require_able(signer, Capability.CERTIFY, "certify with")

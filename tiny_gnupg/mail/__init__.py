@@ -22,7 +22,7 @@ from tiny_gnupg._openpgp.user_ids import address, same_address
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import NotSigned, UnusableKey, WrongSigner
 from tiny_gnupg.mail import _autocrypt, _mime
-from tiny_gnupg.results import Capability, HashAlgorithm, Signature
+from tiny_gnupg.results import HashAlgorithm, Signature
 
 if TYPE_CHECKING:
     from tiny_gnupg.gnupg import GnuPG
@@ -220,11 +220,7 @@ async def autocrypt(gpg: GnuPG, uid: Uid = "", *, mutual: bool = True) -> str:
     """
     fingerprint = await gpg.key_fingerprint(uid)
     (key,) = await gpg.keys(fingerprint)
-    able = [
-        one
-        for one in key.subkeys
-        if Capability.ENCRYPT in one.capabilities and not (one.revoked or one.expired)
-    ]
+    able = key.encryption_subkeys
     name = uid if isinstance(uid, str) else ""
     named = [one.email for one in user_ids_of(key, name) if one.email]
     named.sort(key=lambda one: not same_address(one, gpg.email))
@@ -236,7 +232,7 @@ async def autocrypt(gpg: GnuPG, uid: Uid = "", *, mutual: bool = True) -> str:
             else f"has no address{f' {name}' * bool(name)}, or no subkey that can encrypt"
         )
         raise UnusableKey(f"{fingerprint} {why}", hint="tell a key that others can encrypt to")
-    block = dearmor((await gpg.text_export(fingerprint)).encode())
+    block = await gpg.export(fingerprint)
     small = _autocrypt.small_key(block, named[0], able[-1].fingerprint)
     return _autocrypt.header(named[0], small, mutual=mutual)
 

@@ -156,11 +156,7 @@ def _parts(user_id: str) -> tuple[str, str]:
 async def extract(key: bytes, armor: bool) -> bytes:
     """Return the certificates of secret keys."""
     async with _home() as (gpg,):
-        certificates = [
-            dearmor((await gpg.text_export(fingerprint)).encode())
-            for fingerprint in await _import(gpg, [key])
-        ]
-    data = b"".join(certificates)
+        data = await gpg.export(await _import(gpg, [key]))
     return enarmor(data, "PUBLIC KEY BLOCK").encode() if armor else data
 
 
