@@ -141,7 +141,7 @@ def test_a_user_id_that_nobody_signed_is_shown_as_one(
 
     shown = done(cli("keys", fingerprint)).decode().splitlines()[1:]
 
-    assert sorted(line.strip() for line in shown) == [
+    assert sorted(line.strip() for line in shown if "@" in line) == [
         "(not signed) Victim <victim@example.org>",
         "Alice <alice@example.org>",
     ]

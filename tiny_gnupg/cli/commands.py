@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,15 @@ from tiny_gnupg.cli.terminal import (
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
 from tiny_gnupg.gnupg import GnuPG
 from tiny_gnupg.gnupg.streams import Plaintext
-from tiny_gnupg.results import Capability, Decryption, Key, Signature, UserID
+from tiny_gnupg.results import (
+    Capability,
+    Certification,
+    Decryption,
+    Key,
+    Signature,
+    Subkey,
+    UserID,
+)
 
 
 def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
@@ -41,17 +50,45 @@ def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
 async def keys(arguments: argparse.Namespace) -> Report:
     """List keys."""
     async with instance(arguments) as gpg:
-        found = await gpg.keys(arguments.uid, secret=arguments.secret)
-    lines = [line for key in found for line in _key_lines(key)]
-    return Report({"keys": list(found)}, tuple(lines or ["no keys"]), code=0 if found else 4)
+        found = await gpg.keys(
+            arguments.uid,
+            secret=arguments.secret,
+            expiring=arguments.expiring,
+            certifications=arguments.certifications,
+        )
+    report = show_keys(found)
+    return report if found else replace(report, lines=("no keys",), code=4)
+
+
+def show_keys(found: Sequence[Key]) -> Report:
+    """Report keys."""
+    return Report({"keys": list(found)}, tuple(line for key in found for line in _key_lines(key)))
 
 
 def _key_lines(key: Key) -> list[str]:
-    kind = "secret" if key.secret else "public"
-    life = f"{_day(key.created)} to {_day(key.expires)}"
     able = "".join(letter.value for letter in Capability if key.usable_for(letter))
-    head = f"{key.fingerprint}  {kind}  {life}  [{key.validity.value}]  can: {able or '-'}"
-    return [head, *(f"    {_state(user)}{user.text}" for user in key.user_ids)]
+    lines = [f"{_life(key)}  [{key.validity.value}]  can: {able or '-'}"]
+    for user in key.user_ids:
+        lines.append(f"    {_state(user)}{user.text}")
+        by = (one for one in user.certifications if one.key_id != key.key_id)
+        lines += [f"        {_certified(one)}" for one in by]
+    for subkey in key.subkeys:
+        able = "".join(letter.value for letter in Capability if letter in subkey.capabilities)
+        lines.append(f"    {_life(subkey)}  [{subkey.validity.value}]  for: {able or '-'}")
+    return lines
+
+
+def _life(part: Key | Subkey) -> str:
+    kind = "secret" if part.secret else "public"
+    return f"{part.fingerprint}  {kind}  {_day(part.created)} to {_day(part.expires)}"
+
+
+def _certified(one: Certification) -> str:
+    what = "revoked by" if one.revocation else "certified by"
+    name = one.fingerprint or one.key_id
+    return (
+        f"{one.status.value} {what} {name} {one.user_id} {_day(one.created)}{' local' * one.local}"
+    )
 
 
 def _state(user: UserID) -> str:
@@ -91,7 +128,8 @@ async def export(arguments: argparse.Namespace) -> Report:
     """Export a key."""
     secret = passphrase(arguments) if arguments.secret else ""
     async with instance(arguments, secret=secret) as gpg:
-        block = await gpg.text_export(arguments.uid, secret=arguments.secret)
+        which = {"secret": arguments.secret, "minimal": arguments.minimal}
+        block = await gpg.text_export(arguments.uids, **which)
     return await _deliver(arguments, block.encode(), private=arguments.secret)
 
 
@@ -99,30 +137,47 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
     """Encrypt a file or standard input."""
     signing = not arguments.no_sign
     async with instance(arguments, secret=passphrase(arguments) if signing else "") as gpg:
-        signer = await _signer(gpg, arguments.signer) if signing else ""
+        signers = await _signers(gpg, arguments.signers_as) if signing else [""]
+        how: dict[str, Any] = {
+            "sign": signing,
+            "local_user": signers,
+            "hidden": arguments.hidden or False,
+        }
         if _is_path(arguments.file):
             written = await gpg.encrypt_file(
                 arguments.file,
                 arguments.recipients,
                 arguments.output,
-                sign=signing,
-                local_user=signer,
                 armor=arguments.armor,
                 overwrite=arguments.force,
                 progress=progress("encrypting"),
+                **how,
             )
             return _written(written)
         armor = arguments.armor or arguments.output is None
+        shown = progress("encrypting", shown=arguments.output is None)
         message = gpg.encrypt_stream(
-            standard_input(),
-            arguments.recipients,
-            sign=signing,
-            local_user=signer,
-            armor=armor,
-            progress=progress("encrypting", shown=arguments.output is None),
+            standard_input(), arguments.recipients, armor=armor, progress=shown, **how
         )
         async with aclosing(message):
             return await _pour(arguments, message)
+
+
+async def symmetric(arguments: argparse.Namespace) -> Report:
+    """Encrypt a file or standard input to a passphrase."""
+    words = passphrase(arguments, new=True)
+    async with instance(arguments) as gpg:
+        if not _is_path(arguments.file):
+            return await _deliver(arguments, await gpg.encrypt_symmetric(await _read("-"), words))
+        written = await gpg.encrypt_symmetric_file(
+            arguments.file,
+            words,
+            arguments.output,
+            armor=arguments.armor,
+            overwrite=arguments.force,
+            progress=progress("encrypting"),
+        )
+        return _written(written)
 
 
 async def decrypt(arguments: argparse.Namespace) -> Report:
@@ -159,25 +214,25 @@ def _told(found: Decryption | Plaintext) -> tuple[dict[str, Any], tuple[str, ...
 async def sign(arguments: argparse.Namespace) -> Report:
     """Sign a file or standard input."""
     async with instance(arguments, secret=passphrase(arguments)) as gpg:
-        signer = await _signer(gpg, arguments.signer)
+        signers = await _signers(gpg, arguments.signers_as)
         if _is_path(arguments.file):
             written = await gpg.sign_file(
                 arguments.file,
                 arguments.output,
                 detach=not (arguments.inline or arguments.clear),
                 clear=arguments.clear,
-                local_user=signer,
+                local_user=signers,
                 overwrite=arguments.force,
                 progress=progress("signing"),
             )
             return _written(written)
         detach = not (arguments.inline or arguments.clear)
         if arguments.clear:
-            text = await gpg.sign(await _read("-"), signer, clear=True)
+            text = await gpg.sign(await _read("-"), signers, clear=True)
             return await _deliver(arguments, text)
         signed = gpg.sign_stream(
             standard_input(),
-            local_user=signer,
+            local_user=signers,
             detach=detach,
             armor=True,
             progress=progress("signing", shown=arguments.output is None),
@@ -211,18 +266,23 @@ async def verify(arguments: argparse.Namespace) -> Report:
     return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
 
 
-async def _signer(gpg: GnuPG, uid: str) -> str:
+async def _signers(gpg: GnuPG, uids: Sequence[str] | None) -> list[str]:
+    return [await signer_of(gpg, uid) for uid in uids or [""]]
+
+
+async def signer_of(gpg: GnuPG, uid: str, capability: Capability = Capability.SIGN) -> str:
     """Return the fingerprint of the key that signs: the one that is named, or the only one."""
-    own = [key for key in await gpg.keys(uid, secret=True) if key.usable_for(Capability.SIGN)]
+    doing = capability.name.lower()
+    own = [key for key in await gpg.keys(uid, secret=True) if key.usable_for(capability)]
     if not own:
         raise KeyNotFound(
-            f"no secret key can sign{f' for {uid!r}' * bool(uid)}",
+            f"no secret key can {doing}{f' for {uid!r}' * bool(uid)}",
             value=uid,
             hint="make one: tiny-gnupg gen-key, or encrypt with --no-sign",
         )
     if len(own) > 1:
         raise AmbiguousKey(
-            "several secret keys can sign",
+            f"several secret keys can {doing}",
             candidates=[key.fingerprint for key in own],
             hint="name one: --as FINGERPRINT",
         )

@@ -22,7 +22,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from tiny_gnupg.cli import commands
+from tiny_gnupg.cli import commands, life
 from tiny_gnupg.cli.terminal import Report, UsageError, end_progress, show, show_error
 from tiny_gnupg.errors import (
     AmbiguousKey,
@@ -81,15 +81,30 @@ read it there."""
 #: What a person types first; a test sees to it that each can be parsed.
 EXAMPLES = {
     "doctor": ("doctor --offline",),
-    "keys": ("keys", "keys alice@example.org --json", "keys --secret"),
+    "keys": ("keys", "keys alice@example.org --json", "keys --secret --expiring 30d"),
     "gen-key": ("gen-key --name Alice --email alice@example.org --expires 1y",),
     "import": ("import bob.asc", "import < bob.asc"),
     "export": ("export alice@example.org", "export --secret alice@example.org -o alice.asc"),
+    "certify": ("certify bob@example.org", "certify bob@example.org --local --as alice"),
+    "trust": ("trust bob@example.org full",),
+    "renew": ("renew alice@example.org 1y",),
+    "rotate": ("rotate alice@example.org --overlap 30d", "rotate alice@example.org --usage sign"),
+    "passphrase": ("passphrase alice@example.org",),
+    "revoke": (
+        "revoke alice@example.org --reason superseded --yes",
+        "revoke alice@example.org --user-id alice@old.example --yes",
+    ),
+    "delete": ("delete bob@example.org --yes", "delete alice@example.org --secret-only --yes"),
+    "backup": ("backup /media/stick/keys",),
+    "restore": ("restore /media/stick/keys", "restore ~/.gnupg"),
     "encrypt": ("encrypt -r bob@example.org letter.txt", "encrypt -r bob@example.org < letter.txt"),
+    "symmetric": ("symmetric letter.txt", "symmetric < letter.txt > letter.asc"),
     "decrypt": ("decrypt letter.txt.gpg", "decrypt --signer bob@example.org < letter.asc"),
     "sign": ("sign letter.txt", "sign --clear < letter.txt"),
     "verify": ("verify letter.txt letter.txt.asc --signer bob@example.org", "verify signed.asc"),
     "publish": ("publish alice@example.org",),
+    "wkd": ("wkd bob@example.org",),
+    "refresh": ("refresh", "refresh bob@example.org"),
     "find": ("find bob@example.org", "find --import bob@example.org --tor-port 9150"),
 }
 
@@ -147,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     add = _Commands(whole.add_subparsers(title="commands", metavar="COMMAND", required=True))
     _add_first_steps(add)
     _add_keys(add)
+    _add_life(add)
     _add_messages(add)
     _add_network(add)
     return whole
@@ -194,11 +210,12 @@ def _examples(name: str) -> str:
     return "\n".join(["examples:", *(f"  tiny-gnupg {each}" for each in EXAMPLES[name])])
 
 
-def _add_passphrase(made: argparse.ArgumentParser) -> None:
-    one = made.add_argument_group("passphrase").add_mutually_exclusive_group()
-    one.add_argument("--passphrase-fd", type=int, metavar="N", help="read a line from descriptor N")
-    one.add_argument("--passphrase-env", metavar="NAME", help="take it from the variable NAME")
-    one.add_argument("--no-passphrase", action="store_true", help="there is none; do not ask")
+def _add_passphrase(made: argparse.ArgumentParser, which: str = "") -> None:
+    name = f"{which}passphrase"
+    one = made.add_argument_group(name.replace("-", " ")).add_mutually_exclusive_group()
+    one.add_argument(f"--{name}-fd", type=int, metavar="N", help="read a line from descriptor N")
+    one.add_argument(f"--{name}-env", metavar="NAME", help="take it from the variable NAME")
+    one.add_argument(f"--no-{name}", action="store_true", help="there is none; do not ask")
 
 
 def _add_output(made: argparse.ArgumentParser, default: str) -> None:
@@ -212,7 +229,17 @@ def _add_output(made: argparse.ArgumentParser, default: str) -> None:
 
 
 def _add_signer(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--as", dest="signer", default="", metavar="UID", help="who signs")
+    made.add_argument(
+        "--as",
+        dest="signers_as",
+        action="append",
+        metavar="UID",
+        help="who signs; may be given several times",
+    )
+
+
+def _add_subkey(made: argparse._ActionsContainer, what: str) -> None:
+    made.add_argument("--subkey", metavar="FINGERPRINT", help=f"{what} this subkey alone")
 
 
 def _add_signers(made: argparse.ArgumentParser) -> None:
@@ -234,6 +261,10 @@ def _add_keys(add: _Commands) -> None:
     made = add("keys", commands.keys, "list keys")
     made.add_argument("uid", nargs="?", default="", help="which: fingerprint, address or text")
     made.add_argument("--secret", action="store_true", help="only those whose secret part is here")
+    made.add_argument(
+        "--expiring", metavar="SPAN", help="only those of which something ends by then"
+    )
+    made.add_argument("--certifications", action="store_true", help="who certified them, too")
     made = add("gen-key", commands.generate, "make an identity's key", secret=True)
     made.add_argument("--name", default="", help="a person's or service's name")
     made.add_argument("--email", default="", help="the address")
@@ -241,9 +272,68 @@ def _add_keys(add: _Commands) -> None:
     made = add("import", commands.import_keys, "import keys", secret=True)
     made.add_argument("files", nargs="*", metavar="FILE", help="key files (standard input)")
     made = add("export", commands.export, "export a key, armored", secret=True)
-    made.add_argument("uid", help="which: fingerprint or address")
+    made.add_argument("uids", nargs="+", metavar="UID", help="which: fingerprint or address")
     made.add_argument("--secret", action="store_true", help="the secret key too")
+    made.add_argument("--minimal", action="store_true", help="without what others certified")
     _add_output(made, "standard output")
+
+
+def _add_life(add: _Commands) -> None:
+    def of_a_key(
+        name: str, run: Run, about: str, *, secret: bool = True, last: bool = False
+    ) -> argparse.ArgumentParser:
+        made = add(name, run, about, secret=secret)
+        made.add_argument("uid", metavar="UID", help="which key: fingerprint or address")
+        if last:
+            made.add_argument("--yes", action="store_true", help="do what cannot be undone")
+        return made
+
+    made = of_a_key("certify", life.certify, "certify that a key is whose it says")
+    made.add_argument("--as", dest="signer", default="", metavar="UID", help="who certifies")
+    made.add_argument("--local", action="store_true", help="it never leaves this home")
+    made = of_a_key("trust", life.trust, "say how far its owner certifies with care", secret=False)
+    made.add_argument("level", choices=life.LEVELS, help="the ownertrust; ultimate is for own keys")
+    made = of_a_key("renew", life.renew, "set when a key and its subkeys expire")
+    made.add_argument("expires", metavar="EXPIRES", help="3y, 6m, 90d, 2030-12-31 or 0 (never)")
+    made.add_argument(
+        "--subkey",
+        dest="subkeys",
+        action="append",
+        metavar="FINGERPRINT",
+        help="of this subkey alone; may be given several times",
+    )
+    made = of_a_key("rotate", life.rotate, "replace subkeys by new ones")
+    made.add_argument(
+        "--usage",
+        dest="usages",
+        action="append",
+        choices=("sign", "auth", "encrypt"),
+        help="of which kind (sign and encrypt)",
+    )
+    made.add_argument("--expires", default="1y", help="when the new ones expire (1y)")
+    made.add_argument(
+        "--overlap", default="0", help="how long the old ones live on (0: revoked now)"
+    )
+    made = of_a_key("passphrase", life.change_passphrase, "change the passphrase of a key")
+    _add_passphrase(made, "new-")
+    made = of_a_key("revoke", life.revoke, "revoke a key, a subkey or a user id", last=True)
+    only = made.add_mutually_exclusive_group()
+    _add_subkey(only, "revoke")
+    only.add_argument("--user-id", metavar="ADDRESS", help="revoke this user id alone")
+    made.add_argument("--reason", choices=life.REASONS, default="none", help="why (none)")
+    made.add_argument("--text", default="", help="more on it, for others to read")
+    made = of_a_key(
+        "delete", life.delete, "delete a key, secret and public part", secret=False, last=True
+    )
+    only = made.add_mutually_exclusive_group()
+    only.add_argument("--secret-only", action="store_true", help="delete the secret part alone")
+    _add_subkey(only, "delete")
+    made = add("backup", life.backup, "write all keys into a new directory", secret=True)
+    made.add_argument("directory", metavar="DIR", help="which is not there yet")
+    made = add(
+        "restore", life.restore, "bring the keys of a backup or home into this one", secret=True
+    )
+    made.add_argument("directory", metavar="DIR", help="the backup, or a homedir; it is only read")
 
 
 def _add_messages(add: _Commands) -> None:
@@ -257,9 +347,20 @@ def _add_messages(add: _Commands) -> None:
         metavar="UID",
         help="to whom: fingerprint or address; may be given several times",
     )
+    made.add_argument(
+        "--hide",
+        dest="hidden",
+        action="append",
+        metavar="UID",
+        help="of the recipients one that the message does not name",
+    )
     made.add_argument("--no-sign", action="store_true", help="do not sign it")
     made.add_argument("--armor", action="store_true", help="write text, also into a file")
     _add_signer(made)
+    _add_output(made, "FILE.gpg, or standard output")
+    made = add("symmetric", commands.symmetric, "encrypt a file to a passphrase", secret=True)
+    made.add_argument("file", nargs="?", metavar="FILE", help="what (standard input)")
+    made.add_argument("--armor", action="store_true", help="write text, also into a file")
     _add_output(made, "FILE.gpg, or standard output")
     made = add("decrypt", commands.decrypt, "decrypt a file and verify its signatures", secret=True)
     made.add_argument("file", nargs="?", metavar="FILE", help="what (standard input)")
@@ -281,6 +382,10 @@ def _add_messages(add: _Commands) -> None:
 def _add_network(add: _Commands) -> None:
     made = add("publish", commands.publish, "upload a key to the keyserver", network=True)
     made.add_argument("uid", help="which: fingerprint or address")
+    made = add("wkd", life.wkd, "import a key from its domain's Web Key Directory", network=True)
+    made.add_argument("email", metavar="ADDRESS", help="whose")
+    made = add("refresh", life.refresh, "fetch updates of keys", network=True)
+    made.add_argument("uid", nargs="?", default="", help="which (all)")
     made = add("find", commands.find, "look a key up on the keyserver", network=True)
     made.add_argument("query", help="a whole fingerprint, 16-digit key id or address")
     made.add_argument("--import", dest="take", action="store_true", help="import it")

@@ -76,25 +76,27 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
-def passphrase(arguments: argparse.Namespace, *, new: bool = False) -> str:
+def passphrase(arguments: argparse.Namespace, *, new: bool = False, which: str = "") -> str:
     """Get the passphrase the way the arguments ask for.
 
     Args:
         arguments: with ``passphrase_fd``, ``passphrase_env`` and ``no_passphrase``.
         new: it is one to be set, so a person types it twice.
+        which: stands before ``passphrase`` in these names.
 
     Raises:
         UsageError: there is no such descriptor or variable, or no terminal to ask on.
     """
-    if arguments.no_passphrase:
+    given = vars(arguments)
+    if given[f"no_{which}passphrase"]:
         return ""
-    if arguments.passphrase_fd is not None:
-        return _from_descriptor(arguments.passphrase_fd)
-    if arguments.passphrase_env is not None:
-        if arguments.passphrase_env not in os.environ:
-            raise UsageError(f"there is no environment variable {arguments.passphrase_env}")
-        return os.environ[arguments.passphrase_env]
-    return _from_person(new=new)
+    if (number := given[f"{which}passphrase_fd"]) is not None:
+        return _from_descriptor(number)
+    if (name := given[f"{which}passphrase_env"]) is not None:
+        if name not in os.environ:
+            raise UsageError(f"there is no environment variable {name}")
+        return os.environ[name]
+    return _from_person(new=new, which=which)
 
 
 def _from_descriptor(number: int) -> str:
@@ -108,16 +110,17 @@ def _from_descriptor(number: int) -> str:
     raise UsageError("the passphrase is not UTF-8")
 
 
-def _from_person(*, new: bool) -> str:
+def _from_person(*, new: bool, which: str) -> str:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR))
     except OSError:
         # getpass would read it from standard input then, where the message is.
         raise UsageError(
-            "there is no terminal to ask for the passphrase: give --passphrase-fd N or "
-            "--passphrase-env NAME, or --no-passphrase for keys that have none"
+            f"there is no terminal to ask for the {which.replace('_', ' ')}passphrase: give "
+            "--passphrase-fd N or --passphrase-env NAME, or --no-passphrase for keys that have "
+            "none"
         ) from None
-    typed = getpass.getpass("Passphrase: ")
+    typed = getpass.getpass(f"{which.replace('_', ' ')}passphrase: ".capitalize())
     if new and getpass.getpass("Once more: ") != typed:
         raise UsageError("the two passphrases differ")
     return typed
