@@ -153,8 +153,8 @@ class SignatureStatus(StrEnum):
 class Certification:
     """What a key says of a user id: that it is the owner's, or, in a revocation, no more.
 
-    ``status`` is ``GOODSIG``, ``BADSIG``, ``NO_PUBKEY`` (the certifying key is not here, and
-    anybody can have written this) or ``ERRSIG``. ``fingerprint`` is that of the key that made it,
+    ``status`` is ``GOODSIG``, ``BADSIG``, ``NO_PUBKEY`` (the certifying key is not here or is
+    revoked: gpg did not check it) or ``ERRSIG``. ``fingerprint`` is that of the key that made it,
     or ``""`` where only its id is told; ``user_id`` is that key's name, where it is here. ``level``
     is how well it was checked: 0 not said, 1 not at all, 2 casually, 3 carefully (RFC 9580, section
     5.2.1). ``local`` ones never leave the keyring.

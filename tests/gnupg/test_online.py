@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.instances import ALICE, BOB
+from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy, listening
-from tiny_gnupg import GnuPG
+from tiny_gnupg import GnuPG, WrongSigner
 
 ONE = {"keyserver": "hkps://keys.example.org:8443/under", "tor_port": 9150}
 
@@ -123,3 +125,26 @@ async def test_the_idioms_of_0_5_2_end_nobody_elses_request(home: Path) -> None:
         assert await asyncio.gather(*others) == ["ok", "ok"]
         async with gpg.Session as session, session.get("http://a.onion/") as response:
             assert await response.text() == "ok"
+
+
+async def test_a_subkey_made_since_is_looked_up_where_a_signer_is_asked_for(
+    alice: GnuPG, bob: GnuPG
+) -> None:
+    with keyserver_server() as keyserver:
+        async with RecordingProxy({"keys.example": keyserver.port}) as proxy:
+            for gpg in (alice, bob):
+                gpg.set_network_variables(tor_port=proxy.port, keyserver="http://keys.example")
+            before = await bob.text_export()
+            await bob.rotate(usages=["sign"])
+            await bob.network_export()
+            for read, signed in (
+                (alice.auto_decrypt, await bob.encrypt("x", ALICE)),
+                (alice.auto_verify, await bob.sign("x")),
+            ):
+                with pytest.raises(WrongSigner):
+                    await alice.decrypt(signed, signer=BOB)
+                await read(signed, signer=BOB)
+                with pytest.raises(WrongSigner):
+                    await read(signed, signer=ALICE)
+                await alice.delete(bob.fingerprint)
+                await alice.text_import(before)

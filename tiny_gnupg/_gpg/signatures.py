@@ -278,7 +278,15 @@ def signature_error(
         return None
     other = next((one for one in found if one.good), found[0])
     name = other.fingerprint or other.key_id
-    return WrongSigner(f"it is signed by {name}", value=name, signatures=found, reply=reply)
+    absent = other.status is SignatureStatus.NO_PUBKEY
+    return WrongSigner(
+        f"it is signed by {name}{', whose key is not here' * absent}",
+        # A hint of its own: a subkey made since may be theirs.
+        hint="import the signer's key anew, if it can be a new subkey of theirs" * absent,
+        value=name,
+        signatures=found,
+        reply=reply,
+    )
 
 
 def _names(signature: Signature) -> set[str]:

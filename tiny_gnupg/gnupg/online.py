@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,12 @@ from tiny_gnupg._network import keyserver
 from tiny_gnupg._network.keyserver import Keyserver
 from tiny_gnupg._operations.keyring import list_keys
 from tiny_gnupg._process.tasks import cancel_all, uninterrupted
-from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver
+from tiny_gnupg.errors import KeyNotFound, KeyserverMismatch, NotOnKeyserver, WrongSigner
+from tiny_gnupg.gnupg.access import T
 from tiny_gnupg.gnupg.messages import Messages
 from tiny_gnupg.gnupg.text import M
 from tiny_gnupg.gnupg.transfer import Transfer
-from tiny_gnupg.results import ImportResult, Key, Verification
+from tiny_gnupg.results import ImportResult, Key, SignatureStatus, Verification
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -276,12 +277,10 @@ class Online(Messages, Transfer):
         Raises:
             NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
         """
-        signer = kept(signer)
-        try:
-            return await self.decrypt(message, passphrase=passphrase, signer=signer)
-        except KeyNotFound as error:
-            await self.network_import(error.value)
-        return await self.decrypt(message, passphrase=passphrase, signer=signer)
+        names = kept(signer)
+        return await self._looking_up(
+            lambda: self.decrypt(message, passphrase=passphrase, signer=names)
+        )
 
     async def auto_verify(
         self,
@@ -295,9 +294,20 @@ class Online(Messages, Transfer):
         Raises:
             NotOnKeyserver: the signer's key is nowhere; ``.value`` names it.
         """
-        signer = kept(signer)
+        names = kept(signer)
+        return await self._looking_up(lambda: self.verify(message, signature, signer=names))
+
+    async def _looking_up(self, judged: Callable[[], Awaitable[T]]) -> T:
+        """Judge signatures, and once more after a look-up of a signer's key that is not here."""
         try:
-            return await self.verify(message, signature, signer=signer)
+            return await judged()
         except KeyNotFound as error:
-            await self.network_import(error.value)
-        return await self.verify(message, signature, signer=signer)
+            name = error.value
+        except WrongSigner as error:
+            # One that is not here may be a new subkey of who must have signed.
+            absent = [one for one in error.signatures if one.status is SignatureStatus.NO_PUBKEY]
+            if not absent:
+                raise
+            name = absent[0].fingerprint or absent[0].key_id
+        await self.network_import(name)
+        return await judged()
