@@ -16,11 +16,12 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -28,6 +29,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scripts.namespaces import mount_namespace
 from scripts.release import running
 from scripts.release.building import (
     GIT,
@@ -526,3 +528,60 @@ def test_tests_that_did_not_run_are_counted_with_their_reasons(
     assert "2 x there is no tor" in told
     assert "1 x expected to fail: a known defect" in told
     assert "1 x left out by this call's own arguments" in told
+
+
+# --- Keys outlive the package -------------------------------------------------------------------
+
+
+def test_a_key_outlives_all_that_happens_to_the_package(
+    pure_wheel: Path, workplace: Path, home: Path
+) -> None:
+    newer = lay_tree(workplace / "newer")
+    (newer / "gpghome/STAGED.json").unlink(missing_ok=True)
+    (newer / "tiny_gnupg/version.py").write_text('__version__ = "99.0"\n')
+    user = home / "user"
+    user.mkdir()
+    environment = new_environment(home / "env", pure_wheel)
+
+    def typed(*words: str, stdin: str = "", prefix: Sequence[str] = ()) -> str:
+        """Run the installed command as a user who names no home."""
+        program = str(environment.python.with_name("tiny-gnupg"))
+        done = subprocess.run(
+            [*prefix, program, *words],
+            input=stdin,
+            env={"HOME": str(user), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    fingerprint = typed("gen-key", "--name", "Alice", "--no-passphrase").strip()
+    message = typed("encrypt", "--no-sign", "-r", fingerprint, stdin="kept")
+    lies = (
+        f"{user}/.local/share/tiny_gnupg/gpghome (its name in the package is {environment.packages}"
+    )
+
+    def require_key(*prefix: str) -> None:
+        assert typed("decrypt", "--no-passphrase", stdin=message, prefix=prefix) == "kept"
+        assert lies in typed("doctor", "--offline", prefix=prefix)
+        inside = {name for _, _, names in os.walk(environment.folder) for name in names}
+        assert [name for name in inside if name.endswith(".key")] == []
+
+    require_key()
+    environment.install(pure_wheel, "--no-index", "--force-reinstall", "--no-deps")
+    require_key()
+    environment.install(build_in(newer, "wheel"), "--no-index")
+    assert typed("--version") == "tiny_gnupg 99.0\n"
+    require_key()
+    environment.uninstall("tiny_gnupg")
+    assert not environment.python.with_name("tiny-gnupg").exists()
+    environment.install(pure_wheel, "--no-index")
+    require_key()
+    shutil.rmtree(environment.folder)
+    environment = new_environment(home / "env", pure_wheel)
+    require_key()
+    if namespace := mount_namespace():
+        read_only = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+        require_key(*namespace, "sh", "-c", read_only, "sh", str(environment.folder))

@@ -85,11 +85,18 @@ class Environment:
 
     def install(self, file: Path, *options: str) -> None:
         """Install a file with all that it asks for, by the pip that we run with."""
+        self._pip("install", *options, file)
+
+    def uninstall(self, package: str) -> None:
+        """Uninstall a package."""
+        self._pip("uninstall", "--yes", package)
+
+    def _pip(self, *words: str | Path) -> None:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
         }
         pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check")
-        run(*pip, "--python", self.python, "install", *options, file, env=environment)
+        run(*pip, "--python", self.python, *words, env=environment)
 
     def use(self, *, bundled: bool) -> None:
         """Make a key and a message by what is installed, and let its doctor look.

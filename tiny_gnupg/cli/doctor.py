@@ -23,7 +23,7 @@ from tiny_gnupg._process.find_gpg import (
     probe,
 )
 from tiny_gnupg.cli.commands import instance
-from tiny_gnupg.cli.terminal import Report
+from tiny_gnupg.cli.terminal import Report, in_words
 from tiny_gnupg.errors import GnuPGError, NetworkError, TorUnavailable
 from tiny_gnupg.gnupg import GnuPG
 
@@ -67,7 +67,7 @@ class Finding:
     def lines(self) -> tuple[str, ...]:
         """What a person reads: what was found, and what to do."""
         state = "FIX" if self.advice else "ok"
-        more = [f"-> {self.advice}"] if self.advice else []
+        more = [f"-> {in_words(self.advice)}"] if self.advice else []
         more += [f"note: {note}" for note in self.notes]
         return f"{state:<4} {self.subject:<10} {self.found}", *(f"{'':<15} {one}" for one in more)
 
@@ -161,7 +161,13 @@ async def _home(gpg: GnuPG) -> Finding:
     free = shutil.disk_usage(home).free
     if free < ROOM:
         return Finding("home", f"{home} has {free // 2**20} MiB left", "make room on that disk")
-    return Finding("home", f"{home}, its owner's alone, {free // 2**20} MiB free")
+    return Finding("home", f"{_place(home)}, its owner's alone, {free // 2**20} MiB free")
+
+
+def _place(home: Path) -> str:
+    """Say where a home lies; the default one has its name in the package, and lies elsewhere."""
+    real = os.path.realpath(home)
+    return real if real == str(home) else f"{real} (its name in the package is {home})"
 
 
 def _locks(gpg: GnuPG) -> list[Finding]:
@@ -175,7 +181,8 @@ def _locks(gpg: GnuPG) -> list[Finding]:
 async def _agent(gpg: GnuPG) -> Finding:
     # gpg asks the agent for each secret key, and so fails where no agent starts.
     secret, public = await gpg.keys(secret=True), await gpg.keys()
-    return Finding("agent", f"answers; {len(secret)} secret keys, {len(public)} keys in all")
+    counted = f"{len(secret)} secret key{'s' * (len(secret) != 1)}"
+    return Finding("agent", f"answers; {counted}, {len(public)} in all")
 
 
 async def _network(arguments: argparse.Namespace) -> list[Finding]:
