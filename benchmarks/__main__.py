@@ -76,7 +76,7 @@ async def _table(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, A
         rows += await reach.warm_rows(scene, 3 * rounds, 20 if quick else 200)
         rows += reach.passphrase_rows(operations)
         rows.append(reach.process_row(await reach.processes(scene)))
-        rows += await reach.concurrency_rows(scene, 20 if quick else 200)
+        rows += await reach.concurrency_rows(scene, 20 if quick else 200, 1 if quick else 64)
         rows += await reach.many_rows(scene, 20 if quick else 200, few)
         rows += await reach.file_rows(scene, 2**24 if quick else 2**30, 1 if quick else few)
         rows += await reach.import_rows(few)

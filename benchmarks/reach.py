@@ -293,7 +293,7 @@ async def keyring_rows(scene: Scene, peers: list[Peer], rounds: int) -> list[Row
 # -- many at once --------------------------------------------------------------------------
 
 
-async def concurrency_rows(scene: Scene, count: int) -> list[Row]:
+async def concurrency_rows(scene: Scene, count: int, size: int) -> list[Row]:
     """Do a count of operations one after the other and all at once; watch the event loop."""
     gpg, message = scene.ours, scene.messages[scene.ours]["message"]
 
@@ -327,16 +327,16 @@ async def concurrency_rows(scene: Scene, count: int) -> list[Row]:
             unit="ms",
             note=f"{idle.longest * 1000:.1f} ms in an idle second before",
         ),
-        *[await large_row(scene, kind) for kind in ("bytes", "text")],
+        *[await large_row(scene, kind, size) for kind in ("bytes", "text")],
     ]
 
 
-async def large_row(scene: Scene, kind: str) -> Row:
-    """Watch the event loop while 64 MiB go there and back beside small calls and a new key."""
+async def large_row(scene: Scene, kind: str, size: int) -> Row:
+    """Watch the event loop while so many MiB go there and back beside small calls and a new key."""
     gpg, small = scene.ours, scene.messages[scene.ours]
     line = "a line of ünïcode, 𝄞 \r\n"
-    text = line * (2**26 // len(line.encode()))
-    message: Any = os.urandom(2**20) * 64 if kind == "bytes" else text
+    text = line * (size * 2**20 // len(line.encode()))
+    message: Any = os.urandom(2**20) * size if kind == "bytes" else text
     newcomer = GnuPG("New", "new@example.org", "a new one", homedir=gpg.home)
     async with newcomer, Pauses() as pauses:
         sealed, *_ = await asyncio.gather(
@@ -349,7 +349,7 @@ async def large_row(scene: Scene, kind: str) -> Row:
     assert found == message
     note = "best of one; a key is made and 20 small messages are read beside it"
     return Row(
-        f"the loop's longest pause, 64 MiB of {kind} there and back",
+        f"the loop's longest pause, {size} MiB of {kind} there and back",
         pauses.longest * 1000,
         20,
         unit="ms",

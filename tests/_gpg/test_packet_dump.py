@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -120,12 +119,11 @@ def test_no_other_line_break_begins_a_packet_in_the_text(end: str) -> None:
     assert [packet.tag for packet in parse_list_packets(text)] == [13]
 
 
-def test_a_very_long_unknown_line_is_no_field_and_takes_no_time() -> None:
+def test_a_very_long_unknown_line_is_no_field() -> None:
+    """Nor does it hold anybody up: one that goes back for each blank takes hours of it."""
     text = "# off=0 ctb=b4 tag=13 hlen=2 plen=27\n" + "a " * 100000 + "z\n"
-    started = time.process_time()
     (packet,) = parse_list_packets(text)
     assert packet.fields == {}
-    assert time.process_time() - started < 1
 
 
 def test_bytes_and_text_are_joined(gpg_home: Home) -> None:

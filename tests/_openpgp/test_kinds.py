@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial as partial_function
 
 import pytest
@@ -113,25 +113,13 @@ def test_a_signature_alone_is_read_to_its_end() -> None:
         assert not message_kind(one * (HEAD // len(one) + 1) + more).is_detached_signature
 
 
-@pytest.mark.not_fast
-@pytest.mark.parametrize("part", [b"\xca\x00", new(2, b"\x04\x00"), pkesk(), new(21, b"")])
-def test_what_a_flood_is_nobody_finds_out(part: bytes) -> None:
-    for function in (message_kind, issuer, partial_function(describe, text="")):
-        for data in (part * 10**6, compressed(part * 10**6, 3), compressed(part * 10**6, 2)):
-            with suppress(NotOpenPGP, OutputTooLarge):
-                function(data)
-
-
-@pytest.mark.not_fast
 @pytest.mark.parametrize("tag", [8, 9, 11, 18, 20])
 def test_short_parts_of_a_packet_are_not_counted_without_end(tag: int) -> None:
     head = bytes([0xC0 | tag, 0xE9]) + bytes(512)
-    for data in (head + b"\xe0x" * 10**6, bytes([0xC0 | tag]) + b"\xe0x" * 10**6):
+    for data in (head + b"\xe0x" * 10**5, bytes([0xC0 | tag]) + b"\xe0x" * 10**5):
         for function in (issuer, partial_function(describe, text="")):
             with pytest.raises((NotOpenPGP, OutputTooLarge)):
                 function(data)
-            with suppress(NotOpenPGP, OutputTooLarge):
-                function(compressed(data, 3))
 
 
 @pytest.mark.parametrize(
@@ -164,25 +152,33 @@ def test_a_tower_of_compressed_packets_is_climbed_to_a_bound() -> None:
     assert len(describe(data, "")) < 20
 
 
-@pytest.mark.not_fast
+@contextmanager
+def peak() -> Iterator[Callable[[], int]]:
+    """Look how much memory a block takes."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("algorithm", [1, 2, 3])
 def test_a_decompression_bomb_is_not_inflated(algorithm: int) -> None:
     bomb = compressed(partial(11, bytes(6) + bytes(10**8), 29), algorithm)
-    started = time.process_time()
-    assert message_kind(bomb).compressed
-    assert issuer(bomb) == ""
-    assert time.process_time() - started < 5
+    with peak() as most:
+        assert message_kind(bomb).compressed
+        assert issuer(bomb) == ""
+        assert most() < 10**8 / 4
 
 
 def test_a_large_message_is_told_by_its_beginning() -> None:
     message = enarmor(pkesk() + partial(18, bytes(1 << 20), 16), "MESSAGE").encode()
     head, _, rest = message.partition(b"\n\n")
     large = head + b"\n\n" + rest[: rest.index(b"\n=")] * 40 + b"\n-----END PGP MESSAGE-----\n"
-    started = time.process_time()
-    for _ in range(10):
+    with peak() as most:
         assert message_kind(large).recipients == (KEY_ID.hex().upper(),)
         assert issuer(large) == KEY_ID.hex().upper()
-    assert time.process_time() - started < 1
+        assert most() < len(large) / 4
 
 
 def test_a_thousand_recipients_are_all_there() -> None:

@@ -18,6 +18,7 @@ from tests.openpgp import (
     literal,
     new,
     one_pass,
+    pkesk,
     signature,
     subpacket,
 )
@@ -47,6 +48,7 @@ FLOODS: dict[str, Callable[[], bytes]] = {
     "markers": lambda: flood(b"\xca\x00"),
     "paddings": lambda: flood(b"\xd5\x00"),
     "experiments": lambda: flood(b"\xfc\x00"),
+    "recipients": lambda: flood(pkesk()),
     "signatures": lambda: flood(new(2, b"\x04\x00")),
     "subpackets": lambda: flood(new(2, signature(subpacket(5, b"") * 32_000))),
     "user attributes": lambda: new(6, V4_KEY) + flood(new(17, subpacket(1, b"\x10"))),
@@ -59,6 +61,7 @@ FLOODS: dict[str, Callable[[], bytes]] = {
     "heads of armor": lambda: flood(b"-----BEGIN PGP "),
     "a line of armor": lambda: b"-----BEGIN PGP MESSAGE-----\n\n" + flood(b"A"),
     "headers of armor": lambda: b"-----BEGIN PGP MESSAGE-----\n" + flood(b"A: b\n"),
+    "a long text": lambda: literal(bytes(2**26)),
     "a tower": lambda: tower(literal(bytes(MIB))),
     "a tower of bzip2": lambda: tower(literal(bytes(MIB)), 3),
 }
