@@ -286,13 +286,7 @@ def test_all_of_it_works_from_code_that_is_not_asynchronous(alices_home: Path) -
 
 def test_the_migration_page_names_each_argument_whose_default_is_another() -> None:
     table = section("Arguments whose default is another")
-    method, told = "", set()
-    for words in re.findall(
-        r"^(?:``(\w+)(?:\((?:\*\*)?(\w+)\))?``|- ``(\w+)``)", table, re.MULTILINE
-    ):
-        method = words[0] or method
-        if words[1] or words[2]:
-            told.add((method, words[1] or words[2]))
+    told = set(re.findall(r"^``(\w+)\((?:\*\*)?(\w+)\)``", table, re.MULTILINE))
     assert told == changed_defaults()
 
 

@@ -201,8 +201,10 @@ class _Commands:
         if secret:
             _add_passphrase(made)
         if network:
-            common.add_argument("--tor-port", type=int, default=9050, metavar="N", help="9050")
-            common.add_argument("--keyserver", metavar="URL", help="keys.openpgp.org's onion")
+            common.add_argument(
+                "--tor-port", type=int, default=9050, metavar="N", help="its SOCKS port (9050)"
+            )
+            common.add_argument("--keyserver", metavar="URL", help="whom to ask (keys.openpgp.org)")
         return made
 
 

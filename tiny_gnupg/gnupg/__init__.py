@@ -22,9 +22,8 @@ class GnuPG(OwnKey, Streams, Batches, Online, Legacy):
         email: its address.
         passphrase: what protects its secret keys; the empty one leaves them unprotected.
         torify: prefix each gpg command with ``torify``.
-        homedir: where keyring, trust and agent live; default: ``TINY_GNUPG_HOME``, the package's
-            own ``gpghome`` if it is writable (a folder in it, so that other users keep the gpg that
-            lies there, unless keys of 0.5.2 do too), else the per-user data directory.
+        homedir: where keyring, trust and agent live; default: ``TINY_GNUPG_HOME``, else a folder
+            among the user's data, which no upgrade of the package takes.
         executable: the gpg to run; default: ``TINY_GNUPG_GPG``, the bundled one, ``gpg2`` or
             ``gpg`` on ``PATH``.
         options: the file of gpg's options; default: the shipped ``gpg2.conf``.
