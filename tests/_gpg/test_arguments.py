@@ -136,6 +136,14 @@ def test_a_moment_is_written_in_universal_time_and_needs_a_zone() -> None:
         checked_expiry(datetime(2030, 1, 1), NOW)
 
 
+def test_the_first_and_the_last_moment_that_Python_knows_are_out_of_range() -> None:
+    west, east = timezone(timedelta(hours=-5)), timezone(timedelta(hours=5))
+    with pytest.raises(ValueError, match="beyond 2106-02-06"):
+        checked_expiry(datetime.max.replace(tzinfo=west), NOW)
+    with pytest.raises(ValueError, match="over already"):
+        checked_expiry(datetime.min.replace(tzinfo=east), NOW)
+
+
 def test_a_user_id_needs_something() -> None:
     assert user_id_of("A", "a@b.c") == "A <a@b.c>"
     assert user_id_of("A", "") == "A"

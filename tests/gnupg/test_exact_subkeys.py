@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,45 @@ async def test_exactly_that_subkey_is_encrypted_to(alice: GnuPG, bob: GnuPG, two
         for uid in (f"{name}!", f"{name[-16:]}!"):
             found = await alice.decrypt_verify(await bob.encrypt("x", uid))
             assert found.recipients == (name[-16:],)
+
+
+async def through_streams(gpg: GnuPG, uid: str) -> bytes:
+    return b"".join([piece async for piece in gpg.encrypt_stream([b"x"], uid, sign=False)])
+
+
+async def through_a_pipe(gpg: GnuPG, uid: str, folder: Path) -> bytes:
+    ends = os.pipe()
+    try:
+        os.write(ends[1], b"x")
+        os.close(ends[1])
+        made = await gpg.encrypt_file(f"/dev/fd/{ends[0]}", uid, folder / "sealed", sign=False)
+        return made.read_bytes()
+    finally:
+        os.close(ends[0])
+
+
+async def test_what_comes_once_is_refused_in_the_same_words(
+    alice: GnuPG, two: Key, tmp_path: Path
+) -> None:
+    """gpg says of a key that cannot encrypt what it says of one that is not there."""
+    [signing, _] = names(two, Capability.SIGN)
+    exact = [f"{signing}!", f"{two.fingerprint}!"]
+    for name in names(two, Capability.ENCRYPT):
+        await alice.revoke_subkey("", name)
+    for uid in (*exact, two.fingerprint, f"{names(two, Capability.ENCRYPT)[0]}!"):
+        said = []
+        for work in (
+            alice.encrypt("x", uid, sign=False),
+            through_streams(alice, uid),
+            through_a_pipe(alice, uid, tmp_path),
+        ):
+            with pytest.raises(UnusableKey) as caught:
+                await work
+            said.append((str(caught.value), caught.value.hint))
+        assert len({*said}) == 1, said
+    for work in (through_streams(alice, "A" * 40), through_a_pipe(alice, "A" * 40, tmp_path)):
+        with pytest.raises(KeyNotFound):
+            await work
 
 
 async def test_exactly_that_subkey_signs(

@@ -216,6 +216,18 @@ async def test_a_user_id_is_not_added_twice_and_never_without_a_name(alice: GnuP
     assert await state(alice) == before
 
 
+async def test_an_empty_text_is_no_user_id_to_be_revoked(alice: GnuPG) -> None:
+    """A user id without an address has that for one."""
+    await alice.add_uid("", "Alice without an address", "")
+    await alice.add_uid("", "Alice", "alice@work.example")
+    with pytest.raises(ValueError, match="empty"):
+        await alice.revoke_uid("", "")
+    await alice.revoke_uid("", "<Alice@Work.example>")
+    [key] = await alice.keys(ALICE)
+    alive = {one.text for one in key.user_ids if not one.revoked}
+    assert alive == {f"Alice Å <{ALICE}>", "Alice without an address"}
+
+
 async def test_a_user_id_is_revoked_for_everybody(alice: GnuPG, bob: GnuPG) -> None:
     await alice.add_uid("", "Alice", "alice@work.example")
     await bob.text_import(await alice.text_export())

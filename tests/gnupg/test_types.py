@@ -97,6 +97,29 @@ async def test_a_bad_item_is_told_at_its_place(alice: GnuPG) -> None:
     assert [type(one) for one in sealed] == [str, TypeError, str]
 
 
+async def test_one_message_is_not_several(alice: GnuPG) -> None:
+    """Of a text, each character would become a message of its own."""
+    signed = await alice.sign("x")
+    one: Any
+    for one in (signed, signed.encode(), bytearray(b"x"), memoryview(b"x")):
+        for results in (
+            alice.encrypt_many(one, BOB),
+            alice.encrypt_many(one, BOB, sign=True),
+            alice.decrypt_many(one, return_exceptions=True),
+            alice.verify_many(one),
+        ):
+            with pytest.raises(TypeError, match="several messages"):
+                await all_of(results)
+
+
+async def test_a_command_is_a_list(alice: GnuPG) -> None:
+    wrong: Any
+    for wrong in ("gpg", b"gpg", [], (), ""):
+        for call in (alice.run_command, alice.read_output):
+            with pytest.raises(TypeError, match="a list of arguments"):
+                await call(wrong)
+
+
 @pytest.mark.parametrize("form", [bytearray, memoryview])
 async def test_what_is_like_bytes_is_bytes(alice: GnuPG, bob: GnuPG, form: Any) -> None:
     message: Any = await alice.encrypt(form(b"octets"), BOB)
@@ -277,6 +300,7 @@ TEXTS: dict[str, Take] = {
     "run_command": lambda gpg, text: gpg.run_command([*gpg.command(), text]),
     "add_uid(name)": lambda gpg, text: gpg.add_uid("", text, BOB),
     "add_uid(email)": lambda gpg, text: gpg.add_uid("", "Bob", text),
+    "revoke_uid": lambda gpg, text: gpg.revoke_uid("", text),
     "change_passphrase": lambda gpg, text: gpg.change_passphrase("", text),
 }
 

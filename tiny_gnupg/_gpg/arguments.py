@@ -176,7 +176,7 @@ def checked_expiry(expires: Expiry, now: datetime | None = None) -> str:
     elif isinstance(expires, datetime):
         if expires.tzinfo is None:
             raise ValueError(f"expires needs a time zone: {expires!r}")
-        end = expires.astimezone(UTC)
+        end = _utc(expires)
         text = end.strftime("%Y%m%dT%H%M%S")
     elif expires in _NEVER:
         return expires
@@ -228,6 +228,13 @@ def _end_of(expires: str, now: datetime) -> datetime:
     with suppress(KeyError, TypeError, ValueError):
         return datetime.strptime(expires, _MOMENTS[len(expires)]).replace(tzinfo=UTC)
     raise ValueError(f"expires is like 3y, 6m, 2w, 90d, 2030-12-31 or 0, not {expires!r}")
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # of the first or last day that Python knows
+        return _END if moment.year > _END.year else datetime.min.replace(tzinfo=UTC)
 
 
 def _after(now: datetime, span: timedelta) -> datetime:

@@ -187,6 +187,8 @@ async def _in_flight(
 
 
 async def _each(messages: Stream[M]) -> AsyncGenerator[M, None]:
+    if isinstance(messages, str | bytes | bytearray | memoryview):
+        raise TypeError("these are several messages: of one text or bytes, pass [it]")
     if isinstance(messages, AsyncIterable):
         async for message in messages:
             yield message

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tiny_gnupg._gpg import commands, outcome
-from tiny_gnupg._gpg.arguments import check_uid
+from tiny_gnupg._gpg.arguments import check_uid, require_text
 from tiny_gnupg._gpg.key_names import NameForm, advice, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
 from tiny_gnupg._gpg.reply import PASSING, Reply
 from tiny_gnupg._home.layout import TRUST
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
+from tiny_gnupg._openpgp.user_ids import same_address
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.tasks import in_thread, running_loop
 from tiny_gnupg.errors import AgentUnavailable, AmbiguousKey, KeyNotFound, UnusableKey
@@ -243,10 +244,19 @@ def the_user_id(key: Key, which: str) -> UserID:
         which: the user id's whole text, or its address.
 
     Raises:
+        TypeError: that is no text.
+        ValueError: it is empty.
         KeyNotFound: it has none such that is not revoked.
         AmbiguousKey: it has several.
     """
-    fits = [one for one in key.user_ids if not one.revoked and which in (one.text, one.email)]
+    require_text("a user id", which)
+    if not which:
+        raise ValueError("an empty text names no user id: say its whole text, or its address")
+    kind, address = classify(which)
+    wanted = address if kind is NameForm.EMAIL else ""
+    alive = [one for one in key.user_ids if not one.revoked]
+    fits = [one for one in alive if one.text == which]
+    fits = fits or [one for one in alive if wanted and same_address(one.email, wanted)]
     if not fits:
         raise KeyNotFound(
             f"{key.fingerprint} has no user id {which!r} that is not revoked",

@@ -117,7 +117,7 @@ class Access(Identity):
 
         The remedies are asked in their order after each run, and each may change the call once, so
         that gpg runs at most once more than there are remedies. An input that comes once can be
-        run once: what each remedy would do is done before.
+        run once: what each remedy would do is done before, and it still may know a better error.
 
         Args:
             call: what to run; what it gives in memory is bounded by this instance's bound.
@@ -128,22 +128,22 @@ class Access(Identity):
             GnuPGError: as the judge names it, or a remedy that knows better.
         """
         call = replace(call, max_output=self.max_output)
-        left = list(remedies)
-        if comes_once(call.stdin):
-            for remedy in left:
-                call = await remedy(call, None, None) or call
-            left.clear()
+        left, once = list(remedies), comes_once(call.stdin)
+        for remedy in left if once else ():
+            call = await remedy(call, None, None) or call
         while True:
             reply = await self._reply(call)
             try:
                 result = judge(reply)
             except GnuPGError as error:
                 mended = await _mended(left, call, reply, error)
+                while once and mended is not None:
+                    mended = await _mended(left, call, reply, error)
                 if mended is None:
                     await self._require_keyboxd(error)
                     raise
             else:
-                mended = await _mended(left, call, reply, None)
+                mended = None if once else await _mended(left, call, reply, None)
                 if mended is None:
                     return result
             call = mended

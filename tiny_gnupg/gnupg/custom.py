@@ -81,6 +81,8 @@ class CustomCommands(Access):
 
     async def _answer_to(self, command: Sequence[str], inputs: str | bytes) -> Reply:
         data = checked_data("inputs", inputs)
+        if isinstance(command, str | bytes) or not command:
+            raise TypeError(f"a command is a list of arguments, as command() gives it: {command!r}")
         for argument in command:
             require_text("an argument", argument)
         await self._engine.open()

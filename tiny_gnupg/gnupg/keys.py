@@ -232,6 +232,7 @@ class Keys(Subkeys):
             which: the user id's whole text, or its address.
 
         Raises:
+            ValueError: ``which`` is empty.
             KeyNotFound: the key has no such user id, or its secret part is not here.
             AmbiguousKey: it has several.
             BadPassphrase: the passphrase does not open the key.
