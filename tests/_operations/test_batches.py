@@ -501,3 +501,20 @@ async def test_the_passphrase_is_in_no_command_line(alice: GnuPG) -> None:
                 assert not any(secret in said for secret in secrets)
                 looked += 1
     assert looked > 0
+
+
+async def test_what_is_for_ones_eyes_only_is_given_too(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    """Of many, gpg writes no file for such a one (RFC 9580, section 5.9), and says so nowhere."""
+    other = plain_gpg()
+    fingerprint = other.new_key("Carol <carol@example.org>")
+    await alice.text_import(other.run("--export", fingerprint).stdout)
+    other.run("--import", stdin=await alice.text_export())
+    only = ("--for-your-eyes-only", "--trust-model", "always", "--recipient", alice.email)
+    sealed = other.run(*only, "--sign", "--encrypt", stdin=b"text").stdout
+    signed = other.run("--for-your-eyes-only", "--sign", stdin=b"text").stdout
+    empty = await alice.encrypt(b"", "")
+    messages = [sealed, empty, signed, sealed]
+    assert [one async for one in alice.decrypt_many(messages)] == [b"text", b"", b"text", b"text"]
+    assert [one.data async for one in alice.verify_many([signed, signed])] == [b"text", b"text"]

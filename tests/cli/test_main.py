@@ -332,3 +332,42 @@ def test_more_than_memory_is_meant_for_flows_between_pipes(
     assert written.read_bytes() == data
     assert written.stat().st_mode & 0o777 == 0o600
     assert done(cli("decrypt", "--signer", fingerprint, stdin=message), 3) == b""  # not signed
+
+
+def test_standard_input_is_one_of_two_and_each_can_be_it(
+    cli: Run, fingerprint: str, home: Path, tmp_path: Path
+) -> None:
+    """That the data was changed would be no true word of data that was not there."""
+    data, signature = tmp_path / "data", tmp_path / "signature"
+    data.write_bytes(b"text")
+    signature.write_bytes(done(cli("sign", stdin=b"text")))
+    assert b"not both" in cli("verify", "-", "-", stdin=signature.read_bytes()).stderr
+    done(cli("verify", "-", "-", stdin=signature.read_bytes()), 2)
+    done(cli("verify", "-", str(signature), stdin=b"text"))
+    command = [sys.executable, "-m", "tiny_gnupg", "verify", "--home", str(home), str(data), "-"]
+    done(subprocess.run(command, input=signature.read_bytes(), capture_output=True))
+
+
+def test_errors_speak_of_what_can_be_typed(cli: Run, fingerprint: str, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_bytes(b"text")
+    said = [
+        cli("decrypt", str(tmp_path / "letter.txt")).stderr,
+        cli("keys", "--gpg", "/nonexistent/gpg").stderr,
+        cli("decrypt", stdin=done(cli("sign", stdin=b"text"))).stderr,
+        cli("verify", "-", stdin=done(cli("encrypt", "-r", fingerprint, stdin=b"text"))).stderr,
+        cli("export", "").stderr,
+        cli("import", stdin=b"text").stderr,
+        cli("verify", "-", "--json", stdin=b"text").stdout,
+        cli("keys", "--gpg", "/nonexistent/gpg", "--json").stdout,
+    ]
+    for words in said:
+        for ours in (b"=", b"await ", b"text_import", b"decrypt_verify", b"as bytes"):
+            assert ours not in words, words
+
+
+def test_no_keyserver_lacks_what_it_was_not_asked_for(cli: Run, home: Path) -> None:
+    for nothing in ("x", "", "12345678", "bob@example.org,"):
+        for more in ((), ("--import",)):
+            ended = cli("find", nothing, *more)
+            assert b"no keyserver is asked" in ended.stderr
+            done(ended, 4)

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.instances import BOB, PASSPHRASE
+from tests.instances import BOB, PASSPHRASE, PlainGpg
 from tests.proc import users_of
 from tiny_gnupg import (
     BadPassphrase,
@@ -24,6 +27,7 @@ from tiny_gnupg import (
     GnuPG,
     GnuPGError,
     KeyNotFound,
+    NotOpenPGP,
     NotSigned,
     OutputTooLarge,
     SignatureStatus,
@@ -365,6 +369,87 @@ async def test_a_named_pipe_is_read_when_its_writer_comes(alice: GnuPG, tmp_path
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await alice.decrypt((tmp_path / "pipe.gpg").read_bytes()) == content
+
+
+def has_readers(pipe: Path) -> bool:
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize("method", ["file_import", "verify_file"])
+async def test_who_waits_for_a_pipe_in_vain_can_be_cancelled(
+    alice: GnuPG, tmp_path: Path, method: str
+) -> None:
+    """No thread goes on waiting, for which the interpreter's end would wait."""
+    pipe, data = tmp_path / "pipe", tmp_path / "data"
+    os.mkfifo(pipe)
+    data.write_bytes(b"text")
+    key, signature = await alice.text_export(), await alice.sign(b"text", detach=True)
+
+    def call() -> Awaitable[object]:
+        return alice.file_import(pipe) if method == "file_import" else alice.verify_file(data, pipe)
+
+    for begun in (b"", b"-----BEGIN"):
+        writer = os.open(pipe, os.O_RDWR) if begun else -1
+        os.write(writer, begun) if begun else None
+        waiting = asyncio.ensure_future(call())
+        await asyncio.wait([waiting], timeout=0.2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        if begun:
+            os.close(writer)
+        assert not has_readers(pipe)
+    sent = key.encode() if method == "file_import" else signature
+    assert (await asyncio.gather(call(), asyncio.to_thread(pipe.write_bytes, sent)))[0]
+
+
+async def test_a_socket_that_is_open_is_read_and_left_as_it_was(
+    alice: GnuPG, tmp_path: Path
+) -> None:
+    """As node.js gives them to its children for their standard input."""
+    for blocking in (True, False):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(blocking)
+            theirs.sendall(b"text")
+            theirs.shutdown(socket.SHUT_WR)
+            made = await alice.encrypt_file(
+                f"/dev/fd/{ours.fileno()}", "", tmp_path / "sealed", overwrite=True
+            )
+            assert ours.getblocking() is blocking
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(blocking)
+            theirs.sendall(made.read_bytes())
+            theirs.shutdown(socket.SHUT_WR)
+            source = f"/proc/self/fd/{ours.fileno()}"
+            plain = await alice.decrypt_file(source, tmp_path / "plain", overwrite=True)
+            assert ours.getblocking() is blocking
+        assert plain.read_bytes() == b"text"
+
+
+async def test_a_message_that_nobody_signed_is_not_called_none(
+    alice: GnuPG, tmp_path: Path, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    file = tmp_path / "message"
+    for options in ((), ("--compress-algo", "none"), ("--armor",)):
+        file.write_bytes(plain_gpg().run(*options, "--store", stdin=b"text").stdout)
+        for call in (
+            alice.verify_file(file),
+            alice.verify(file.read_bytes()),
+            alice.decrypt_file(file, tmp_path / "out"),
+        ):
+            with pytest.raises(NotSigned, match="no signature"):
+                await call
+    file.write_bytes(b"text")
+    with pytest.raises(NotOpenPGP):
+        await alice.verify_file(file)
 
 
 async def test_progress_of_a_pipe_is_told_at_its_end(alice: GnuPG, tmp_path: Path) -> None:

@@ -112,6 +112,22 @@ async def test_one_message_is_not_several(alice: GnuPG) -> None:
                 await all_of(results)
 
 
+@pytest.mark.parametrize("uid", ["bob\ud800@example.org", "\udfff", "bob@example.org\0"])
+async def test_what_no_program_can_be_told_names_no_key(alice: GnuPG, uid: str) -> None:
+    calls: list[Awaitable[object]] = [
+        alice.keys(uid),
+        alice.encrypt("x", uid),
+        alice.sign("x", uid),
+        alice.verify("x", signer=uid),
+        alice.text_export(uid),
+        alice.delete(uid),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="a uid") as caught:
+            await call
+        assert type(caught.value) is ValueError
+
+
 async def test_a_command_is_a_list(alice: GnuPG) -> None:
     wrong: Any
     for wrong in ("gpg", b"gpg", [], (), ""):

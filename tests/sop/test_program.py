@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sop
 
 from tests.inprocess import Ended, run_here
 from tests.openpgp import SEIPD, new
 from tiny_gnupg import __version__
+from tiny_gnupg._process.find_gpg import find_executable
 from tiny_gnupg.sop.program import TinySop
 
 OURS = "tiny-gnupg-sop"
@@ -299,3 +301,23 @@ def test_without_its_framework_it_says_what_to_install() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT
     )
     assert done.stderr.splitlines()[-1].endswith("pip install 'tiny_gnupg[sop]'")
+
+
+def test_a_signature_that_was_not_looked_at_is_not_called_none(
+    ours: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gpg that the system ends says nothing of a signature."""
+    key, cert = key_of(ours)
+    signature = ours("sign", "key", stdin=DATA, key=key)
+    gpg = tmp_path / "gpg"
+    gpg.write_text(
+        '#!/bin/bash\n[[ " $* " == *" --verify "* ]] && kill -9 $$\n'
+        f'exec "{find_executable()}" "$@"\n'
+    )
+    gpg.chmod(0o755)
+    monkeypatch.setenv("TINY_GNUPG_GPG", str(gpg))
+    with pytest.raises(Failed) as caught:
+        ours("verify", "sig", "cert", stdin=DATA, sig=signature, cert=cert)
+    assert caught.value.args[0] != sop.SOPNoSignature.exit_code
+    monkeypatch.delenv("TINY_GNUPG_GPG")
+    assert ours("verify", "sig", "cert", stdin=DATA, sig=signature, cert=cert)

@@ -139,9 +139,9 @@ def require_text(what: str, text: str) -> None:
         raise ValueError(f"{what} holds a lone surrogate, which has no UTF-8")
 
 
-def _has_utf8(text: str) -> bool:
+def _has_utf8(text: str, errors: str = "strict") -> bool:
     try:
-        text.encode()
+        text.encode(errors=errors)
     except UnicodeEncodeError:
         return False
     return True
@@ -321,7 +321,8 @@ def check_uid(uid: Uid) -> str:
 
     Raises:
         TypeError: it is neither text nor a key.
-        ValueError: it holds a NUL, which no argument of a program can.
+        ValueError: it holds a NUL, or a surrogate that stands for no octet: no argument of a
+            program can.
     """
     if isinstance(uid, Key):
         return uid.fingerprint
@@ -329,6 +330,8 @@ def check_uid(uid: Uid) -> str:
         raise TypeError(f"a uid is text or a Key, not {type(uid).__name__}")
     if "\0" in uid:
         raise ValueError("a uid cannot hold a NUL character")
+    if not _has_utf8(uid, "surrogateescape"):
+        raise ValueError("a uid holds a lone surrogate, which has no UTF-8")
     return uid
 
 

@@ -440,6 +440,9 @@ def not_signed(reply: Reply) -> GnuPGError:
     system = system_failure(reply, "verify")
     if system is not None:
         return system
+    found = [line.rest for line in reply.find("NODATA")]
+    if found == ["4"] and not reply.has("BADARMOR"):  # it is data, and gpg expected a signature
+        return NotSigned("there is no signature", reply=reply)
     if reply.has("NODATA", "BADARMOR") and not reply.has("PLAINTEXT", "UNEXPECTED"):
         return NotOpenPGP("this is no OpenPGP data", reply=reply)
     if reply.returncode == 0 or reply.has("UNEXPECTED", "PLAINTEXT", "BEGIN_DECRYPTION"):

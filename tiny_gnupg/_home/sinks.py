@@ -40,7 +40,7 @@ def is_sink(target: Path) -> bool:
         mode = os.stat(target).st_mode
     except OSError:
         return False
-    if _name_of_open(target):
+    if descriptor_of(target) is not None:
         return not stat.S_ISDIR(mode)
     stays = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
     return stays and not target.is_symlink()
@@ -67,18 +67,20 @@ async def poured(target: Path) -> AsyncIterator[int]:
         os.close(sink)
 
 
-def _name_of_open(target: Path) -> str:
-    """Return the name, mostly a number, of what this process has open and a path names."""
-    return target.name if _OPEN.fullmatch(os.path.abspath(target)) else ""
+def descriptor_of(target: Path) -> int | None:
+    """Return the descriptor of what this process has open and a path names."""
+    if not _OPEN.fullmatch(os.path.abspath(target)):
+        return None
+    return int(_STANDARD.get(target.name, target.name))
 
 
 async def _opened(target: Path) -> int:
     """Open a sink: a pipe anew, so that it can be waited for; what else is open as it stands."""
     flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY
     if not stat.S_ISFIFO(os.stat(target).st_mode):
-        if name := _name_of_open(target):
+        if (number := descriptor_of(target)) is not None:
             # What comes is written behind what was written before, where it is a file.
-            return os.dup(int(_STANDARD.get(name, name)))
+            return os.dup(number)
         return os.open(target, flags | os.O_APPEND)
     while True:
         try:

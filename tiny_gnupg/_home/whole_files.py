@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from tiny_gnupg._home.sinks import is_sink, poured
+from tiny_gnupg._home.sinks import descriptor_of, is_sink, poured
+from tiny_gnupg._process.pipes import CHUNK
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 
 Progress = Callable[[int, int], object]
@@ -277,10 +278,9 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
     Raises:
         OSError: it cannot be opened.
     """
-    # To open a named pipe would wait for its writer, and hold up the event loop.
-    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = _open_source(source)
+    status, blocking = os.fstat(fd), os.get_blocking(fd)
     try:
-        status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(source))
         if stat.S_ISFIFO(status.st_mode):
@@ -300,6 +300,8 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
         if progress is not None:
             progress(total, total)
     finally:
+        if stat.S_ISSOCK(status.st_mode):  # shared with whoever opened it
+            os.set_blocking(fd, blocking)
         os.close(fd)
 
 
@@ -314,6 +316,44 @@ def unnamed(folder: str | os.PathLike[str] | None, *, in_memory: bool) -> IO[byt
         with suppress(AttributeError, OSError):  # another system than Linux, or a sandbox
             return open(os.memfd_create("tiny_gnupg"), "w+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0, dir=folder)
+
+
+def _open_source(source: Path) -> int:
+    """Open a file that is read; a socket that is open already, by its name there."""
+    try:
+        # To open a named pipe would wait for its writer, and hold up the event loop.
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        number = descriptor_of(source)
+        if error.errno != errno.ENXIO or number is None:
+            raise
+        return os.dup(number)
+
+
+async def read_file(source: Path, most: int | None = None) -> bytes:
+    """Read a file, or a pipe, so that a cancellation ends that.
+
+    Args:
+        source: its path.
+        most: bytes that are enough.
+
+    Raises:
+        OSError: it cannot be opened or read.
+    """
+    import aiofiles  # it takes long to import
+
+    read = bytearray()
+    async with (
+        reading(source) as given,
+        read_again(given) as fd,
+        aiofiles.open(fd, "rb", closefd=False) as file,
+    ):
+        while most is None or len(read) < most:
+            piece = await uninterrupted(file.read(CHUNK))
+            if not piece:
+                break
+            read += piece
+    return bytes(read[:most])
 
 
 @asynccontextmanager

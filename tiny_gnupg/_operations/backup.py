@@ -139,7 +139,9 @@ def _is_backup(path: Path) -> bool:
         )
     if any((path / name).exists() for name in KEYRINGS):
         return False
-    raise ImportFailed(f"{path} is neither a backup nor a homedir with keys")
+    raise ImportFailed(
+        f"{path} is neither a backup nor a homedir with keys", hint="name one of them"
+    )
 
 
 async def _load(aside: Engine, path: Path) -> None:

@@ -348,7 +348,9 @@ class _Member:
         status = parse_status(said)
         if said.count(DONE) != 1 or any(line.keyword not in FLAWLESS for line in status):
             return None
-        if os.fstat(self._output).st_size > self._room:
+        size = os.fstat(self._output).st_size
+        # Of what is for one's eyes only (RFC 9580, section 5.9) gpg writes no file, nor says so.
+        if size > self._room or (not size and "PLAINTEXT" in {one.keyword for one in status}):
             return None
         written = os.pread(self._output, self._room, 0)
         os.ftruncate(self._input, 0)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tiny_gnupg._gpg import commands, outcome
-from tiny_gnupg._gpg.arguments import check_uid, require_text
+from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import NameForm, advice, classify, matching, search_term
 from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
@@ -249,7 +249,8 @@ def the_user_id(key: Key, which: str) -> UserID:
         KeyNotFound: it has none such that is not revoked.
         AmbiguousKey: it has several.
     """
-    require_text("a user id", which)
+    if not isinstance(which, str):
+        raise TypeError(f"a user id is text, not {type(which).__name__}")
     if not which:
         raise ValueError("an empty text names no user id: say its whole text, or its address")
     kind, address = classify(which)

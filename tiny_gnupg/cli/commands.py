@@ -243,11 +243,13 @@ async def sign(arguments: argparse.Namespace) -> Report:
 
 async def verify(arguments: argparse.Namespace) -> Report:
     """Verify a signed file, or a file and its detached signature."""
+    if arguments.file == arguments.signature == "-":
+        raise UsageError("standard input is the data or the signature, and not both")
     async with instance(arguments) as gpg:
         if _is_path(arguments.file):
             found = await gpg.verify_file(
                 arguments.file,
-                arguments.signature,
+                "/dev/stdin" if arguments.signature == "-" else arguments.signature,
                 signer=arguments.signers,
                 progress=progress("verifying"),
             )
@@ -308,6 +310,7 @@ async def publish(arguments: argparse.Namespace) -> Report:
 
 async def find(arguments: argparse.Namespace) -> Report:
     """Look a key up on the keyserver, through Tor, and import it if asked to."""
+    query(arguments.query)  # what no keyserver is asked for is said, not that it has no such key
     async with instance(arguments) as gpg:
         if not arguments.take:
             query(arguments.query)  # what nothing is found by is no key that is not there

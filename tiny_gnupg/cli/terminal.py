@@ -44,6 +44,7 @@ WORDS = {
     "pass it as passphrase=": "give the message's own passphrase",
     "pass the message's own, passphrase=...": "give the message's own passphrase",
     ", as text or as bytes": "",
+    "use decrypt or decrypt_verify": "tiny-gnupg decrypt shows them",
     "use text_import": "tiny-gnupg import FILE takes it",
     "use verify(data, signature)": "give the data first: tiny-gnupg verify DATA SIGNATURE",
     "await gen_key()": "tiny-gnupg gen-key makes one",

@@ -16,6 +16,7 @@ from tiny_gnupg._home.whole_files import (
     Progress,
     plain_name,
     read_again,
+    read_file,
     reading,
     whole_file,
 )
@@ -337,10 +338,7 @@ class Files(Messages):
                     if not await in_thread(_stands_alone, file):
                         raise signatures.surrounded(found.signatures)
                     return found
-            import aiofiles  # it takes long to import
-
-            async with aiofiles.open(Path(signature), "rb") as file:
-                detached = await file.read(_HEAD)
+            detached = await read_file(Path(signature), _HEAD)
             async with reasons.of_message(detached):
                 self._require_detached(await _kind_of(detached))
             options = commands.verify_detached(SECOND)

@@ -13,7 +13,7 @@ from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.arguments import Uid, Uids, check_uid, checked_data, checked_secret
 from tiny_gnupg._gpg.key_names import exact_name, is_exact
 from tiny_gnupg._gpg.key_states import is_placeholder_key
-from tiny_gnupg._home.whole_files import refuse, whole_file, write_all
+from tiny_gnupg._home.whole_files import read_file, refuse, whole_file, write_all
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.back_signatures import let_in
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key
@@ -128,10 +128,7 @@ class Transfer(Access):
         """
         if mode not in ("r", "rb", "r+", "rb+", "r+b"):
             raise ValueError(f"a key file is read: mode is 'r' or 'rb', not {mode!r}")
-        import aiofiles  # it takes long to import
-
-        async with aiofiles.open(Path(path), "rb") as file:
-            return await self.text_import(await file.read(), secret=secret)
+        return await self.text_import(await read_file(Path(path)), secret=secret)
 
     async def text_export(
         self, uid: Uids = "", *, secret: bool = False, minimal: bool = False

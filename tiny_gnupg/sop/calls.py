@@ -24,6 +24,7 @@ from tiny_gnupg.errors import (
     DecryptionFailed,
     GnuPGError,
     ImportFailed,
+    KeyNotFound,
     NotOpenPGP,
     SignatureError,
     UnsupportedByGnuPG,
@@ -200,7 +201,7 @@ async def verify(
             one = octets[packet.offset : packet.offset + packet.length]
             try:
                 found = await gpg.verify(data, one)
-            except GnuPGError:
+            except (SignatureError, KeyNotFound, UnsupportedByGnuPG, NotOpenPGP):
                 continue
             results += _accepted(found.signatures, accepted, window)
     return required(results)
