@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import BOB, PlainGpg, alice_at
-from tiny_gnupg import GnuPG, HomeUnusable
+from tests.instances import BOB, MakeGnuPG, PlainGpg, alice_at
+from tiny_gnupg import GnuPG, GnuPGError, HomeUnusable
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.imports import imported
+from tiny_gnupg._home.key_files import keygrips
 from tiny_gnupg._home.layout import AGENT, SEEN, STATE
 from tiny_gnupg._home.repair import heal
 from tiny_gnupg._operations import engine
@@ -320,3 +321,47 @@ async def test_drafts_of_a_killed_process_go(alices_home: Path, strangers: dict[
     await everything(alices_home, strangers)
     assert not old.exists()
     assert new.exists()
+
+
+async def test_a_damaged_keyring_without_a_backup_is_called_so(
+    alices_home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    """It is neither a bad key that comes in, nor a missing one."""
+    keyring, key = alices_home / "pubring.kbx", await make_gnupg().text_export(BOB)
+    whole = keyring.read_bytes()
+    for damaged in (b"garbage" * 20, whole[: len(whole) // 2], b""):
+        gpg = make_gnupg()
+        (alices_home / "pubring.kbx~").unlink(missing_ok=True)
+        keyring.write_bytes(damaged)
+        calls: list[Awaitable[object]] = [
+            gpg.keys(),
+            gpg.sign("x"),
+            gpg.gen_key(),
+            gpg.text_import(key),
+            gpg.encrypt("x", BOB),
+        ]
+        for call in calls:
+            with pytest.raises(HomeUnusable, match=r"pubring\.kbx is damaged"):
+                await call
+        keyring.write_bytes(whole)
+        assert await gpg.decrypt(await gpg.encrypt("x", ""))
+        await gpg.aclose()
+
+
+async def test_a_keyring_that_is_damaged_while_it_is_used_keeps_no_home_from_closing(
+    alices_home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    keyring = alices_home / "pubring.kbx"
+    async with make_gnupg() as gpg:
+        before, whole = await gpg.keys(), keyring.read_bytes()
+        (alices_home / "pubring.kbx~").unlink(missing_ok=True)
+        keyring.write_bytes(b"garbage" * 20)
+        with pytest.raises(GnuPGError):
+            await gpg.gen_key()
+    keyring.write_bytes(whole)
+    (alices_home / "pubring.kbx~").unlink(missing_ok=True)
+    async with make_gnupg() as gpg:
+        assert await gpg.keys() == before
+        assert {path.name for path in (alices_home / "private-keys-v1.d").glob("*.key")} == {
+            f"{grip}.key" for key in before if key.secret for grip in keygrips(key)
+        }

@@ -200,6 +200,19 @@ async def test_what_names_no_key_is_refused(alice: GnuPG, take: Take, uid: objec
     assert len(await alice.keys()) == 2
 
 
+async def test_nobody_is_no_recipient_beside_a_passphrase(alice: GnuPG, tmp_path: Path) -> None:
+    """A variable that was never set does not make a message that no key opens."""
+    (tmp_path / "source").write_bytes(b"x")
+    nobody: Any = None
+    for call in (
+        alice.encrypt("x", nobody, passphrase="words"),
+        alice.encrypt_file(tmp_path / "source", nobody, passphrase="words"),
+        all_of(alice.encrypt_stream([b"x"], nobody, passphrase="words")),
+    ):
+        with pytest.raises(TypeError):
+            await call
+
+
 @pytest.mark.parametrize("uids", [[""], ["", BOB], [BOB, ""], ("", "")])
 async def test_an_empty_text_among_recipients_is_nobody(
     alice: GnuPG, tmp_path: Path, uids: list[str]

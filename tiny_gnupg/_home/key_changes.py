@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tiny_gnupg._home.key_files import sync
-from tiny_gnupg._home.keybox import holds
-from tiny_gnupg._home.layout import COMING, GOING, KEYS, REVOCATIONS, SWAP
+from tiny_gnupg._home.keybox import holds, keys_in
+from tiny_gnupg._home.layout import COMING, GOING, KEYBOX, KEYS, REVOCATIONS, SWAP
 from tiny_gnupg._home.whole_files import write_whole
 
 log = logging.getLogger("tiny_gnupg")
@@ -85,8 +85,12 @@ def finish_going(home: Path) -> None:
 
 
 def settle(home: Path) -> None:
-    """Finish what somebody was stopped in."""
+    """Finish what somebody was stopped in, where the keyring can tell how."""
     keys = home / KEYS
+    undecided = any((keys / name / PACKET).exists() for name in (COMING, GOING))
+    if undecided and keys_in(home / KEYBOX) is None:
+        log.warning("a change of keys in %s waits for its keyring, which is damaged", home)
+        return
     if (keys / COMING).is_dir():
         log.warning("somebody was stopped while keys came into %s", home)
         if _decided(home, COMING, there=True):

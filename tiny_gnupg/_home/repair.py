@@ -51,6 +51,7 @@ from tiny_gnupg._home.layout import (
     is_somebodys,
 )
 from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
+from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
 
@@ -151,6 +152,9 @@ def heal_opened(home: Path, state: Path) -> None:
     Args:
         home: the homedir.
         state: the directory with this library's locks.
+
+    Raises:
+        HomeUnusable: the keyring is damaged, and there is no backup of it.
     """
     lock = state / KEYRING_LOCK
     fd = open_lock(lock)
@@ -182,7 +186,11 @@ def _replace_damaged(home: Path) -> None:
             _set_aside(keyring)
             shutil.copyfile(backup, keyring)
         else:
-            log.warning("%s is damaged, and there is no backup beside it", keyring)
+            raise HomeUnusable(
+                f"{keyring} is damaged, and there is no backup beside it",
+                hint="restore that file; or move it away, and import the public keys again: the "
+                "secret ones lie in their own files",
+            )
     if trust.exists() and not _is_trustdb(trust) and not _held(home, _beside(trust, ".lock")):
         _set_aside(trust)
 

@@ -113,7 +113,7 @@ class Files(Messages):
         """
         signers = local_user if sign else None
         sealing = await self._sealing(
-            None, signers, passphrase=passphrase, armor=armor, compress=compress
+            "", signers, to_keys=False, passphrase=passphrase, armor=armor, compress=compress
         )
         return await self._encrypt_between(source, output, sealing, overwrite, progress)
 

@@ -177,7 +177,9 @@ class Messages(Recipients, Trust):
         """
         data = checked_data("message", message)
         signers = local_user if sign else None
-        sealing = await self._sealing(None, signers, passphrase=passphrase, armor=armor)
+        sealing = await self._sealing(
+            "", signers, to_keys=False, passphrase=passphrase, armor=armor
+        )
         reply = await self._encrypt(Call(stdin=data), sealing)
         return await like(message, reply.stdout) if armor else reply.stdout
 

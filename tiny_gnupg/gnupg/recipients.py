@@ -69,9 +69,10 @@ class Recipients(Access):
 
     async def _sealing(
         self,
-        uid: Uids | None,
+        uid: Uids,
         signers: Uids | None,
         *,
+        to_keys: bool = True,
         hidden: bool | Uids = False,
         trust: str | None = None,
         passphrase: str | None = None,
@@ -80,15 +81,16 @@ class Recipients(Access):
         """Find out how a message is to be encrypted.
 
         Args:
-            uid: to whom; None: to the passphrase alone.
+            uid: to whom.
+            to_keys: False: to the passphrase alone.
             signers: whose keys sign it; None: nobody's.
             hidden, trust, passphrase: as for ``encrypt``.
             form: its ``armor`` and ``compress``.
         """
         secret, model = optional_passphrase(passphrase).encode(), checked_trust(trust)
-        if not secret and (uid is None or passphrase is not None):
+        if not secret and (passphrase is not None or not to_keys):
             raise ValueError("name the passphrase that shall open the message; it cannot be empty")
-        uids = [] if uid is None else check_uids(uid)
+        uids = check_uids(uid) if to_keys else []
         if trust == "web":
             await self._require_trusted(uids)
         unnamed = await self._hidden(uids, hidden)
