@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import BOB, MakeGnuPG, PlainGpg, cheap
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
 from tests.peers.gpg24 import gpg24
-from tiny_gnupg import BadPassphrase, Capability, GnuPG, KeyNotFound, UnusableKey
+from tiny_gnupg import (
+    BadPassphrase,
+    Capability,
+    GnuPG,
+    HomeUnusable,
+    KeyNotFound,
+    UnusableKey,
+)
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 
@@ -386,3 +393,35 @@ async def test_what_a_key_does_not_have_is_not_to_be_imported(alice: GnuPG) -> N
     ):
         with pytest.raises(KeyNotFound, match="shows those that it has"):
             await call
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"Key: (protected-private-key (ecc"])
+async def test_a_key_whose_file_is_damaged_is_not_called_missing(
+    alices_home: Path, bob: GnuPG, make_gnupg: MakeGnuPG, content: bytes
+) -> None:
+    """A disk that was full, or lost power, leaves such files; a second key would help nobody."""
+    message = await bob.encrypt("x", ALICE)
+    files = {path: path.read_bytes() for path in (alices_home / KEYS).glob("*.key")}
+    for path in files:
+        path.write_bytes(content)
+    alice = make_gnupg(alice_at, alices_home)
+    calls: list[Use] = [
+        lambda gpg, _: gpg.sign("x"),
+        lambda gpg, _: gpg.sign("x", ALICE),
+        lambda gpg, _: gpg.decrypt(message),
+        lambda gpg, _: gpg.own(),
+        lambda gpg, _: gpg.ensure_key(),
+        lambda gpg, _: gpg.text_export(secret=True),
+        lambda gpg, _: gpg.export_subkeys(ALICE),
+        lambda gpg, _: gpg.add_subkey(ALICE),
+        lambda gpg, _: gpg.certify(BOB, ALICE),
+    ]
+    for call in calls:
+        with pytest.raises(HomeUnusable, match=r"cannot read \S+\.key"):
+            await call(alice, alices_home)
+    for path, whole in files.items():
+        path.write_bytes(whole)
+    await alice.aclose()
+    again = make_gnupg(alice_at, alices_home)
+    assert await again.decrypt(message) == "x"
+    assert len(await again.keys(secret=True)) == 1

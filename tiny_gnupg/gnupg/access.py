@@ -38,13 +38,14 @@ from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
     GnuPGError,
+    HomeUnusable,
     ImportFailed,
     KeyNotFound,
     NoSecretKey,
     UnusableKey,
 )
 from tiny_gnupg.gnupg.identity import Identity
-from tiny_gnupg.results import Capability, Key
+from tiny_gnupg.results import Capability, Key, Subkey
 
 T = TypeVar("T")
 
@@ -204,6 +205,8 @@ class Access(Identity):
             only = exact_name(key, uid).rstrip("!") if is_exact(uid) else ""
             refused = unusable(key, capability, doing, reply, only)
             if refused is not None:
+                if capability is not Capability.ENCRYPT:
+                    self._require_readable(key)
                 raise refused
 
     async def _try_passphrase(self, fingerprint: str) -> None:
@@ -269,6 +272,7 @@ class Access(Identity):
             return self.fingerprint
         if self._noted:
             held = await self._table.find(self._noted, secret=True)
+            self._require_readable(*held)
             self.fingerprint, self._noted = self._noted if any(map(has_secret, held)) else "", ""
             if self.fingerprint:
                 return self.fingerprint
@@ -277,6 +281,7 @@ class Access(Identity):
         held = await self._table.find(self.email, secret=True)
         found = [key for key in held if has_secret(key)]
         if not found:
+            self._require_readable(*held)
             raise KeyNotFound(
                 f"{self.email} has no secret key here", value=self.email, hint="await gen_key()"
             )
@@ -287,6 +292,23 @@ class Access(Identity):
         self.fingerprint = the_one(alive, self.email).fingerprint
         await in_thread(note, self._engine.home.path, self._who, self.fingerprint)
         return self.fingerprint
+
+    def _require_readable(self, *keys: Key) -> None:
+        """Let keys pass whose secret parts are either here as gpg sees them, or not here at all.
+
+        Of a file that its agent cannot read, gpg says what it says of one that is not there.
+
+        Raises:
+            HomeUnusable: there is such a file.
+        """
+        parts: list[Key | Subkey] = [*keys]
+        for part in parts + [part for key in keys for part in key.subkeys]:
+            grips = [] if part.secret or not part.keygrip else [part.keygrip]
+            for file in key_files(self._engine.home.path, grips):
+                raise HomeUnusable(
+                    f"gpg-agent cannot read {file}, the secret part of {part.fingerprint}",
+                    hint="restore that file from a backup, before you make another key",
+                )
 
     async def _opened(self, secret: Sequence[Key]) -> list[Key]:
         """Return those of some secret keys that this instance's passphrase opens.
@@ -359,6 +381,7 @@ class Access(Identity):
         """Return the one key that a uid names, where its secret part is here."""
         key = await self._table.one(check_uid(uid) or await self._own(), secret=True)
         if not has_secret(key):
+            self._require_readable(key)
             named = check_uid(uid) or key.fingerprint
             raise KeyNotFound(f"no secret key for {named}", value=key.fingerprint)
         return key
@@ -367,6 +390,7 @@ class Access(Identity):
         """Return the one key that a uid names, where the secret part of its primary key is here."""
         key = await self._secret_key(uid)
         if not key.secret:
+            self._require_readable(key)
             raise UnusableKey(
                 f"the secret part of the primary key {key.fingerprint} is not here",
                 hint="do it where that is, and import what comes of it",

@@ -19,16 +19,19 @@ from tiny_gnupg._gpg.arguments import (
     optional_passphrase,
     passphrase_answers,
 )
+from tiny_gnupg._gpg.key_names import search_term
 from tiny_gnupg._gpg.key_states import has_secret
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._openpgp.text_mode import in_octets
 from tiny_gnupg._operations.engine import Call
+from tiny_gnupg._operations.keyring import list_keys
 from tiny_gnupg._process.program import OUTPUT, SECOND, SECOND_FD
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
+    DecryptionFailed,
     GnuPGError,
     NoSecretKey,
     NotSigned,
@@ -40,6 +43,10 @@ from tiny_gnupg.gnupg.recipients import Recipients
 from tiny_gnupg.gnupg.text import M, like
 from tiny_gnupg.gnupg.trust import Trust
 from tiny_gnupg.results import Decryption, Verification
+
+#: Recipients of a message whose keys are looked up where it cannot be opened.
+_LOOKED_UP = 100
+
 
 #: What a signature was judged in.
 Judged = TypeVar("Judged", Verification, Decryption)
@@ -317,7 +324,16 @@ class Messages(Recipients, Trust):
             call = replace(call, passphrase=own)
         if given:
             remedies.insert(1, partial(self._try_given, kind, given))
-        return await self._run(call, judge, *remedies)
+        return await self._run(call, judge, *remedies, partial(self._explain_unopened, kind))
+
+    async def _explain_unopened(
+        self, kind: MessageKind, _: Call, reply: Reply | None, error: GnuPGError | None
+    ) -> None:
+        """Say that a key's file cannot be read, where that is why it opens no message."""
+        opened = reply is None or reply.has("DECRYPTION_INFO")
+        ids = [search_term(one) for one in kind.recipients[:_LOOKED_UP] if one.strip("0")]
+        if isinstance(error, DecryptionFailed) and not opened and ids:
+            self._require_readable(*await list_keys(self._engine, ids))
 
     async def _try_given(
         self,
