@@ -294,9 +294,13 @@ def test_the_plain_name_is_that_without_the_ending(name: str, plain: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", ".gpg", "gpg", "a.gpg.bak", "a.sig", "d.gpg/a"])
-def test_a_name_that_does_not_tell_is_no_guess(name: str) -> None:
+def test_a_name_that_does_not_tell_is_no_guess(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        plain_name(tmp_path / name)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
     with pytest.raises(ValueError, match="say output="):
-        plain_name(Path(name))
+        plain_name(tmp_path / name)
 
 
 def test_refusing_says_why(tmp_path: Path) -> None:
