@@ -17,7 +17,7 @@ HOMES = {"home", "other_home", "gpg_home", "plain_gpg", "signed", "keys"}
 
 def pytest_configure() -> None:
     """See to it that no gpg is started, and that hypothesis is soon content."""
-    settings.register_profile("fast", max_examples=20)
+    settings.register_profile("fast", max_examples=20, deadline=None)
     settings.load_profile("fast")
     sys.addaudithook(_refuse_gpg)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.homes import Home, temporary_home
@@ -29,7 +30,9 @@ _FIGURE = "figure"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let children be interrupted."""
+    """Let children be interrupted, and no machine be too slow for hypothesis."""
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
     # A shell gives its background jobs a SIGINT that is ignored, and they hand that on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -29,7 +29,7 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
 
