@@ -398,7 +398,8 @@ class BinaryNotFound(GnuPGError, FileNotFoundError):
 
     default_hint = (
         "install GnuPG 2.2 or newer: apt install gnupg, dnf install gnupg2, or brew install gnupg; "
-        "or name another gpg by executable="
+        "or, without root, run scripts/stage-gpg in a checkout and pip install that; or name a gpg "
+        "by executable="
     )
 
 
