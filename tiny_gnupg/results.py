@@ -153,11 +153,11 @@ class SignatureStatus(StrEnum):
 class Certification:
     """What a key says of a user id: that it is the owner's, or, in a revocation, no more.
 
-    ``status`` is ``GOODSIG``, ``BADSIG``, ``NO_PUBKEY`` (the certifying key is not here or is
-    revoked: gpg did not check it) or ``ERRSIG``. ``fingerprint`` is that of the key that made it,
-    or ``""`` where only its id is told; ``user_id`` is that key's name, where it is here. ``level``
-    is how well it was checked: 0 not said, 1 not at all, 2 casually, 3 carefully (RFC 9580, section
-    5.2.1). ``local`` ones never leave the keyring.
+    ``status`` is ``GOODSIG``, ``BADSIG``, ``NO_PUBKEY`` (not checked: the certifying key is not
+    here or, for GnuPG 2.2, revoked) or ``ERRSIG``. ``fingerprint`` is that of the key that made it,
+    or ``""`` where only its id is told; ``user_id`` is that key's name, where it is here.
+    ``level`` is how well it was checked: 0 not said, 1 not at all, 2 casually, 3 carefully (RFC
+    9580, section 5.2.1). ``local`` ones never leave the keyring.
     """
 
     status: SignatureStatus
@@ -200,7 +200,8 @@ class UserID:
         """Return whether a key certifies this user id now, by the last that it said of it.
 
         Args:
-            fingerprint: that of the certifying primary key, or a ``Key``.
+            fingerprint: that of the certifying primary key, or a ``Key``: what one that is revoked
+                said counts no more. Of a fingerprint nobody knows here whether it is.
             local: count what never leaves the keyring, too.
         """
         name = _fingerprint(fingerprint)
@@ -212,6 +213,7 @@ class UserID:
         last = max((one.created for one in good if one.created), default=None)
         said = [one for one in good if one.created == last and not _is_over(one.expires)]
         revoked = any(one.revocation for one in said)
+        revoked = revoked or (isinstance(fingerprint, Key) and fingerprint.revoked)
         return not revoked and any(local or not one.local for one in said)
 
     @property
