@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import CHECKOUT
 from tests.inprocess import Ended, run_here
 from tests.instances import PASSPHRASE, PlainGpg, cheap
 from tests.tor.network import free_ports
@@ -168,3 +171,20 @@ def test_what_needs_the_network_says_that_tor_is_missing(cli: Run) -> None:
     (port,) = free_ports(1)
     for command in (f"wkd {BOB}", f"refresh {BOB}"):
         assert b"start Tor" in cli(f"{command} --tor-port {port}", code=6).stderr
+
+
+def test_nobody_is_asked_for_a_passphrase_that_no_key_has(cli: Run, other_home: Path) -> None:
+    at = cheap(other_home)
+    cli("gen-key --email svc@example.org --no-passphrase", at=at)
+    signed = cli("sign --inline", b"x", at=at).stdout
+    assert b"GOODSIG" in cli("verify -", signed, at=at).stdout
+    cli("rotate svc@example.org", at=at)
+    block = cli("export --secret svc@example.org", at=at).stdout
+    assert b"PRIVATE KEY" in block
+    # A key that has one makes the difference.
+    cli("gen-key --email other@example.org --passphrase-env WORDS", at=at)
+    command = [sys.executable, "-m", "tiny_gnupg", "sign", "--home", str(at)]
+    without_a_terminal = subprocess.run(
+        command, capture_output=True, cwd=CHECKOUT, start_new_session=True, timeout=60, check=False
+    )
+    assert b"there is no terminal to ask" in without_a_terminal.stderr

@@ -185,9 +185,9 @@ def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
     assert done(plain) == b"hello"
 
 
-def test_without_a_terminal_nobody_is_asked(cli: Run, fingerprint: str) -> None:
+def test_without_a_terminal_nobody_is_asked(fingerprint: str, home: Path) -> None:
     # A session of its own has no terminal; the message on standard input stays a message.
-    command = [sys.executable, "-m", "tiny_gnupg", "sign"]
+    command = [sys.executable, "-m", "tiny_gnupg", "sign", "--home", str(home)]
     result = subprocess.run(
         command,
         input=b"not a passphrase\n",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from tiny_gnupg._gpg.signatures import surrounded
+from tiny_gnupg._home.key_files import is_open
+from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.sinks import is_sink
 from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._network.found_keys import query
@@ -45,6 +47,13 @@ def instance(arguments: argparse.Namespace, *, secret: str = "") -> GnuPG:
         network["keyserver"] = arguments.keyserver
     name, email = getattr(arguments, "name", ""), getattr(arguments, "email", "")
     return GnuPG(name, email, secret, homedir=arguments.home, executable=arguments.gpg, **network)
+
+
+def of_keys(arguments: argparse.Namespace) -> str:
+    """Get the passphrase of secret keys; where none in the home has one, nobody is asked."""
+    named = arguments.passphrase_fd is not None or arguments.passphrase_env is not None
+    files = (Path(instance(arguments).home) / KEYS).glob("*.key")
+    return passphrase(arguments) if named or not all(map(is_open, files)) else ""
 
 
 async def keys(arguments: argparse.Namespace) -> Report:
@@ -126,7 +135,7 @@ async def import_keys(arguments: argparse.Namespace) -> Report:
 
 async def export(arguments: argparse.Namespace) -> Report:
     """Export a key."""
-    secret = passphrase(arguments) if arguments.secret else ""
+    secret = of_keys(arguments) if arguments.secret else ""
     async with instance(arguments, secret=secret) as gpg:
         which = {"secret": arguments.secret, "minimal": arguments.minimal}
         block = await gpg.text_export(arguments.uids, **which)
@@ -136,7 +145,7 @@ async def export(arguments: argparse.Namespace) -> Report:
 async def encrypt(arguments: argparse.Namespace) -> Report:
     """Encrypt a file or standard input."""
     signing = not arguments.no_sign
-    async with instance(arguments, secret=passphrase(arguments) if signing else "") as gpg:
+    async with instance(arguments, secret=of_keys(arguments) if signing else "") as gpg:
         signers = await _signers(gpg, arguments.signers_as) if signing else [""]
         how: dict[str, Any] = {
             "sign": signing,
@@ -213,7 +222,7 @@ def _told(found: Decryption | Plaintext) -> tuple[dict[str, Any], tuple[str, ...
 
 async def sign(arguments: argparse.Namespace) -> Report:
     """Sign a file or standard input."""
-    async with instance(arguments, secret=passphrase(arguments)) as gpg:
+    async with instance(arguments, secret=of_keys(arguments)) as gpg:
         signers = await _signers(gpg, arguments.signers_as)
         if _is_path(arguments.file):
             written = await gpg.sign_file(

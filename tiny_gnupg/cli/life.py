@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tiny_gnupg.cli.commands import instance, show_keys, signer_of
+from tiny_gnupg.cli.commands import instance, of_keys, show_keys, signer_of
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase
 from tiny_gnupg.gnupg import GnuPG
 from tiny_gnupg.results import Capability, ImportResult
@@ -36,7 +36,7 @@ def _changing(change: Change, *, secret: bool = True, last: bool = False) -> Run
             raise UsageError(
                 f"this cannot be undone: see what it means by '{named}', then say --yes"
             )
-        async with instance(arguments, secret=passphrase(arguments) if secret else "") as gpg:
+        async with instance(arguments, secret=of_keys(arguments) if secret else "") as gpg:
             await change(gpg, arguments)
             return show_keys(await gpg.keys(arguments.uid))
 
@@ -94,7 +94,7 @@ change_passphrase = _changing(_change_passphrase)
 
 async def backup(arguments: argparse.Namespace) -> Report:
     """Write the whole home into a new directory."""
-    async with instance(arguments, secret=passphrase(arguments)) as gpg:
+    async with instance(arguments, secret=of_keys(arguments)) as gpg:
         path = str(await gpg.backup(arguments.directory))
     return Report({"output": path}, (path,))
 
