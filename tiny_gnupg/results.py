@@ -201,7 +201,8 @@ class UserID:
 
         Args:
             fingerprint: that of the certifying primary key, or a ``Key``: what one that is revoked
-                said counts no more. Of a fingerprint nobody knows here whether it is.
+                said counts no more. Of a fingerprint nobody knows here whether it is. What tells
+                only the id of its key, as older programs make it, does not count.
             local: count what never leaves the keyring, too.
         """
         name = _fingerprint(fingerprint)

@@ -19,7 +19,7 @@ def cli(home: Path) -> Run:
     def run(
         name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str = SECRET
     ) -> Ended:
-        takes = name not in ("keys", "verify", "doctor", "publish", "find")
+        takes = name not in ("keys", "verify", "doctor", "publish", "find", "completion")
         asked = ["--passphrase-env", "TEST_SECRET"] if takes else []
         command = [name, "--home", str(at), *asked, *arguments]
         return run_here(partial(main, command), stdin, {"TEST_SECRET": secret})

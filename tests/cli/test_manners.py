@@ -81,6 +81,24 @@ def test_wrong_use_ends_with_2_and_says_what_is_right(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_bash_completes_commands_options_and_choices(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(done(cli("completion")))
+    for typed, wanted in {
+        "tiny-gnupg re": {"renew", "revoke", "restore", "refresh"},
+        "tiny-gnupg revoke --rea": {"--reason"},
+        "tiny-gnupg revoke --reason comp": {"compromised"},
+        "tiny-gnupg encrypt --rec": {"--recipient"},
+        "tiny-gnupg sign letter": set(),
+    }.items():
+        words = typed.split()
+        line = (
+            f"source {tmp_path}/script; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; "
+            'COMPREPLY=(); _tiny_gnupg; printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        shown = subprocess.run(["bash", "-c", line], capture_output=True, check=True, text=True)
+        assert set(shown.stdout.split()) == wanted
+
+
 def test_a_file_that_is_not_there_is_named(cli: Run, tmp_path: Path) -> None:
     for command in ("decrypt", "import", "verify"):
         result = cli(command, str(tmp_path / "missing"))

@@ -81,6 +81,7 @@ read it there."""
 #: What a person types first; a test sees to it that each can be parsed.
 EXAMPLES = {
     "doctor": ("doctor --offline",),
+    "completion": ("completion",),
     "keys": ("keys", "keys alice@example.org --json", "keys --secret --expiring 30d"),
     "gen-key": ("gen-key --name Alice --email alice@example.org --expires 1y",),
     "import": ("import bob.asc", "import < bob.asc"),
@@ -257,6 +258,7 @@ def _add_signers(made: argparse.ArgumentParser) -> None:
 def _add_first_steps(add: _Commands) -> None:
     made = add("doctor", _doctor, "check gpg, home, agent, Tor and keyserver", network=True)
     made.add_argument("--offline", action="store_true", help="leave out Tor and the keyserver")
+    add("completion", _completion, 'print what bash completes by: eval "$(tiny-gnupg completion)"')
 
 
 def _add_keys(add: _Commands) -> None:
@@ -391,6 +393,12 @@ def _add_network(add: _Commands) -> None:
     made = add("find", commands.find, "look a key up on the keyserver", network=True)
     made.add_argument("query", help="a whole fingerprint, 16-digit key id or address")
     made.add_argument("--import", dest="take", action="store_true", help="import it")
+
+
+async def _completion(_: argparse.Namespace) -> Report:
+    from tiny_gnupg.cli.completion import completion
+
+    return Report(data=completion(parser()))
 
 
 async def _doctor(arguments: argparse.Namespace) -> Report:
