@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
-from tiny_gnupg import BadPassphrase, GnuPG, NotSigned
+from tiny_gnupg import BadPassphrase, DecryptionFailed, GnuPG, NotSigned
 from tiny_gnupg._home.protection import Scheme
+from tiny_gnupg._openpgp.armor import dearmor
 
 
 @pytest.mark.parametrize("protection", ["scrypt", "gnupg"])
@@ -81,3 +82,49 @@ async def test_files_come_by_pipes_and_are_found_good_or_not(
     assert not target.exists()
     with pytest.raises(NotSigned):
         await by_pipe(sealed, bob.verify_file(pipe))
+
+
+async def test_a_hidden_recipient_keeps_no_passphrase_from_opening(
+    alice: GnuPG, bob: GnuPG, tmp_path: Path
+) -> None:
+    """Bob's own key is tried in vain first, which gpg counts for an error."""
+    path = tmp_path / "message"
+    for signed in (False, True):
+        message = await alice.encrypt(b"text", "", signed, hidden=True, passphrase="words")
+        path.write_bytes(message)
+        assert await bob.decrypt(message, passphrase="words") == b"text"
+        target = await bob.decrypt_file(path, tmp_path / "out", passphrase="words", overwrite=True)
+        assert target.read_bytes() == b"text"
+        async with bob.decrypt_stream([message], passphrase="words") as plain:
+            assert await plain.read() == b"text"
+        for wrong in ("wrong", None):
+            with pytest.raises(BadPassphrase):
+                await bob.decrypt(message, passphrase=wrong)
+        assert await alice.decrypt(message) == b"text"
+        for place in (-30, -1):
+            changed = bytearray(dearmor(message))
+            changed[place] ^= 1
+            with pytest.raises(DecryptionFailed, match="changed or cut off"):
+                await bob.decrypt(bytes(changed), passphrase="words")
+
+
+async def test_a_passphrase_that_gpg_takes_for_wrong_is_refused_before(
+    alice: GnuPG, tmp_path: Path
+) -> None:
+    """Where a message is signed, too, gpg is told of 255 bytes at most."""
+    words, longer = "ä" * 127, "ä" * 128
+    (tmp_path / "source").write_bytes(b"text")
+    assert await alice.decrypt(await alice.encrypt("x", BOB, passphrase=words), passphrase=words)
+    for call in (
+        alice.encrypt("x", BOB, passphrase=longer),
+        alice.encrypt_file(tmp_path / "source", BOB, passphrase=longer),
+        alice.encrypt_symmetric("x", longer, sign=True),
+        alice.encrypt_symmetric_file(tmp_path / "source", longer, sign=True),
+    ):
+        with pytest.raises(ValueError, match="255 bytes"):
+            await call
+    for made in (
+        await alice.encrypt("x", BOB, sign=False, passphrase=longer),
+        await alice.encrypt_symmetric("x", longer),
+    ):
+        assert await alice.decrypt(made, passphrase=longer) == "x"

@@ -6,9 +6,9 @@ Pure: what gpg answered in, a ``Decryption`` out, or an error raised. The rules 
    Success is exit code 0, and ``DECRYPTION_OKAY``, and none of ``signatures.FATAL``.
 2. An exit code that is not 0 is failure, with two exceptions, both of a decryption that succeeded
    in every other respect. It holds a signature that is not good: then the plaintext is whole, and
-   the caller is told of the signature. Or something was tried in vain before a key opened it: our
-   keys on a hidden recipient, of which an ECDH key that does not fit counts as an error, or no
-   passphrase at all (2.4).
+   the caller is told of the signature. Or something was tried in vain before a key or a passphrase
+   opened it: our keys on a hidden recipient, of which an ECDH key that does not fit counts as an
+   error, or no passphrase at all (2.4).
 3. Where one of several recipients' keys, or a passphrase, opens a message, ``NO_SECKEY`` or an
    ``ERROR`` about another is no failure.
 4. One message has one plaintext: a second ``PLAINTEXT`` is refused.
@@ -131,10 +131,13 @@ def _whole(reply: Reply, encrypted: bool, bad_signature: bool) -> bool:
 
 
 def _tried_in_vain(reply: Reply) -> bool:
-    """Return whether the exit code can be of what did not open it before a key did: rule 2."""
+    """Return whether the exit code can be of what did not open it before what did: rule 2."""
     hidden = any(not status.args[0].strip("0") for status in reply.find("ENC_TO") if status.args)
     vain = hidden or reply.has("MISSING_PASSPHRASE")
-    return vain and reply.returncode == 2 and reply.has("DECRYPTION_KEY") and reply.has("GOODMDC")
+    # Of a passphrase that opened it gpg says nothing; of a wrong one NODATA, which is fatal.
+    by_passphrase = reply.has("NEED_PASSPHRASE_SYM") and reply.has("PLAINTEXT")
+    opened = (reply.has("DECRYPTION_KEY") or by_passphrase) and reply.has("GOODMDC")
+    return vain and reply.returncode == 2 and opened
 
 
 def _errors_harmless(reply: Reply) -> bool:

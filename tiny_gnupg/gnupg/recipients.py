@@ -9,6 +9,7 @@ from typing import Any
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import (
+    LONGEST_PASSPHRASE,
     Uids,
     check_uids,
     checked_trust,
@@ -90,6 +91,12 @@ class Recipients(Access):
         secret, model = optional_passphrase(passphrase).encode(), checked_trust(trust)
         if not secret and (passphrase is not None or not to_keys):
             raise ValueError("name the passphrase that shall open the message; it cannot be empty")
+        if signers is not None and len(secret) > LONGEST_PASSPHRASE:
+            # It goes to gpg as an answer then, beside that of the keys, and gpg takes it for wrong.
+            raise ValueError(
+                f"a passphrase of more than {LONGEST_PASSPHRASE} bytes opens no message that is "
+                "signed: take a shorter one, or sign=False"
+            )
         uids = check_uids(uid) if to_keys else []
         if trust == "web":
             await self._require_trusted(uids)
