@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import pickle
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -158,6 +158,9 @@ def test_signed_by_a_key_is_a_good_signature_of_its_primary_or_subkey() -> None:
     for nobody in ("", "A" * 16, "alice@example.org", "A" * 39, "A" * 41, "G" * 40):
         with pytest.raises(ValueError, match="fingerprint"):
             found.signed_by(nobody)
+    for wrong in (None, 7, b"A" * 40):
+        with pytest.raises(TypeError, match="text or a Key"):
+            found.signed_by(cast(Any, wrong))
 
 
 def test_no_repr_shows_what_was_signed_or_encrypted() -> None:

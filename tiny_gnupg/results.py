@@ -329,9 +329,12 @@ def _fingerprint(given: str | Key) -> str:
     """Return the fingerprint that a caller names a signer by.
 
     Raises:
+        TypeError: it is neither text nor a key.
         ValueError: it is none; a key id or an address would not tell keys apart.
     """
     text = given.fingerprint if isinstance(given, Key) else given
+    if not isinstance(text, str):
+        raise TypeError(f"a signer is asked for by text or a Key, not {type(text).__name__}")
     named = text.replace(" ", "").upper().removeprefix("0X")
     if not _FINGERPRINT.fullmatch(named):
         raise ValueError(f"a signer is asked for by the fingerprint, not by {text!r}")

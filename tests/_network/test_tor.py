@@ -464,6 +464,18 @@ async def test_a_bomb_stops_at_the_bound_however_it_is_read(how: str) -> None:
         assert peak < 16 * 2**20
 
 
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=us-ascii"])
+async def test_an_answer_that_is_no_text_is_told_and_its_bytes_are_to_be_had(charset: str) -> None:
+    said = answer("é".encode("latin-1"), "200 OK", f"Content-Type: text/plain{charset}")
+    async with a_world(lambda head: said) as world:
+        network = world.network()
+        for call in (network.get, network.post):
+            with pytest.raises(NetworkError, match="no text in") as caught:
+                await call(HERE)
+            assert caught.value.__context__ is None
+        assert (await network.fetch("GET", HERE)).body == b"\xe9"
+
+
 async def test_what_the_caller_says_of_packing_counts() -> None:
     async with a_world(packed(b"hello", "gzip")) as world:
         network = world.network()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -82,6 +82,7 @@ def test_the_variables_of_0_5_2_change_what_they_name(home: Path) -> None:
         {"keyserver": ""},
         {"keyserver": "a.onion"},
         {"tries": 0},
+        {"tor_host": ""},
         {"session_options": {"proxy": "http://x"}},
     ],
 )
@@ -91,6 +92,16 @@ def test_a_wrong_value_changes_nothing(home: Path, wrong: dict[str, Any]) -> Non
     right = {"port": 81, "tor_port": 82, "keyserver": "http://b.onion", "search": "x"}
     with pytest.raises(ValueError, match=next(iter(wrong))):
         gpg.set_network_variables(**{**right, "connect_timeout": 1, **wrong})
+    assert seen(gpg) == before
+
+
+def test_a_keyserver_is_named_by_text(home: Path) -> None:
+    gpg, wrong = GnuPG(homedir=home), cast(Any, 7)
+    before = seen(gpg)
+    with pytest.raises(TypeError, match="keyserver"):
+        gpg.set_network_variables(keyserver=wrong)
+    with pytest.raises(TypeError, match="keyserver"):
+        GnuPG(homedir=home, keyserver=wrong)
     assert seen(gpg) == before
 
 

@@ -103,8 +103,11 @@ class Keyserver:
             The keyserver.
 
         Raises:
+            TypeError: it is no text.
             ValueError: for a URL of another kind, or one with a user, a query or a fragment.
         """
+        if not isinstance(url, str):
+            raise TypeError(f"a keyserver's URL is text, not {type(url).__name__}")
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise ValueError(f"no keyserver's URL: {url!r} (http, https, hkp or hkps)")

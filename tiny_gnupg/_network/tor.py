@@ -38,7 +38,7 @@ from tiny_gnupg._network.answers import Answer, SameHost, bounded_response, retr
 from tiny_gnupg._network.failures import Failure, caught, connecting, judge
 from tiny_gnupg._network.tor_control import bootstrap_phase
 from tiny_gnupg._process.tasks import in_thread, running_loop
-from tiny_gnupg.errors import TorUnavailable
+from tiny_gnupg.errors import NetworkError, TorUnavailable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -127,6 +127,8 @@ class NetworkSettings:
         for name in ("connect_timeout", "total_timeout", "max_answer", "tries", "connections"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than zero")
+        if not self.tor_host:
+            raise ValueError("tor_host names no host")
         if self.backoff < 0:
             raise ValueError("backoff must not be less than zero")
         _require_harmless(self.session_options, "session_options")
@@ -135,6 +137,19 @@ class NetworkSettings:
     def proxy(self) -> str:
         """Host and port of the SOCKS proxy, for people."""
         return f"{self.tor_host}:{self.tor_port}"
+
+
+async def _text(response: aiohttp.ClientResponse) -> str:
+    """Return the text of an answer.
+
+    Raises:
+        NetworkError: it is none in its own encoding.
+    """
+    with suppress(UnicodeDecodeError):
+        return await response.text()
+    raise NetworkError(
+        f"the answer is no text in {response.get_encoding()}", hint="network_get gives its bytes"
+    )
 
 
 class _Open(NamedTuple):
@@ -242,12 +257,12 @@ class Network:
     async def get(self, url: str | URL, **options: Any) -> str:
         """Return the text of the answer to a GET request, whatever its status; see `request`."""
         async with self._request("GET", url, options, whole=True) as response:
-            return await response.text()
+            return await _text(response)
 
     async def post(self, url: str | URL, **options: Any) -> str:
         """Return the text of the answer to a POST request, whatever its status; see `request`."""
         async with self._request("POST", url, options, whole=True) as response:
-            return await response.text()
+            return await _text(response)
 
     async def fetch(
         self, method: str, url: str | URL, *, again: bool = False, **options: Any
