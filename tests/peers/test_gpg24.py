@@ -311,3 +311,17 @@ async def test_a_home_goes_from_2_2_to_2_4_and_back(gpg24: Path, home: Path) -> 
     async with instance(home, None) as old:
         await old.set_fingerprint(fingerprint)
         assert await old.decrypt(message) == "from 2.4"
+
+
+async def test_the_session_key_of_an_ocb_message_opens_it(
+    gpg24: Path, home: Path, other_home: Path
+) -> None:
+    async with instance(cheap(home), gpg24) as gpg, instance(cheap(other_home), gpg24) as court:
+        fingerprint = await gpg.gen_key()
+        to_me = ("--force-ocb", "--trust-model", "always", "-r", fingerprint, "--armor")
+        message = await gpg.read_output(gpg.command(*to_me, "--encrypt"), b"text")
+        found = await gpg.decrypt_verify(message, show_session_key=True)
+        cipher, _, key = found.session_key.partition(":")
+        assert cipher == "9.2", "with the mode"
+        for told in (found.session_key, f"9:{key}"):
+            assert (await court.decrypt_verify(message, override_session_key=told)).text == "text"
