@@ -529,8 +529,8 @@ WEAKENINGS = (
         "a file taken whole where a part is signed",
         "unsigned_text_around",
         (
-            "                    if not await in_thread(_stands_alone, file):",
-            "                    if False:",
+            "        if not await in_thread(_stands_alone, file):",
+            "        if False:",
         ),
     ),
     weakening(

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -371,3 +372,40 @@ def test_no_keyserver_lacks_what_it_was_not_asked_for(cli: Run, home: Path) -> N
             ended = cli("find", nothing, *more)
             assert b"no keyserver is asked" in ended.stderr
             done(ended, 4)
+
+
+def test_signed_text_flows_between_pipes(cli: Run, fingerprint: str) -> None:
+    text = b"a line of text\n" * 100_000
+    for how in ("--clear", "--inline"):
+        signed = done(cli("sign", how, stdin=text))
+        assert fingerprint.encode() in done(cli("verify", "-", stdin=signed))
+        for wrong in (signed[: len(signed) // 2], b"more\n" + signed):
+            refused = cli("verify", "-", stdin=wrong)
+            assert refused.returncode in (1, 3)
+            assert refused.stdout == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_was_written_before_an_end_is_no_message(
+    cli: Run, fingerprint: str, home: Path, number: signal.Signals
+) -> None:
+    command = ["encrypt", "--home", str(home), "-r", fingerprint, "--no-sign"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tiny_gnupg", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=CHECKOUT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        process.stdin.write(os.urandom(2**16))
+        process.stdin.flush()
+        written = process.stdout.read(100)
+        process.send_signal(number)
+        process.stdin.close()
+        written += process.stdout.read()
+    assert process.wait(20) != 0
+    assert written.startswith(b"-----BEGIN PGP MESSAGE-----")
+    assert done(cli("decrypt", stdin=written), 5) == b""

@@ -182,6 +182,24 @@ async def test_signatures_are_judged_as_in_memory(alice: GnuPG, bob: GnuPG) -> N
         await alice.verify_stream([TEXT], await alice.sign(TEXT))
 
 
+async def test_a_signed_message_is_verified_as_a_file_is(alice: GnuPG) -> None:
+    for clear in (False, True):
+        text = b"a line of text\n" * 200_000
+        stream = alice.sign_stream(pieces(text), clear=clear, armor=True)
+        signed = await joined(stream)
+        assert (await alice.verify(signed)).data == text
+        found = await alice.verify_stream(pieces(signed), signer=alice.fingerprint)
+        assert found.signed_by(alice.fingerprint)
+        for wrong in (signed[: len(signed) // 2], signed + b"more", signed.replace(b"l", b"L", 1)):
+            with pytest.raises(GnuPGError):
+                await alice.verify_stream(pieces(wrong))
+    with pytest.raises(NotSigned):
+        await alice.verify_stream([await alice.encrypt(b"text", "")])
+    for text, why in ((b"x" * 20_000, "cannot be clear-signed"), (b"x", "exclude")):
+        with pytest.raises(ValueError, match=why):
+            await joined(alice.sign_stream([text], clear=True, detach=text == b"x"))
+
+
 async def test_progress_tells_the_bytes_that_were_taken(alice: GnuPG) -> None:
     told: list[tuple[int, int]] = []
     await joined(alice.encrypt_stream(pieces(), "", progress=lambda *at: told.append(at)))

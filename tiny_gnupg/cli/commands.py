@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from tiny_gnupg._gpg.signatures import surrounded
 from tiny_gnupg._home.key_files import is_open
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.sinks import is_sink
 from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._network.found_keys import query
-from tiny_gnupg._openpgp.armor import stands_alone
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import (
@@ -236,13 +234,11 @@ async def sign(arguments: argparse.Namespace) -> Report:
             )
             return _written(written)
         detach = not (arguments.inline or arguments.clear)
-        if arguments.clear:
-            text = await gpg.sign(await _read("-"), signers, clear=True)
-            return await _deliver(arguments, text)
         signed = gpg.sign_stream(
             standard_input(),
             local_user=signers,
             detach=detach,
+            clear=arguments.clear,
             armor=True,
             progress=progress("signing", shown=arguments.output is None),
         )
@@ -262,18 +258,14 @@ async def verify(arguments: argparse.Namespace) -> Report:
                 signer=arguments.signers,
                 progress=progress("verifying"),
             )
-        elif arguments.signature is not None:
+        else:
+            detached = arguments.signature
             found = await gpg.verify_stream(
                 standard_input(),
-                await _read(arguments.signature),
+                None if detached is None else await _read(detached),
                 signer=arguments.signers,
                 progress=progress("verifying"),
             )
-        else:
-            data = await _read("-")
-            found = await gpg.verify(data, signer=arguments.signers)
-            if not stands_alone(data.splitlines(keepends=True)):
-                raise surrounded(found.signatures)
     return Report({"signatures": list(found.signatures)}, _signature_lines(found.signatures))
 
 

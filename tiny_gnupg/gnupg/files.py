@@ -332,18 +332,22 @@ class Files(Messages):
         async with reading(Path(source), progress) as data:
             if signature is None:
                 async with read_again(data) as file:
-                    self._require_visible(await _kind_at(file))
-                    call = Call(commands.verify_only(), stdin=Descriptor(file))
-                    found = await self._verify(call, signer, b"")
-                    if not await in_thread(_stands_alone, file):
-                        raise signatures.surrounded(found.signatures)
-                    return found
+                    return await self._verify_in(file, signer)
             detached = await read_file(Path(signature), _HEAD)
             async with reasons.of_message(detached):
                 self._require_detached(await _kind_of(detached))
             options = commands.verify_detached(SECOND)
             call = Call(options, stdin=Descriptor(data), second=detached)
             return await self._verify(call, signer, b"")
+
+    async def _verify_in(self, file: int, signer: Signer) -> Verification:
+        """Verify a file that holds a signed message and nothing else."""
+        self._require_visible(await _kind_at(file))
+        call = Call(commands.verify_only(), stdin=Descriptor(file))
+        found = await self._verify(call, signer, b"")
+        if not await in_thread(_stands_alone, file):
+            raise signatures.surrounded(found.signatures)
+        return found
 
 
 def _judged(

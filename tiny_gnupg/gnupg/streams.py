@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, checked_data
 from tiny_gnupg._gpg.reply import Reply
-from tiny_gnupg._home.whole_files import unnamed
+from tiny_gnupg._home.whole_files import unnamed, write_all
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._process.flow import PIECE, Report, Source, fed, pieces_of, through
@@ -19,8 +19,8 @@ from tiny_gnupg._process.program import OUTPUT, SECOND
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import GnuPGError, OutputTooLarge
 from tiny_gnupg.gnupg import reasons
-from tiny_gnupg.gnupg.files import Files, _judged
-from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of
+from tiny_gnupg.gnupg.files import Files, _judged, _pieces
+from tiny_gnupg.gnupg.inputs import _HEAD, _kind_of, _require_clear
 from tiny_gnupg.results import Decryption, Signature, Verification
 
 #: Bytes of a plaintext that are held in memory; of a longer one all is in a file.
@@ -91,6 +91,21 @@ async def _pieces_in(fd: int) -> AsyncGenerator[bytes, None]:
     while piece := await uninterrupted(in_thread(os.pread, fd, PIECE, place)):
         yield piece
         place += len(piece)
+
+
+@asynccontextmanager
+async def _copy(source: Source, progress: Report | None) -> AsyncIterator[int]:
+    """Give the file of all that a source gives; it has no name."""
+    with unnamed(None, in_memory=False) as file:
+        async with aclosing(pieces_of(source)) as pieces:
+            done = 0
+            async for piece in pieces:
+                await uninterrupted(in_thread(write_all, file.fileno(), piece))
+                done += len(piece)
+                if progress is not None:
+                    progress(done, 0)
+        file.seek(0)
+        yield file.fileno()
 
 
 async def _beginning(pieces: AsyncGenerator[bytes, None]) -> bytes:
@@ -184,12 +199,9 @@ class Streams(Files):
         async def work(stdin: Descriptor, stdout: int) -> None:
             await self._encrypt(Call(stdin=stdin, stdout=stdout), sealing)
 
-        message = through(source, work, progress)
-        try:
+        async with aclosing(through(source, work, progress)) as message:
             async for piece in message:
                 yield piece
-        finally:
-            await message.aclose()
 
     async def sign_stream(
         self,
@@ -197,6 +209,7 @@ class Streams(Files):
         *,
         local_user: Uids = "",
         detach: bool = False,
+        clear: bool = False,
         armor: bool = False,
         progress: Report | None = None,
     ) -> AsyncGenerator[bytes, None]:
@@ -208,6 +221,8 @@ class Streams(Files):
             source: where the bytes come from.
             local_user: whose key signs, or several, as for ``encrypt``.
             detach: give the signature alone, at the source's end.
+            clear: leave the text readable, see ``sign``; excludes ``detach``. Whether that can be
+                is known at the source's end: the text lies in a file without a name until then.
             armor: give text.
             progress: called with the bytes taken so far, and 0.
 
@@ -218,32 +233,38 @@ class Streams(Files):
             GnuPGError: as ``sign``.
             Exception: what the source raises.
         """
+        if detach and clear:
+            raise ValueError("detach and clear exclude each other")
         signers = await self._names(local_user, "signer")
-        options = commands.sign(signers, detach=detach, armor=armor)
+        options = commands.sign(signers, detach=detach, clear=clear, armor=armor)
 
         async def work(stdin: Descriptor, stdout: int) -> None:
             await self._sign(Call(options, stdin=stdin, stdout=stdout), signers)
 
-        message = through(source, work, progress)
-        try:
+        async with AsyncExitStack() as stack:
+            if clear:
+                text = await stack.enter_async_context(_copy(source, progress))
+                await self._engine.work(_require_clear, _pieces(text))
+                source, progress = _pieces_in(text), None
+            message = through(source, work, progress)
+            await stack.enter_async_context(aclosing(message))
             async for piece in message:
                 yield piece
-        finally:
-            await message.aclose()
 
     async def verify_stream(
         self,
         source: Source,
-        signature: str | bytes,
+        signature: str | bytes | None = None,
         *,
         signer: Signer = None,
         progress: Report | None = None,
     ) -> Verification:
-        """Verify what a source gives by its detached signature.
+        """Verify what a source gives: a signed message, or data by its detached signature.
 
         Args:
             source: where the bytes come from; a good answer is of all of them.
-            signature: the detached signature.
+            signature: the detached signature; without it, the message lies in a file without a
+                name until it is verified. ``decrypt_stream`` gives what it says.
             signer: as for ``verify``.
             progress: called with the bytes taken so far, and 0.
 
@@ -254,6 +275,9 @@ class Streams(Files):
             GnuPGError: as ``verify``.
             Exception: what the source raises.
         """
+        if signature is None:
+            async with _copy(source, progress) as file:
+                return await self._verify_in(file, signer)
         detached = checked_data("signature", signature)
         async with reasons.of_message(detached):
             self._require_detached(await _kind_of(detached))
