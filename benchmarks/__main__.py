@@ -1,4 +1,4 @@
-"""``python -m benchmarks [table|growth|profile|load|soak]``."""
+"""``python -m benchmarks [table|streams|growth|profile|load|soak]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from . import growth, reach
+from . import growth, reach, streams
 from .load import Outcome, run_load
 from .machine import machine
 from .peers import running_peers
@@ -33,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument(
-        "what", nargs="?", default="table", choices=("table", "growth", "profile", "load", "soak")
-    )
+    parser.add_argument("what", nargs="?", default="table", choices=_COMMANDS)
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="and a plot of the operations")
@@ -124,6 +122,16 @@ def _show_rows(rows: Sequence[reach.Row]) -> None:
         print(f"{row.what:<76}{asked:>12}{measured:>12}  {verdict:<4} {row.note}".rstrip())
 
 
+async def _streams(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    quick = options.quick
+    rounds = options.rounds or (1 if quick else 5)
+    size, many = (2**22, 4) if quick else (2**30, 200)
+    rows = await streams.rows(scene, size, rounds, many)
+    _show_rows(rows)
+    figures = {"rows": [row.as_dict() for row in rows]}
+    return figures, all(row.reached is not False for row in rows)
+
+
 # -- the others ----------------------------------------------------------------------------
 
 
@@ -198,6 +206,7 @@ def _show_load(outcome: Outcome) -> tuple[dict[str, Any], bool]:
 
 _COMMANDS = {
     "table": _table,
+    "streams": _streams,
     "growth": _growth,
     "profile": _profile,
     "load": _load,

@@ -48,6 +48,15 @@ def test_the_table_names_every_row_and_each_missing_peer(
     assert "tiny_gnupg" in "".join(ElementTree.parse(plot).getroot().itertext())  # noqa: S314
 
 
+def test_each_kind_of_stream_is_measured(figures: Path) -> None:
+    main(["streams", "--quick", "--json", str(figures)])
+    rows = {
+        row["what"].split()[0]: row["measured"] for row in json.loads(figures.read_text())["rows"]
+    }
+    assert set(rows) >= {"encrypt_stream", "sign_stream", "verify_stream", "decrypt_stream"}
+    assert all(rows.values())
+
+
 def test_a_load_leaves_nothing(figures: Path) -> None:
     assert main(["load", "--quick", "--in-flight", "20", "--json", str(figures)]) == 0
     load = json.loads(figures.read_text())["load"]

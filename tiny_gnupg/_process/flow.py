@@ -29,7 +29,7 @@ PIECE = 2**20
 
 #: Bytes that a pipe holds where that can be had, and how many such there may be: all pipes of one
 #: user together are bounded, and beyond that each new one holds next to nothing (pipe(7)).
-ROOM, MOST_LARGE = 2**19, 32
+ROOM, MOST_LARGE = 2**20, 16
 
 
 #: Seconds in which such a pipe fills, or empties, by so much that looking at it is worth it: gpg
