@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import tarfile
-import tempfile
 from pathlib import Path, PurePath
+from typing import Any
 
-from tiny_gnupg import GnuPG
+from tiny_gnupg import GnuPG, Plaintext
 
 
 async def backup(gpg: GnuPG, folder: Path, to: str, target: Path) -> Path:
@@ -49,31 +50,50 @@ def _pack(folder: Path, writer: int) -> None:
         pass
 
 
+class _Reader(io.RawIOBase):
+    """What a thread reads of a plaintext that comes by the event loop."""
+
+    def __init__(self, plain: Plaintext) -> None:
+        self._plain, self._loop = plain, asyncio.get_running_loop()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        coming = self._plain.read(len(buffer))
+        piece = asyncio.run_coroutine_threadsafe(coming, self._loop).result()
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 async def restore(gpg: GnuPG, source: Path, folder: Path) -> None:
-    """Decrypt a backup and unpack it into a folder that is not there yet."""
+    """Decrypt a backup and unpack it into a folder that is not there yet.
+
+    Until all of it was found good, it lies in a file beside the folder that has no name.
+    """
     await asyncio.to_thread(folder.mkdir, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-        archive = await gpg.decrypt_file(source, Path(aside) / "backup.tar")
-        await asyncio.to_thread(_unpack, archive, folder)
+    with source.open("rb") as file:
+        async with gpg.decrypt_stream(file, spool=folder.parent) as plain:
+            await asyncio.to_thread(_unpack, _Reader(plain), folder)
 
 
-def _unpack(file: Path, folder: Path) -> None:
-    with tarfile.open(file) as archive:
+def _unpack(plain: _Reader, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BufferedReader(plain, 2**20), mode="r|") as archive:
         # No absolute paths, no links that lead out, no devices.
         if hasattr(tarfile, "data_filter"):
             archive.extractall(folder, filter="data")
-        else:
-            _require_inside(archive.getmembers())
-            archive.extractall(folder)  # noqa: S202 - each member was looked at
+            return
+        for member in archive:
+            _require_inside(member)
+            archive.extract(member, folder)
 
 
-def _require_inside(members: list[tarfile.TarInfo]) -> None:
+def _require_inside(member: tarfile.TarInfo) -> None:
     """Do what the filter ``data`` does, for Python before 3.11.4, which has no filters."""
-    for member in members:
-        names = [member.name] + ([member.linkname] if member.issym() or member.islnk() else [])
-        for name in map(PurePath, names):
-            if name.is_absolute() or ".." in name.parts or member.isdev():
-                raise ValueError(f"this archive would write outside of the folder: {member.name}")
+    names = [member.name] + ([member.linkname] if member.issym() or member.islnk() else [])
+    for name in map(PurePath, names):
+        if name.is_absolute() or ".." in name.parts or member.isdev():
+            raise ValueError(f"this archive would write outside of the folder: {member.name}")
 
 
 async def work(arguments: argparse.Namespace) -> None:

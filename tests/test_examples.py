@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
+import io
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tarfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.leftovers import clean_home
 from tiny_gnupg import GnuPG, HashAlgorithm
@@ -63,11 +70,11 @@ async def person(home: Path) -> AsyncIterator[GnuPG]:
 
 
 @contextmanager
-def service(home: Path, store: Path) -> Iterator[str]:
-    """Run the web service; gives its URL."""
-    command: list[str | Path] = [sys.executable, EXAMPLES / "upload_service.py", "--port", "0"]
+def service(home: Path, store: Path, *more: str, name: str = "upload_service.py") -> Iterator[str]:
+    """Run a web service; gives its URL."""
+    command: list[str | Path] = [sys.executable, EXAMPLES / name, "--port", "0"]
     process = subprocess.Popen(
-        [*command, "--home", home, "--store", store],
+        [*command, "--home", home, "--store", store, *more],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
@@ -118,6 +125,122 @@ async def test_the_service_takes_what_a_known_person_signed_and_nothing_else(
     assert damaged[0] == 400
     assert [file.read_bytes() for file in store.iterdir()] == [data]
     assert person.fingerprint.encode() in accepted[1]
+
+
+async def test_uploads_are_encrypted_while_they_come(person: GnuPG, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    data = os.urandom(3 * 2**20)
+    more = ("--to", person.email)
+    with service(Path(person.home), store, *more, name="sealed_uploads.py") as url:
+        code, answer = request(f"{url}/upload", data)
+        (name,) = [path.name for path in store.iterdir()]
+        broken_off(url, data)
+        until_empty(store)
+
+    assert code == 201
+    assert json.loads(answer) == {"name": name}
+    assert [path.name for path in store.iterdir()] == [name]
+    assert await person.decrypt((store / name).read_bytes()) == data
+
+
+def until_empty(store: Path) -> None:
+    """Wait until the service has heard that somebody has gone, and has no drafts any more."""
+    while any(path.name.startswith(".") for path in store.iterdir()):
+        time.sleep(0.05)
+
+
+def broken_off(url: str, data: bytes) -> None:
+    """Send a part of an upload, and go."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 20) as connection:
+        head = f"POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data[: len(data) // 2])
+
+
+# -- an object store -----------------------------------------------------------------------
+
+
+class Store:
+    """An object store as S3 is one for who uploads in parts; it fails as often as it is told."""
+
+    def __init__(self, failures: int) -> None:
+        self._left = failures
+        self.open: dict[str, dict[int, bytes]] = {}
+        self.objects: list[bytes] = []
+        self.begun = 0
+
+    async def begin_or_complete(self, request: web.Request) -> web.Response:
+        if "uploads" in request.query:
+            self.begun += 1
+            self.open[str(self.begun)] = {}
+            return web.Response(text=f"<UploadId>{self.begun}</UploadId>")
+        listed = re.findall(r"<PartNumber>(\d+)</PartNumber>", await request.text())
+        parts = self.open.pop(request.query["uploadId"])
+        self.objects.append(b"".join(parts[int(number)] for number in listed))
+        return web.Response()
+
+    async def part(self, request: web.Request) -> web.Response:
+        number = int(request.query["partNumber"])
+        if number == 2 and self._left:
+            self._left -= 1
+            raise web.HTTPServiceUnavailable
+        self.open[request.query["uploadId"]][number] = await request.read()
+        return web.Response(headers={"ETag": f'"{number}"'})
+
+    async def abort(self, request: web.Request) -> web.Response:
+        del self.open[request.query["uploadId"]]
+        return web.Response(status=204)
+
+
+@asynccontextmanager
+async def listening(store: Store) -> AsyncIterator[str]:
+    app = web.Application(client_max_size=2**23)
+    app.router.add_post("/backups/dump", store.begin_or_complete)
+    app.router.add_put("/backups/dump", store.part)
+    app.router.add_delete("/backups/dump", store.abort)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/backups/dump"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_folder_is_stored_in_parts_and_once_more_where_the_store_fails(
+    person: GnuPG, tmp_path: Path
+) -> None:
+    store = Store(failures=1)
+    (tmp_path / "file").write_bytes(os.urandom(6 * 2**20))
+    command = ["tar", "-cf", "-", "-C", str(tmp_path), "file"]
+    async with listening(store) as url:
+        common = ("store_dump.py", "--home", person.home, "--to", person.email, url)
+        said = await asyncio.to_thread(run, *common, *command)
+
+    assert said == b"2 parts\n"
+    assert store.begun == 2
+    assert store.open == {}
+    (stored,) = store.objects
+    async with person.decrypt_stream([stored]) as plain:
+        with tarfile.open(fileobj=io.BytesIO(await plain.read())) as archive:
+            member = archive.extractfile("file")
+            assert member is not None
+            assert member.read() == (tmp_path / "file").read_bytes()
+
+
+@pytest.mark.parametrize(("failures", "command"), [(9, "yes"), (0, "no")])
+async def test_nothing_is_stored_of_what_fails(person: GnuPG, failures: int, command: str) -> None:
+    store = Store(failures)
+    writes = "head -c 12000000 /dev/urandom; exit $0"
+    async with listening(store) as url:
+        common = ("store_dump.py", "--home", person.home, "--to", person.email, url)
+        code = "0" if command == "yes" else "3"
+        with pytest.raises(AssertionError, match="Unavailable" if failures else "sh ended with 3"):
+            await asyncio.to_thread(run, *common, "sh", "-c", writes, code)
+
+    assert store.begun == (3 if failures else 1)
+    assert store.objects == []
+    assert store.open == {}
 
 
 # -- backup --------------------------------------------------------------------------------
