@@ -307,6 +307,8 @@ async def streams(gpg: GnuPG, dump: AsyncIterator[bytes], reader: asyncio.Stream
     async with contextlib.aclosing(gpg.sign_stream([b"octets"], detach=True)) as signed:
         assert_type([piece async for piece in signed], list[bytes])
     assert_type(await gpg.verify_stream(reader, "signature", signer="bob"), Verification)
+    assert_type(await gpg.verify_stream(reader), Verification)
+    gpg.sign_stream(reader, clear=True, armor=True)
     async with gpg.decrypt_stream(
         dump, signer=["bob"], spool=Path("/var/tmp"), early=True
     ) as plain:

@@ -164,6 +164,12 @@ WEAKENINGS = (
         ("    (SignatureStatus.EXPKEYSIG, ", "    (SignatureStatus.NO_PUBKEY, "),
     ),
     weakening(
+        12,
+        "a stream's signatures not judged",
+        "bad_signature_beside_a_good_one",
+        ("size, self.signers, True, bound)", "size, self.signers, False, bound)"),
+    ),
+    weakening(
         13,
         "a part of an address taken for it",
         "another_key_under_the_name",

@@ -151,6 +151,9 @@ class Streams(Files):
 
     A source is an asynchronous or plain iterable of bytes, a binary file, an
     ``asyncio.StreamReader`` or aiohttp's ``content``. A plain iterable is asked on the event loop.
+
+    A stream takes the keys as they are when it begins, and counts for no ``limit``: nobody waits
+    for its source, not even to change a key.
     """
 
     async def encrypt_stream(
