@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,10 @@ def test_a_gpg_to_test_with_is_found_by_its_path_or_refused() -> None:
         get_gpg("debian99")
 
 
-def instance(home: Path, executable: Path | None) -> GnuPG:
+def instance(home: Path, executable: Path | None, **more: Any) -> GnuPG:
     if not (home / "tiny_gnupg.d").exists():
         cheap(home)
-    return GnuPG("Zoë", "zoe@example.org", PASSPHRASE, homedir=home, executable=executable)
+    return GnuPG("Zoë", "zoe@example.org", PASSPHRASE, homedir=home, executable=executable, **more)
 
 
 async def test_it_is_2_4_and_is_probed_once(gpg24: Path) -> None:
@@ -225,6 +225,30 @@ async def test_messages_and_files(gpg24: Path, home: Path, tmp_path: Path) -> No
         assert (await gpg.decrypt_file(sealed, tmp_path / "opened")).read_bytes() == octets
         many = [one async for one in gpg.encrypt_many([octets[:99]] * 20)]
         assert [one async for one in gpg.decrypt_many(many)] == [octets[:99]] * 20
+
+
+@pytest.mark.parametrize("keyboxd", [False, True])
+async def test_what_flows_holds_nobody_up(gpg24: Path, home: Path, keyboxd: bool) -> None:
+    cheap(home)
+    if keyboxd:
+        kept_by_keyboxd(home, gpg24)
+    octets = os.urandom(2**21)
+    async with instance(home, gpg24, limit=1) as gpg:
+        await gpg.gen_key()
+        level = iter((3, 4, 3, 4))
+
+        async def source(data: bytes) -> AsyncIterator[bytes]:
+            yield data[: 2**20 + 2**19]
+            await asyncio.sleep(0.1)  # gpg waits for more
+            await gpg.trust(gpg.email, next(level))
+            yield data[2**20 + 2**19 :]
+
+        async with asyncio.timeout(120):
+            message = b"".join([one async for one in gpg.encrypt_stream(source(octets))])
+            signed = b"".join([one async for one in gpg.sign_stream(source(octets), detach=True)])
+            assert (await gpg.verify_stream(source(octets), signed)).signed_by(gpg.fingerprint)
+            async with gpg.decrypt_stream(source(message), early=True) as plain:
+                assert await plain.read() == octets
 
 
 async def test_an_address_that_somebody_added_is_not_the_keys(
