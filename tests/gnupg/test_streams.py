@@ -200,6 +200,18 @@ async def test_a_signed_message_is_verified_as_a_file_is(alice: GnuPG) -> None:
             await joined(alice.sign_stream([text], clear=True, detach=text == b"x"))
 
 
+async def test_who_is_trusted_is_told_as_it_is_now(alice: GnuPG, bob: GnuPG) -> None:
+    signature = await bob.sign(TEXT, detach=True)
+    (before,) = (await alice.verify_stream([TEXT], signature)).signatures
+    command = alice.command("--import-ownertrust")  # gpg leaves it at that, until it is asked
+    await alice.read_output(command, f"{bob.fingerprint}:6:\n")
+    (after,) = (await alice.verify_stream([TEXT], signature)).signatures
+    (in_memory,) = (await alice.verify(TEXT, signature)).signatures
+    assert before.trust != after.trust == in_memory.trust
+    sealed = await joined(alice.encrypt_stream([TEXT], BOB, trust="web"))
+    assert await bob.decrypt(sealed) == TEXT
+
+
 async def test_progress_tells_the_bytes_that_were_taken(alice: GnuPG) -> None:
     told: list[tuple[int, int]] = []
     await joined(alice.encrypt_stream(pieces(), "", progress=lambda *at: told.append(at)))

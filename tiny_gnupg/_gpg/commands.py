@@ -51,10 +51,6 @@ UNSIGNED_USER_IDS = ("--allow-non-selfsigned-uid",)
 WITHOUT_WRITING = ("--lock-never", "--no-auto-check-trustdb")
 
 
-#: Have gpg renew what it knows of who is trusted, where that is due.
-CHECK_TRUST = ("--check-trustdb",)
-
-
 #: The placeholder for user ids that were not published never leaves the keyring.
 _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 
@@ -116,7 +112,7 @@ PUBLIC = frozenset(
         *("--list-keys", "-k", "--list-public-keys", "--list-sigs", "--list-signatures"),
         *("--check-sigs", "--check-signatures", "--fingerprint", "--show-keys", "show-only"),
         *("--export", "--export-ownertrust", "--import-ownertrust", "--export-ssh-key"),
-        *("--dearmor", "--enarmor", "--print-md", "--print-mds", "--check-trustdb"),
+        *("--dearmor", "--enarmor", "--print-md", "--print-mds"),
     }
 )
 SIGNING = frozenset({"--sign", "-s", "--clear-sign", "--clearsign", "--detach-sign", "-b"})

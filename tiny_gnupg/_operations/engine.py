@@ -309,10 +309,10 @@ class Engine:
     async def _run_flowing(self, call: Call) -> Reply:
         """Run a gpg that reads at somebody else's pace: nobody waits for it.
 
-        It takes its keys from the keyring as that is at its start, so that it needs no lock.
+        It takes its keys from the keyring as that is at its start, so that it needs no lock; and
+        who is trusted, from the look-up that comes before it where that matters.
         """
         async with self.locked(writing=False):
-            await self.run_locked(Call(commands.CHECK_TRUST))  # as it does no more by itself
             keyring = None if self._has_keyboxd else open_keyring(self.home.path)
             if keyring is None and not self._has_keyboxd:
                 return await self.run_locked(call)
