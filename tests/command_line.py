@@ -44,8 +44,9 @@ def at_a_terminal(*arguments: str, typed: Sequence[str], code: int = 0) -> str:
         pytest.skip("NOT TESTED: this system gives no pseudo-terminals")
     # Its controlling terminal, which is where a passphrase is asked for; Python itself could make
     # it one only by a fork, which it warns of where threads run.
+    program = [sys.executable, "-m", "tests.programs.command_line"]
     process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", sys.executable, "-m", "tiny_gnupg", *arguments],
+        ["setsid", "--ctty", "--wait", *program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -9,12 +9,14 @@ import pytest
 
 from tests.command_line import SECRET, Run, done
 from tests.inprocess import Ended, run_here
+from tests.instances import cheap
 from tiny_gnupg.cli.main import main
 
 
 @pytest.fixture
 def cli(home: Path) -> Run:
     """Run a command in a home, with a passphrase from the environment where it takes one."""
+    cheap(home)
 
     def run(
         name: str, *arguments: str, stdin: bytes = b"", at: Path = home, secret: str = SECRET

@@ -167,12 +167,12 @@ def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
     reader, writer = os.pipe()
     os.write(writer, SECRET.encode() + b"\n")
     os.close(writer)
-    command = [sys.executable, "-m", "tiny_gnupg", "decrypt", "--passphrase-fd", str(reader)]
+    program = [sys.executable, "-m", "tests.programs.command_line"]
     home = cli("doctor", "--offline", "--json")
     where = json.loads(done(home))["findings"][1]["found"].split(",")[0]
     try:
         plain = subprocess.run(
-            [*command, "--home", where],
+            [*program, "decrypt", "--passphrase-fd", str(reader), "--home", where],
             input=message,
             capture_output=True,
             cwd=CHECKOUT,

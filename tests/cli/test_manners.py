@@ -147,7 +147,7 @@ def test_a_detached_signature_alone_is_told_from_a_bad_one(
 
 def shell(line: str, home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """Let a shell run a line, where ``$T`` is the program, in a home."""
-    program = f"{sys.executable} -m tiny_gnupg"
+    program = f"{sys.executable} -m tests.programs.command_line"
     more = {"T": program, "TINY_GNUPG_HOME": str(home), "PYTHONPATH": str(CHECKOUT), **variables}
     return subprocess.run(
         ["sh", "-c", line], capture_output=True, timeout=60, env=os.environ | more, check=False
