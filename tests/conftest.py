@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,12 +31,14 @@ _FIGURE = "figure"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let children be interrupted, and no machine be too slow for hypothesis."""
+    """Let no machine be too slow for hypothesis, and children be interrupted and soon begin."""
     settings.register_profile("any machine", deadline=None)
     settings.load_profile("any machine")
     # A shell gives its background jobs a SIGINT that is ignored, and they hand that on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # They run for a second, in which it takes more work to compile them well than that is worth.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
