@@ -14,9 +14,6 @@ from tests.instances import PlainGpg, alice_at
 from tiny_gnupg import GnuPG, GnuPGError, OutputTooLarge
 from tiny_gnupg._process.program import run_program
 
-#: No attack succeeds where a gpg waited for the message.
-pytestmark = pytest.mark.usefixtures("both_ways")
-
 GIB = 2**30
 LIMIT = 2**24
 #: Bytes that a call may cost over its bound: buffers, and what Python keeps.
@@ -83,6 +80,7 @@ async def test_memory_is_bounded(
     assert int(growth) < LIMIT + SPARE
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_a_file_has_its_own_bound(alice: GnuPG, tmp_path: Path) -> None:
     source, output = tmp_path / "bomb", tmp_path / "output"
     source.write_bytes(bomb(GIB // 4))
@@ -91,6 +89,7 @@ async def test_a_file_has_its_own_bound(alice: GnuPG, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_packets_of_one_are_told_in_bounds(alice: GnuPG) -> None:
     async with alice_at(Path(alice.home), max_output=LIMIT) as gpg:
         for reading in (gpg.packets, gpg.raw_packets, gpg.packet_fingerprint, gpg.scan):
@@ -101,6 +100,7 @@ async def test_packets_of_one_are_told_in_bounds(alice: GnuPG) -> None:
             assert len(repr(found)) < LIMIT
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_an_import_of_one_ends(alice: GnuPG) -> None:
     with pytest.raises(GnuPGError):
         await alice.text_import(bomb(GIB // 4))
