@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import tiny_gnupg
 from tests.command_line import CHECKOUT, Run, done
+from tiny_gnupg.cli.main import parser
 from tiny_gnupg.cli.terminal import WORDS, in_words
 
 PACKAGE = Path(tiny_gnupg.__file__).parent
@@ -47,7 +49,26 @@ def test_no_message_speaks_of_pythons_arguments() -> None:
     said = [text for text in sentences() if PYTHONS.search(text) and text not in UNREACHED]
 
     assert len(said) > 10
-    assert [text for text in said if PYTHONS.search(in_words(text))] == []
+    calls = [text for text in said if text.endswith("await set_expire(")]
+    assert [text for text in said if PYTHONS.search(in_words(text))] == calls
+
+
+@pytest.mark.parametrize(
+    ("call", "command"),
+    [
+        ("await set_expire('AB12', '2y') renews it", "renew AB12 2y"),
+        (
+            "await set_expire('AB12', '2y', subkeys=['CD34']) renews it",
+            "renew AB12 2y --subkey CD34",
+        ),
+        ("restore('/a b/gpghome') in the second one brings its keys", "restore '/a b/gpghome'"),
+    ],
+)
+def test_a_call_is_told_as_the_command_that_makes_it(call: str, command: str) -> None:
+    told = in_words(call)
+
+    assert told.startswith(f"tiny-gnupg {command} ")
+    assert parser().parse_args(shlex.split(command)).run
 
 
 def test_each_word_that_is_changed_is_one_that_the_library_says() -> None:

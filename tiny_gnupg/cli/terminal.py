@@ -15,6 +15,7 @@ import base64
 import getpass
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -48,8 +49,17 @@ WORDS = {
     "use text_import": "tiny-gnupg import FILE takes it",
     "use verify(data, signature)": "give the data first: tiny-gnupg verify DATA SIGNATURE",
     "await gen_key()": "tiny-gnupg gen-key makes one",
-    "await set_expire": "in Python, await gpg.set_expire",
     "await add_subkeys": "in Python, await gpg.add_subkeys",
+}
+
+
+#: Which command does what a message says to call.
+COMMANDS = {
+    r"await set_expire\('(\w+)', '(\w+)'\)": r"tiny-gnupg renew \1 \2",
+    r"await set_expire\('(\w+)', '(\w+)', subkeys=\['(\w+)'\]\)": (
+        r"tiny-gnupg renew \1 \2 --subkey \3"
+    ),
+    r"\brestore\('([^']+)'\)": r"tiny-gnupg restore '\1'",
 }
 
 
@@ -244,6 +254,8 @@ def show_error(error: Exception, *, as_json: bool) -> None:
 
 def in_words(text: str) -> str:
     """Return a message of the library's in the words of the command line."""
+    for call, command in COMMANDS.items():
+        text = re.sub(call, command, text)
     for ours, theirs in WORDS.items():
         text = text.replace(ours, theirs)
     return text
