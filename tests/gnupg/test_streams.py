@@ -297,6 +297,18 @@ async def test_early_is_before_the_source_has_ended(alice: GnuPG) -> None:
         assert first + await plain.read() == TEXT * 3
 
 
+async def test_what_was_not_read_in_the_block_is_no_end(alice: GnuPG) -> None:
+    message = await alice.encrypt(b"some text", "", armor=False)
+    async with alice.decrypt_stream([message]) as plain:
+        assert await plain.read(4) == b"some"
+    assert plain.signatures
+    assert await plain.read() == b" text"  # that came with the piece before
+    async with alice.decrypt_stream([message]) as plain:
+        pass
+    with pytest.raises(RuntimeError, match="was left"):
+        await plain.read()
+
+
 async def test_leaving_early_says_nothing_of_the_message(alice: GnuPG) -> None:
     message = await alice.encrypt(TEXT * 3, "", armor=False)
     before = len(os.listdir("/proc/self/fd"))

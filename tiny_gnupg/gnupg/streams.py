@@ -42,6 +42,7 @@ class Plaintext:
     ) -> None:
         self._pieces = pieces
         self._rest = memoryview(b"")
+        self._given = 0
         self._found = found
 
     @property
@@ -69,15 +70,16 @@ class Plaintext:
 
         Raises:
             GnuPGError: with ``early``, the message is not good.
-            RuntimeError: that was said already.
+            RuntimeError: that was said already, or the block was left before the end.
         """
         if n < 0:
             return b"".join([piece async for piece in self])
         if not self._rest:
             self._rest = memoryview(await anext(self._pieces, b""))
-        if not self._rest:
-            self._whole()
+        if not self._rest and self._given < self.size:
+            raise RuntimeError("the plaintext is read in the block of its stream, which was left")
         piece, self._rest = self._rest[:n], self._rest[n:]
+        self._given += len(piece)
         return bytes(piece)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
