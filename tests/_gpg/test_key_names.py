@@ -40,7 +40,7 @@ FPR = "0123456789ABCDEF0123456789ABCDEF01234567"
         ("DEADBEEF", NameForm.TEXT, "DEADBEEF", "*DEADBEEF"),
         ("=Bob", NameForm.TEXT, "=Bob", "*=Bob"),
         ("--version", NameForm.TEXT, "--version", "*--version"),
-        ("<bob@x.org> ", NameForm.TEXT, "<bob@x.org> ", "*<bob@x.org> "),
+        ("<bob@x.org> ", NameForm.TEXT, "<bob@x.org> ", "*<bob@x.org>"),
         ("", NameForm.TEXT, "", "*"),
         ("A" * 39, NameForm.TEXT, "A" * 39, "*" + "A" * 39),
         ("\ud800", NameForm.TEXT, "\ud800", "*\ud800"),

@@ -216,6 +216,18 @@ async def test_a_user_id_is_not_added_twice_and_never_without_a_name(alice: GnuP
     assert await state(alice) == before
 
 
+async def test_blanks_at_the_end_of_a_text_count(alice: GnuPG) -> None:
+    """With them, gpg 2.2.40 finds nothing, or what does not fit."""
+    for uid, found in (("Alice ", True), ("lice Å ", True), ("Alice", True), ("Å  ", False)):
+        assert bool(await alice.keys(uid)) == found
+        assert bool(await alice.list_keys(uid, secret=True)) == found
+    assert await alice.key_fingerprint("Alice ") == alice.fingerprint
+    assert await alice.key_fingerprint("Å") == alice.fingerprint
+    with pytest.raises(KeyNotFound):
+        await alice.key_fingerprint("Å  ")
+    assert await alice.keys("Bob") != await alice.keys("Bob  ") == ()
+
+
 async def test_an_empty_text_is_no_user_id_to_be_revoked(alice: GnuPG) -> None:
     """A user id without an address has that for one."""
     await alice.add_uid("", "Alice without an address", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -425,3 +426,36 @@ async def test_a_key_whose_file_is_damaged_is_not_called_missing(
     again = make_gnupg(alice_at, alices_home)
     assert await again.decrypt(message) == "x"
     assert len(await again.keys(secret=True)) == 1
+
+
+async def test_a_key_that_expires_while_it_is_used_is_told_so(
+    home: Path, other_home: Path, make_gnupg: MakeGnuPG
+) -> None:
+    """A service that runs for years has looked its keys up before."""
+    service = make_gnupg(lambda at, **_: GnuPG("Service", SVC, homedir=at), cheap(home))
+    await service.gen_key(expires=timedelta(seconds=8))
+    friend = make_gnupg(alice_at, cheap(other_home))
+    await friend.text_import(await service.text_export())
+    uses: list[tuple[GnuPG, Callable[[], Awaitable[object]]]] = [
+        (service, lambda: service.sign("x")),
+        (service, lambda: service.encrypt("x", "")),
+        (service, lambda: service.encrypt("x", SVC, sign=False)),
+        (friend, lambda: friend.encrypt("x", SVC, sign=False)),
+        (friend, lambda: friend.encrypt("x", service.fingerprint, sign=False)),
+        (friend, lambda: _all(friend.encrypt_many(["x"], service.fingerprint))),
+        (friend, lambda: _all(friend.encrypt_stream([b"x"], service.fingerprint, sign=False))),
+    ]
+    for _, use in uses:
+        assert await use()
+    expires = (await service.own()).expires
+    assert expires is not None
+    # In the second in which it expires, gpg's listing and its encryption differ.
+    await asyncio.sleep((expires - datetime.now(UTC)).total_seconds() + 1.5)
+    for gpg, use in uses:
+        with pytest.raises(UnusableKey, match="it expired on") as caught:
+            await use()
+        assert ("set_expire" in caught.value.hint) == (gpg is service)
+    await service.set_expire("", "1y")
+    await friend.text_import(await service.text_export())
+    for _, use in uses:
+        assert await use()

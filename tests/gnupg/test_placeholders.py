@@ -5,6 +5,8 @@ The keys are real ones with the user ids taken out, as a keyserver does it.
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, cheap
 from tests.leftovers import clean_home
 from tests.openpgp import first_part, parts, with_forged_subkey, without_user_ids
 from tiny_gnupg import (
+    BadSignature,
     Decryption,
     GnuPG,
     HashAlgorithm,
@@ -507,3 +510,22 @@ async def test_scan_shows_what_the_keyring_will(
         (own, "erin@x.org"),
         (seen.fingerprint, ""),
     ]
+
+
+async def test_what_comes_once_is_verified_by_a_key_without_user_ids(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg], tmp_path: Path
+) -> None:
+    """Whether gpg needs to be told of such keys has to be known before the data comes."""
+    other = plain_gpg()
+    fingerprint = other.new_key("Carol <carol@x.org>")
+    await alice.text_import(without_user_ids(other.run("--export", fingerprint).stdout))
+    signature = other.run("--detach-sign", stdin=b"text").stdout
+    pipe, beside = tmp_path / "pipe", tmp_path / "signature"
+    os.mkfifo(pipe)
+    beside.write_bytes(signature)
+    writing = asyncio.to_thread(pipe.write_bytes, b"text")
+    _, found = await asyncio.gather(writing, alice.verify_file(pipe, beside))
+    for verified in (found, await alice.verify_stream([b"text"], signature, signer=fingerprint)):
+        assert verified.signed_by(fingerprint)
+    with pytest.raises(BadSignature):
+        await alice.verify_stream([b"texts"], signature)

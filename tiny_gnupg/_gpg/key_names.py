@@ -117,10 +117,11 @@ def search_term(uid: str) -> str:
     Returns:
         The argument for gpg, to stand behind ``--``. ``<`` asks for the whole address, ``*`` for
         a part of a user id (gpg's manual, "How to specify a user ID"); without them gpg would
-        guess, and takes ``DEADBEEF`` or ``@x`` for something else than text.
+        guess, and takes ``DEADBEEF`` or ``@x`` for something else than text. Blanks at the end are
+        left out: with them 2.2.40 finds nothing, or what does not fit; ``matching`` looks for them.
     """
     kind, value = classify(uid)
-    return _FORMS[kind].format(value)
+    return _FORMS[kind].format(value.rstrip() or value)
 
 
 def matching(keys: Iterable[Key], uid: str, *, revoked: bool = True) -> tuple[Key, ...]:

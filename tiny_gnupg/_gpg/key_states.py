@@ -6,6 +6,8 @@ has its secret part elsewhere; its listing tells them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tiny_gnupg.results import Capability, Key, Subkey
@@ -65,6 +67,24 @@ def trouble(key: Key, capability: Capability, only: str = "") -> Trouble | None:
 
 
 _ASK = "ask its owner for a newer one, or refresh it"
+
+
+def lasts_until(keys: Iterable[Key], now: datetime) -> float:
+    """Return when the state of a key changes next by itself, as a part of it expires.
+
+    Args:
+        keys: the keys.
+        now: the moment from which on, aware.
+
+    Returns:
+        Seconds since the epoch; infinite where that is never.
+    """
+    every = tuple(keys)
+    parts: list[Key | Subkey] = [*every, *(subkey for key in every for subkey in key.subkeys)]
+    dates = [when for part in parts for when in (part.created, part.expires) if when]
+    # In the second in which a key expires, gpg's listing has it so, and its encryption not yet.
+    moments = [moment for when in dates for moment in (when, when + timedelta(seconds=1))]
+    return min((when.timestamp() for when in moments if when > now), default=float("inf"))
 
 
 def has_secret(key: Key) -> bool:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._gpg.commands import ALL_SIGNATURES, Base
+from tiny_gnupg._gpg.key_states import lasts_until
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._gpg.reply import AGENT_ENDED, AGENT_MISSING, PASSING, PATH_GONE, Reply
 from tiny_gnupg._gpg.status import parse_status
@@ -42,7 +43,6 @@ from tiny_gnupg.errors import (
     UnsupportedByGnuPG,
     printable,
 )
-from tiny_gnupg.results import Key, Subkey
 
 T = TypeVar("T")
 
@@ -466,11 +466,7 @@ class Engine:
         reply = await self.run(Call(commands.list_keys(names, mark=False)))
         if reply.returncode:
             return 0
-        keys = parse_colons(reply.stdout)
-        parts: list[Key | Subkey] = [*keys, *(subkey for key in keys for subkey in key.subkeys)]
-        moments = [when for part in parts for when in (part.created, part.expires) if when]
-        now = datetime.now(UTC)
-        return min((when.timestamp() for when in moments if when > now), default=float("inf"))
+        return lasts_until(parse_colons(reply.stdout), datetime.now(UTC))
 
     async def _has_gone(self, agent: int) -> bool:
         """Ask the agent whether it is the one that was there before."""

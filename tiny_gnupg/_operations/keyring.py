@@ -2,20 +2,22 @@
 
 No look-up runs before an operation that could do without it: a fingerprint goes to gpg as it is,
 and anything else is listed once. What was found is dropped when the keyring's files change, by
-whoever changed them, or when a writer of this instance ran.
+whoever changed them, when a writer of this instance ran, or a key that was found expires.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
-from tiny_gnupg._gpg.key_names import NameForm, advice, classify, matching, search_term
-from tiny_gnupg._gpg.key_states import is_placeholder_key, trouble
+from tiny_gnupg._gpg.key_names import NameForm, Term, advice, classify, matching, search_term
+from tiny_gnupg._gpg.key_states import is_placeholder_key, lasts_until, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
 from tiny_gnupg._gpg.reply import PASSING, Reply
 from tiny_gnupg._home.layout import TRUST
@@ -39,14 +41,22 @@ class KeyTable:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._found: dict[str, tuple[Key, ...]] = {}
+        self._found: dict[Term, tuple[Key, ...]] = {}
         self._stamp: object = None
+        #: Between these moments keys are in the state in which they were found.
+        self._since, self._until = 0.0, float("inf")
         self._asking: weakref.WeakValueDictionary[object, asyncio.Lock]
         self._asking = weakref.WeakValueDictionary()
 
     def forget(self) -> None:
         """Drop everything: a writer ran."""
         self._found.clear()
+        self._since, self._until = 0.0, float("inf")
+
+    def _holds(self) -> bool:
+        """Return whether the keyring is as it was, and no key has expired since, or lives again."""
+        same = self._engine.home.stamp() == self._stamp
+        return same and self._since <= time.time() < self._until
 
     async def find(self, uid: str, *, secret: bool = False) -> tuple[Key, ...]:
         """Return the keys that a uid names, none, one or several.
@@ -59,31 +69,34 @@ class KeyTable:
         Raises:
             GnuPGError: gpg cannot list keys.
         """
-        term = search_term(check_uid(uid))
+        term = classify(check_uid(uid))
         # Callers at the same time wait for one look-up instead of making one each.
         asked = (running_loop(), term)
         async with self._asking.setdefault(asked, asyncio.Lock()):
-            stamp = self._engine.home.stamp()
-            if stamp != self._stamp:
-                self._found.clear()
-                self._stamp = stamp
+            if not self._holds():
+                self.forget()
+                self._stamp = self._engine.home.stamp()
             if term not in self._found:
+                now = datetime.now(UTC)
                 try:
-                    found = await list_keys(self._engine, [term])
+                    found = await list_keys(self._engine, [search_term(uid)])
                 except AgentUnavailable:
                     if secret:
                         raise
-                    return matching(await list_keys(self._engine, [term], mark=False), uid)
+                    found = await list_keys(self._engine, [search_term(uid)], mark=False)
+                    return matching(found, uid)
                 found = self._found[term] = matching(found, uid)
+                self._since = max(self._since, now.timestamp())
+                self._until = min(self._until, lasts_until(found, now))
                 for key in found:
                     # What was found by its address is next asked for by its fingerprint.
-                    self._found.setdefault(key.fingerprint, (key,))
+                    self._found.setdefault(Term(NameForm.FINGERPRINT, key.fingerprint), (key,))
             return self._found[term]
 
     def known(self, uid: str) -> Key | None:
         """Return the one key that a uid names, where that was looked up already."""
-        found = self._found.get(search_term(uid), ())
-        if len(found) != 1 or self._engine.home.stamp() != self._stamp:
+        found = self._found.get(classify(uid), ())
+        if len(found) != 1 or not self._holds():
             return None
         return found[0]
 
