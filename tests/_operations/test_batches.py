@@ -467,7 +467,7 @@ async def test_a_killed_gpg_costs_no_message(alice: GnuPG) -> None:
 
 
 async def test_a_gpg_that_hangs_is_ended_in_time(alices_home: Path, make_gnupg: MakeGnuPG) -> None:
-    alice = make_gnupg(alice_at, alices_home, timeout=1.0)
+    alice = make_gnupg(alice_at, alices_home, timeout=3)
     await alice.set_fingerprint(alice.email)
     encrypted = await all_of(alice.encrypt_many(texts(3)))
 

@@ -22,7 +22,7 @@ from tiny_gnupg import GnuPGError
 async def main():
     home, foreign, folder = map(Path, sys.argv[1:])
     key, signed, detached = (path.read_bytes() for path in sorted(foreign.iterdir()))
-    async with alice_at(home, timeout=5) as gpg:
+    async with alice_at(home, timeout=60) as gpg:
         await gpg.set_fingerprint(gpg.email)
         message = await gpg.encrypt("text")
         (folder / "file").write_text(message)

@@ -262,13 +262,13 @@ async def test_it_hangs_when_a_home_is_opened(home: Path, stopped: int) -> None:
 
 
 async def test_our_own_agent_that_hangs_is_ended_all_the_same(alices_home: Path) -> None:
-    async with alice_at(alices_home, timeout=3) as gpg:
+    async with alice_at(alices_home) as gpg, alice_at(alices_home, timeout=3) as hasty:
         await gpg.sign("x")
         agent = agent_of(alices_home)
         assert agent is not None
         stop(agent)
         with pytest.raises(GnuPGError):
-            await gpg.sign("x")
+            await hasty.sign("x")
     assert agent_of(alices_home) is None
 
 
