@@ -321,3 +321,30 @@ def test_a_signature_that_was_not_looked_at_is_not_called_none(
     assert caught.value.args[0] != sop.SOPNoSignature.exit_code
     monkeypatch.delenv("TINY_GNUPG_GPG")
     assert ours("verify", "sig", "cert", stdin=DATA, sig=signature, cert=cert)
+
+
+def test_a_key_that_does_not_sign_is_told_from_one_that_is_protected(ours: Program) -> None:
+    key, cert = key_of(ours)
+    word = {"word": b"secret"}
+    other = ours("generate-key", "--with-key-password=word", "Second <second@example.org>", **word)
+    files = {"key": key, "cert": cert, "other": other, "wrong": b"wrong", **word}
+    for password, code in ((None, 67), ("wrong", 67)):
+        given = [f"--with-key-password={password}"] if password else []
+        for call in (
+            ("sign", *given, "other"),
+            ("sign", *given, "key", "other"),
+            ("inline-sign", *given, "other"),
+            ("encrypt", *given, "--sign-with=other", "cert"),
+        ):
+            with pytest.raises(Failed) as caught:
+                ours(*call, stdin=DATA, **files)
+            assert caught.value.args[0] == code, call
+    for call in (("sign", "cert"), ("encrypt", "--sign-with=cert", "cert")):
+        with pytest.raises(Failed) as caught:
+            ours(*call, stdin=DATA, **files)
+        assert caught.value.args[0] == sop.SOPKeyCannotSign().exit_code
+    for both in (("key", "other"), ("other", "key")):
+        signature = ours("sign", "--with-key-password=word", *both, stdin=DATA, **files)
+        certs = {"one": cert, "two": ours("extract-cert", stdin=other)}
+        good = ours("verify", "sig", "one", "two", stdin=DATA, sig=signature, **certs)
+        assert good.count(b"\n") == 2

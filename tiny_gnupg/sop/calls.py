@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 
 import sop
 
+from tiny_gnupg._gpg.key_states import has_secret
+from tiny_gnupg._gpg.outcome import PASSPHRASE_CODES
+from tiny_gnupg._gpg.status import gpg_error_code
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_clear_signed
 from tiny_gnupg._openpgp.packets import frame
 from tiny_gnupg._process.removal import removed_at_the_end
@@ -164,11 +167,9 @@ async def extract(key: bytes, armor: bool) -> bytes:
 async def sign(data: bytes, how: Sequence[str], signers: Blocks, passwords: Blocks) -> str:
     """Sign with all signers at once; no method of ours has text mode."""
     async with _home(*map(password_of, passwords.values())) as instances:
-        gpg = instances[0]
-        keys = [key for one in await _import(gpg, signers.values()) for key in await gpg.keys(one)]
-        if not keys or not all(key.secret and key.usable_for("s") for key in keys):
-            raise sop.SOPKeyCannotSign("a key cannot sign")
-        users = [option for key in keys for option in ("--local-user", key.fingerprint)]
+        names = await _import(instances[0], signers.values())
+        await _require_signing(instances[0], names)
+        users = [option for name in names for option in ("--local-user", name)]
         for gpg in instances:
             command = gpg.command("--armor", *users, *how, with_passphrase=True)
             try:
@@ -176,9 +177,23 @@ async def sign(data: bytes, how: Sequence[str], signers: Blocks, passwords: Bloc
                     command, (await gpg.agent_passphrase()).encode() + b"\n" + data
                 )
             except CommandFailed as error:
-                if not any("BAD_PASSPHRASE" in line for line in error.status):
+                if not _is_of_passphrase(error):
                     raise
     raise sop.SOPKeyIsProtected("none of the passwords opens the key")
+
+
+async def _require_signing(gpg: GnuPG, names: Sequence[str]) -> None:
+    """Require keys that are here, with their secret parts, and can sign."""
+    keys = [key for name in names for key in await gpg.keys(name)]
+    if not keys or not all(has_secret(key) and key.usable_for("s") for key in keys):
+        raise sop.SOPKeyCannotSign("a key cannot sign")
+
+
+def _is_of_passphrase(error: CommandFailed) -> bool:
+    """Return whether a command of our own failed as its passphrase does not fit."""
+    lines = [line.split(" ") for line in error.status]
+    codes = {gpg_error_code(words[-1]) for words in lines if words[0] in ("FAILURE", "ERROR")}
+    return bool(codes & PASSPHRASE_CODES)
 
 
 def micalg_of(signature: bytes) -> str:
@@ -253,6 +268,8 @@ async def encrypt(
     async with _home(*map(password_of, key_passwords.values())) as instances:
         uids = await _import(instances[0], recipients.values())
         signer = await _import(instances[0], signers.values())
+        if signers:
+            await _require_signing(instances[0], signer)
         for gpg in instances:
             try:
                 if not uids:
