@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.instances import ALICE, BOB, MakeGnuPG, alice_at
-from tiny_gnupg import CommandFailed, GnuPG, GnuPGError, KeyNotFound, UnusableKey
+from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, GnuPGError, KeyNotFound, UnusableKey
 
 Call = Callable[[GnuPG, "Material"], Awaitable[object]]
 
@@ -136,3 +137,21 @@ async def test_that_there_is_no_such_key_is_no_fault(cut: tuple[GnuPG, Path, Mat
     assert await gpg.raw_list_keys("F" * 40) == ""
     with pytest.raises(KeyNotFound):
         await gpg.text_export("F" * 40)
+
+
+async def test_an_answer_that_is_cut_settles_not_whose_a_key_is(
+    cut: tuple[GnuPG, Path, Material], make_gnupg: MakeGnuPG
+) -> None:
+    """A key is one's own that the passphrase opens, and not one that nobody could try it on."""
+    gpg, pattern, _ = cut
+    note = Path(gpg.home) / "tiny_gnupg.d" / "own"
+    shutil.rmtree(note, ignore_errors=True)
+    stranger = make_gnupg(alice_at, executable=gpg.executable, passphrase="another")
+    pattern.write_text(f"--change-passphrase {ENDS['killed']}\n")
+    for _ in range(2):
+        with pytest.raises(CommandFailed, match="signal 9"):
+            await stranger.own()
+    pattern.unlink()
+    with pytest.raises(BadPassphrase):
+        await stranger.own()
+    assert stranger.fingerprint == ""

@@ -38,9 +38,11 @@ from tiny_gnupg.errors import (
     BadPassphrase,
     CommandFailed,
     GnuPGError,
+    GnuPGTimeout,
     HomeUnusable,
     ImportFailed,
     KeyNotFound,
+    MemoryExhausted,
     NoSecretKey,
     UnusableKey,
 )
@@ -326,9 +328,11 @@ class Access(Identity):
                     await self._try_passphrase(key.fingerprint)
             except BadPassphrase as error:
                 failure = error
-            except AgentUnavailable:
+            except (AgentUnavailable, GnuPGTimeout, HomeUnusable, MemoryExhausted):
                 raise
-            except GnuPGError:
+            except GnuPGError as error:
+                if error.returncode is not None and error.returncode < 0:
+                    raise
                 opened.append(key)  # what says nothing of the passphrase, as an offline primary
             else:
                 opened += [key] if guarded or not self.passphrase else []
