@@ -136,6 +136,15 @@ def test_a_moment_is_written_in_universal_time_and_needs_a_zone() -> None:
         checked_expiry(datetime(2030, 1, 1), NOW)
 
 
+@pytest.mark.parametrize(
+    "text", ["a@b@c.org", "@example.org", "bob@", "@", "bob@example.org.", "bob@example..org"]
+)
+def test_an_address_is_one_that_finds_its_key(text: str) -> None:
+    with pytest.raises(ValueError, match="no address"):
+        checked_name("email", text)
+    assert checked_name("username", text) == text
+
+
 def test_the_first_and_the_last_moment_that_Python_knows_are_out_of_range() -> None:
     west, east = timezone(timedelta(hours=-5)), timezone(timedelta(hours=5))
     with pytest.raises(ValueError, match="beyond 2106-02-06"):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import overload
 
 from tiny_gnupg._gpg.key_names import NameForm, classify
+from tiny_gnupg._openpgp.user_ids import address
 from tiny_gnupg.errors import NotSecretBool
 from tiny_gnupg.results import Key
 
@@ -72,7 +73,7 @@ def checked_name(what: str, text: str) -> str:
     Raises:
         TypeError: it is no text.
         ValueError: it holds a control character, a lone surrogate, an angle bracket, or begins
-            with ``%``, or has a blank at an end; an address has none at all.
+            with ``%``, or has a blank at an end; an address has none at all, and one ``@``.
     """
     require_text(what, text)
     if not all(char.isprintable() or char == "\u00ad" or char.isspace() for char in text):
@@ -85,6 +86,8 @@ def checked_name(what: str, text: str) -> str:
         raise ValueError(f"{what} holds an angle bracket, which marks the address in a user id")
     if text != text.strip() or (what == "email" and len(text.split()) > 1):
         raise ValueError(f"{what} holds a blank that no search for it would have: {text!r}")
+    if what == "email" and "@" in text and address(f"<{text}>") != text:
+        raise ValueError(f"email is no address by which its key could be found: {text!r}")
     return text
 
 
