@@ -311,3 +311,24 @@ async def test_a_wrong_passphrase_and_none_are_told_apart(alice: GnuPG) -> None:
     assert await alice.decrypt(message, passphrase="right") == "text"
     nobody = pkesk(b"\x22" * 8) + SEIPD
     await refused(alice.decrypt(nobody), NoSecretKey, "2222222222222222")
+
+
+async def test_of_keys_that_are_cut_off_none_comes_in(
+    alice: GnuPG, plain_gpg: Callable[..., PlainGpg], tmp_path: Path
+) -> None:
+    """gpg takes those before the end, and nobody would know of the others."""
+    other = plain_gpg()
+    made = [other.new_key(f"{name} <{name}@x.org>") for name in ("carol", "dave")]
+    whole, before = other.run("--export", *made).stdout, await alice.list_keys()
+    (tmp_path / "keys").write_bytes(whole[:-20])
+    cut = other.run("--armor", "--export", *made).stdout.splitlines(keepends=True)
+    for call in (
+        alice.text_import(whole[:-20]),
+        alice.text_import(whole[:-20], secret=False),
+        alice.text_import(b"".join(cut[: len(cut) // 2 + 4])),
+        alice.file_import(tmp_path / "keys"),
+    ):
+        with pytest.raises(ImportFailed, match="nothing was imported: "):
+            await call
+        assert await alice.list_keys() == before
+    assert (await alice.text_import(whole)).imported == 2

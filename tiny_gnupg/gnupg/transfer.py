@@ -16,6 +16,7 @@ from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._home.whole_files import read_file, refuse, whole_file, write_all
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._openpgp.back_signatures import let_in
+from tiny_gnupg._openpgp.faults import damage
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key
 from tiny_gnupg._openpgp.placeholders import fingerprints, insert_placeholder, with_placeholders
 from tiny_gnupg._operations import backup, secret_keys
@@ -78,6 +79,10 @@ class Transfer(Access):
         async with secret_keys.scratch(self._engine, "gnupg") as aside:
             reply = await aside.run(Call(commands.import_keys(), stdin=block, writing=True))
             found = imports.imported(reply)
+            wrong = await in_thread(damage, block) if reply.returncode else ""
+            if wrong:
+                # gpg takes the keys before the place where it is damaged, and says so to people.
+                raise ImportFailed("only a part of the keys can be read", reply=reply)
             if secret and found.counts.get("sec_read"):
                 return block
             exported = await aside.run(Call(commands.export(found.fingerprints)))
