@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import trio
 
 from tests.namespaces import CHECKOUT
-from tiny_gnupg import run
+from tiny_gnupg import GnuPG, run
 
 
 async def loop() -> asyncio.AbstractEventLoop:
@@ -231,7 +232,7 @@ def test_last_words_at_exit(alices_home: object, before: str, after: str) -> Non
 
 FIRST_CALL = """
 import asyncio, warnings
-from tiny_gnupg import run
+from tiny_gnupg import GnuPG, run
 warnings.simplefilter("ignore", DeprecationWarning)  # asyncio's, of what is made without a loop
 made = asyncio.gather(asyncio.sleep(0, 1), asyncio.sleep(0, 2))
 print(run(made), run(asyncio.gather(asyncio.sleep(0, 3))), run(asyncio.sleep(0, 4)))
@@ -259,7 +260,7 @@ import asyncio, sys
 from pathlib import Path
 import uvloop
 from tests.instances import alice_at
-from tiny_gnupg import run
+from tiny_gnupg import GnuPG, run
 
 async def main():
     async with alice_at(Path(sys.argv[1])) as gpg:
@@ -290,3 +291,13 @@ def test_eager_tasks(alices_home: object) -> None:
         "with asyncio.Runner(loop_factory=made) as runner:\n    runner.run(main())",
     )
     assert script(eager, str(alices_home)) == "x\ny\nTrue asyncio.unix_events\n"
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    yield b""
+
+
+@pytest.mark.parametrize("what", [None, 7, [], print, GnuPG.encrypt_many, _pieces()], ids=repr)
+def test_what_cannot_be_awaited_is_told(what: Any) -> None:
+    with pytest.raises(TypeError, match="can be awaited, not "):
+        run(what)

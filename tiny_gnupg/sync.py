@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import inspect
 import os
 import threading
 import weakref
@@ -58,7 +59,13 @@ def run(awaitable: Awaitable[T]) -> T:
 
     Raises:
         RuntimeError: a loop is running already; use ``await`` there.
+        TypeError: it cannot be awaited.
     """
+    if not inspect.isawaitable(awaitable):
+        raise TypeError(
+            f"run takes what can be awaited, not {type(awaitable).__name__}: what is iterated or "
+            "entered asynchronously is used in a coroutine of your own"
+        )
     found = "an event loop" if asyncio._get_running_loop() else another_library()
     if found:
         if asyncio.iscoroutine(awaitable):
