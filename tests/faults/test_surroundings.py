@@ -24,6 +24,7 @@ from tiny_gnupg import (
     HomeUnusable,
     UnusableKey,
 )
+from tiny_gnupg._gpg import commands
 from tiny_gnupg._process.find_gpg import find_executable, package_home
 
 LIFE = """
@@ -194,6 +195,43 @@ async def test_a_short_link_that_is_taken_away_again_and_again(
             assert await gpg.decrypt(message) == "text"
             assert {key.fingerprint for key in before} <= set(await gpg.list_keys())
     assert ends["done"] >= 1, ends
+
+
+LISTS = {
+    "keys": lambda gpg: gpg.keys(secret=True),
+    "own": lambda gpg: gpg.own(),
+    "sign": lambda gpg: gpg.sign("text", ALICE),
+    "export": lambda gpg: gpg.text_export(secret=True),
+    "ensure_key": lambda gpg: gpg.ensure_key(),
+    "backup": lambda gpg: gpg.backup(Path(gpg.home) / "backup"),
+}
+
+
+@pytest.mark.parametrize("call", LISTS.values(), ids=LISTS)
+async def test_keys_that_the_agent_does_not_see_for_a_moment(
+    alices_home: Path, tmp_path: Path, call: Callable[[GnuPG], Awaitable[object]]
+) -> None:
+    """As while a link is made again: it says that no key is here, and then they are."""
+    keys, away, moment = alices_home / "private-keys-v1.d", tmp_path / "away", tmp_path / "moment"
+    wrapper = tmp_path / "gpg"
+    hiding = f'mv {keys} {away}; {find_executable()} "$@"; code=$?; mv {away} {keys}; exit $code'
+    lists = f'case " $* " in *--with-secret*|*--list-secret-keys*) rm {moment}; {hiding};; esac'
+    wrapper.write_text(f'#!/bin/sh\n[ ! -e {moment} ] || {lists}\nexec {find_executable()} "$@"\n')
+    wrapper.chmod(0o755)
+    async with alice_at(alices_home, executable=wrapper) as gpg:
+        moment.touch()
+        found = await call(gpg)
+        assert found
+        assert not moment.exists(), "nothing was hidden"
+        assert len(await gpg.keys(secret=True)) == 1
+        assert await gpg.sign("text")
+
+
+@pytest.mark.parametrize("arguments", [["--passwd"], ["--dry-run", "--change-passphrase"]])
+def test_a_success_without_keys_is_looked_at(arguments: list[str]) -> None:
+    """Where the agent sees none of a key's files any more, gpg changes nothing and says SUCCESS."""
+    assert commands.tells_of_secret_keys(["gpg", *arguments, "--", "name"])
+    assert not commands.tells_of_secret_keys(["gpg", "--list-keys", "--", *arguments])
 
 
 def take_links(home: Path, over: threading.Event) -> None:

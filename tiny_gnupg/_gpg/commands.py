@@ -95,10 +95,12 @@ OWNERTRUST = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
 TRIO = ("sign", "auth", "encrypt")
 
 
-#: Commands that tell of secret keys, as far as gpg can ask the agent for them.
+#: Commands that tell of secret keys, as far as gpg can ask the agent for them, or say of those
+#: that the agent does not find that all is done.
 OF_SECRET_KEYS = frozenset(
     {
         *("--with-secret", "--list-secret-keys", "-K"),
+        *("--change-passphrase", "--passwd"),
         *("--export-secret-keys", "--export-secret-subkeys", "--export-secret-ssh-key"),
     }
 )

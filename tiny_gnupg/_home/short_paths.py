@@ -151,12 +151,15 @@ def _leads_to(link: Path, home: Path) -> bool:
         return False  # somebody has taken its place
     with suppress(FileExistsError):
         link.symlink_to(home)
-    return link.is_symlink() and Path(os.readlink(link)) == home
+    with suppress(OSError):  # it is none, or has just gone
+        return Path(os.readlink(link)) == home
+    return False
 
 
 def _remove(link: Path, home: Path) -> None:
     """Remove a link to a home, or to one that is gone, and its directory."""
-    if not _is_ours_alone(link.parent) or not link.is_symlink():
+    if not _is_ours_alone(link.parent):
         return
-    if Path(os.readlink(link)) == home or not link.exists():
-        shutil.rmtree(link.parent, ignore_errors=True)
+    with suppress(OSError):  # it is none, or has just gone
+        if Path(os.readlink(link)) == home or not link.exists():
+            shutil.rmtree(link.parent, ignore_errors=True)

@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import check_uid
 from tiny_gnupg._gpg.key_names import NameForm, Term, advice, classify, matching, search_term
-from tiny_gnupg._gpg.key_states import is_placeholder_key, lasts_until, trouble
+from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key, lasts_until, trouble
 from tiny_gnupg._gpg.listings import Listing, parse_colons
 from tiny_gnupg._gpg.reply import PASSING, Reply
-from tiny_gnupg._home.layout import TRUST
+from tiny_gnupg._home.key_files import keygrips
+from tiny_gnupg._home.layout import KEYS, TRUST
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER
 from tiny_gnupg._openpgp.user_ids import same_address
 from tiny_gnupg._operations.engine import Call, Engine
@@ -85,7 +86,10 @@ class KeyTable:
                         raise
                     found = await list_keys(self._engine, [search_term(uid)], mark=False)
                     return matching(found, uid)
-                found = self._found[term] = matching(found, uid)
+                found = matching(found, uid)
+                if _misses(self._engine, found):
+                    return found  # what the agent cannot read now, it may read again
+                self._found[term] = found
                 self._since = max(self._since, now.timestamp())
                 self._until = min(self._until, lasts_until(found, now))
                 for key in found:
@@ -157,12 +161,24 @@ async def list_keys(
     """
     options = commands.list_keys(terms, secret=secret, mark=mark, certifications=certifications)
     found = await listed(engine, options)
+    if (secret or mark) and _misses(engine, found, secret=secret):
+        # Where its path of the home leads nowhere for a moment, the agent says that of each key.
+        found = await listed(engine, commands.list_keys(terms, certifications=certifications))
+        found = tuple(filter(has_secret, found)) if secret else found
     placeholder_keys = [key.fingerprint for key in found if is_placeholder_key(key)]
     if not placeholder_keys:
         return found
     options = commands.list_keys(placeholder_keys, secret=secret, placeholders=True, mark=mark)
     known = {key.fingerprint: key for key in await listed(engine, options)}
     return tuple(known.get(key.fingerprint, key) for key in found)
+
+
+def _misses(engine: Engine, found: Iterable[Key], *, secret: bool = False) -> bool:
+    """Return whether a listing may say of a key that its secret part is not here, and it is."""
+    files = {path.stem for path in (engine.home.path / KEYS).glob("*.key")}
+    if secret:
+        return bool(files.difference(*map(keygrips, found)))
+    return any(files.intersection(keygrips(key)) for key in found if not has_secret(key))
 
 
 async def listed(engine: Engine, options: Sequence[str]) -> tuple[Key, ...]:
