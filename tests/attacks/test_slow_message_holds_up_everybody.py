@@ -19,22 +19,25 @@ from tiny_gnupg import GnuPG
 
 
 @asynccontextmanager
-async def slow_and_waiting(gpg: GnuPG, pipe: Path, block: str) -> AsyncIterator[None]:
-    """Have a gpg at work whose input does not end, and a writer that waits for it."""
+async def slow_and_waiting(gpg: GnuPG, folder: Path, block: str) -> AsyncIterator[None]:
+    """Have a gpg at work that does not come to its end, and a writer that waits for it."""
+    pipe, program = folder / "pipe", folder / "gpg"
     os.mkfifo(pipe)
-    slow = asyncio.ensure_future(gpg.encrypt_file(pipe, ALICE, pipe.with_suffix(".gpg")))
-    source = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
-    os.write(source, b"begun")
-    await asyncio.sleep(0.5)
-    writer = asyncio.ensure_future(gpg.text_import(block))
-    await asyncio.sleep(0.5)
-    assert not slow.done()
-    assert not writer.done()
-    try:
-        yield
-    finally:
-        os.close(source)
-        await asyncio.gather(slow, writer)
+    slowly = f'case " $* " in *" --decrypt "*) cat {pipe};; esac'
+    program.write_text(f'#!/bin/sh\n{slowly}\nexec {gpg.executable} "$@"\n')
+    program.chmod(0o755)
+    async with alice_at(Path(gpg.home), executable=program) as reader:
+        slow = asyncio.ensure_future(reader.decrypt(await gpg.encrypt("slow", ALICE)))
+        source = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)  # now it is at work
+        writer = asyncio.ensure_future(gpg.text_import(block))
+        await asyncio.sleep(0.5)
+        assert not slow.done()
+        assert not writer.done()
+        try:
+            yield
+        finally:
+            os.close(source)
+            assert (await asyncio.gather(slow, writer))[0] == "slow"
 
 
 @pytest.mark.parametrize("whose", ["the same instance", "another instance"])
@@ -44,7 +47,7 @@ async def test_every_other_reader_goes_on(
     block, signed = await bob.text_export(), await alice.sign("text")
     async with alice_at(Path(alice.home)) as other:
         reader = alice if whose == "the same instance" else other
-        async with slow_and_waiting(alice, tmp_path / "pipe", block), asyncio.timeout(120):
+        async with slow_and_waiting(alice, tmp_path, block), asyncio.timeout(120):
             message = await reader.encrypt("x", BOB)
             assert await bob.decrypt(message) == "x"
             assert await reader.decrypt(await reader.encrypt("y", ALICE)) == "y"
