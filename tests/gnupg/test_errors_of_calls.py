@@ -380,3 +380,26 @@ async def test_a_missing_file_is_said_to_be_missing(alice: GnuPG, tmp_path: Path
     with pytest.raises(FileNotFoundError):
         await alice.encrypt_file(tmp_path / "nothing", BOB)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"timeout": -1}, {"max_output": -1}])
+def test_a_bound_that_nothing_keeps_is_refused(home: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GnuPG(homedir=home, **wrong)
+
+
+def test_a_file_of_options_that_is_not_there_is_told_at_once(home: Path) -> None:
+    """Of a signed message, it would be 'no signature that gpg can read'."""
+    with pytest.raises(FileNotFoundError, match="gpg's options") as caught:
+        GnuPG(homedir=home, options=home / "nowhere.conf")
+    assert caught.value.filename == str(home / "nowhere.conf")
+
+
+def test_a_number_is_no_directory_whose_permissions_change(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "file").chmod(0o640)
+    with open(tmp_path / "file", "rb") as file:
+        number: Any = file.fileno()
+        with pytest.raises(TypeError):
+            GnuPG(homedir=home).set_home_permissions(number)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640

@@ -43,5 +43,5 @@ class GnuPG(OwnKey, Streams, Batches, Online, Legacy):
         ValueError: control characters in an argument, a leading ``%`` in a name, or a value that
             is none of those above.
         BinaryNotFound: there is no gpg.
-        FileNotFoundError: ``torify`` is not installed.
+        FileNotFoundError: ``torify`` is not installed, or there is no file ``options``.
     """

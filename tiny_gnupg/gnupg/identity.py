@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -64,12 +65,19 @@ class Identity:
             raise ValueError(f"protection is one of {', '.join(SCHEMES)}, not {protection!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a number of processes, 1 or more, not {limit!r}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is a number of seconds, more than 0, not {timeout!r}")
+        if max_output is not None and max_output < 0:
+            raise ValueError(f"max_output is a number of bytes, not {max_output!r}")
         self._bounds = _Bounds(protection, timeout, limit, warm)
         self._stretcher = Stretcher()
         named = None if executable is None else os.fspath(executable)
         self._executable = Path(find_gpg.find_executable(named))
         shipped = find_gpg.package_home() / "gpg2.conf"
         self._options = Path(os.path.abspath(shipped if options is None else options))
+        if options is not None and not self._options.exists():
+            # gpg would end without a word that programs understand, whatever it is asked.
+            raise FileNotFoundError(errno.ENOENT, "no such file of gpg's options", self.options)
         self._torify = ""
         #: Those of earlier homedirs too: ``aclose`` leaves them all.
         self._engines: list[Engine] = []

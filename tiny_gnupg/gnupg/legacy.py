@@ -35,8 +35,9 @@ class Legacy(CustomCommands, Packets):
 
     def set_home_permissions(self, home: str | os.PathLike[str]) -> None:
         """Make a directory its owner's alone (0700); a failure is logged, not raised."""
+        path = os.fspath(home)  # a number would be a file that the process has open
         try:
-            os.chmod(home, 0o700)
+            os.chmod(path, 0o700)
         except OSError as error:
             log.warning("cannot set the permissions of %s: %s", os.fspath(home), error.strerror)
 
