@@ -248,6 +248,22 @@ async def test_a_From_outside_that_was_changed_does_not_count(
     assert (opened.message["from"], opened.message["subject"]) == (letter["from"], SUBJECT)
 
 
+@pytest.mark.parametrize("name", ["Subject", "Cc", "Reply-To", "Date", "Message-ID"])
+async def test_a_header_without_a_value_breaks_no_signature(
+    alice: GnuPG, bob: GnuPG, letter: EmailMessage, name: str
+) -> None:
+    for value in ("", "  "):
+        del letter[name]
+        letter[name] = value
+        signed = await mail.sign(alice, letter)
+        for got in (await sent(signed), signed.as_bytes(), signed):
+            opened = await mail.verify(bob, got)
+            assert opened.whole
+            assert not opened.message[name]
+        sealed = await sent(await mail.encrypt(alice, letter, [BOB]))
+        assert not (await mail.decrypt(bob, sealed)).message[name]
+
+
 async def test_a_changed_mail_is_refused(alice: GnuPG, bob: GnuPG, letter: EmailMessage) -> None:
     got = (await mail.sign(alice, letter)).as_bytes()
     with pytest.raises(BadSignature):

@@ -177,7 +177,12 @@ def _canonical(mail: EmailMessage) -> bytes:
     )
     if content["content-type"] is None:
         content["Content-Type"] = 'text/plain; charset="us-ascii"'
-    inside = [(name, str(value)) for name, value in content.items() if name.lower() in PROTECTED]
+    # One without a value would end in a blank, which the way to the reader may take.
+    inside = [
+        (name, str(value))
+        for name, value in content.items()
+        if name.lower() in PROTECTED and str(value).strip()
+    ]
     for name in {name for name in content if not name.lower().startswith("content-")}:
         del content[name]
     for name, value in inside:
