@@ -15,6 +15,7 @@ from tests.instances import ALICE, MakeGnuPG, PlainGpg, alice_at
 from tests.openpgp import SEIPD, first_part, literal, new, parts, pkesk, without_user_ids
 from tiny_gnupg import (
     BadPassphrase,
+    BadSignature,
     DecryptionFailed,
     GnuPG,
     GnuPGError,
@@ -332,3 +333,12 @@ async def test_of_keys_that_are_cut_off_none_comes_in(
             await call
         assert await alice.list_keys() == before
     assert (await alice.text_import(whole)).imported == 2
+
+
+async def test_armor_without_an_end_is_not_called_text_alone(alice: GnuPG, tmp_path: Path) -> None:
+    """gpg takes it, so that in memory it is good; of a file, nobody can tell where it ends."""
+    signed = (await alice.sign(b"x")).partition(b"-----END")[0]
+    assert (await alice.verify(signed)).data == b"x"
+    (tmp_path / "file").write_bytes(signed)
+    with pytest.raises(BadSignature, match="or its armor has no end"):
+        await alice.verify_file(tmp_path / "file")

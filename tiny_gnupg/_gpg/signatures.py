@@ -466,7 +466,7 @@ def more_than_signed(reply: Reply, found: Sequence[Signature]) -> GnuPGError:
 def surrounded(found: Sequence[Signature]) -> GnuPGError:
     """Name the error of a file of which only a part is signed, and not told apart."""
     return BadSignature(
-        "there is text around what is signed",
+        "there is text around what is signed, or its armor has no end",
         hint="take what the signature covers, and nothing else: verify in memory gives it",
         signatures=found,
     )
