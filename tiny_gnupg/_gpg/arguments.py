@@ -365,7 +365,10 @@ def check_uids(uid: Uids, what: str = "recipient") -> list[str]:
     """
     if isinstance(uid, str | Key):
         return [check_key_name(uid)]
-    uids = list(dict.fromkeys(map(check_key_name, uid)))
+    several: object = uid
+    if not isinstance(several, Iterable):
+        raise TypeError(f"a uid is text or a Key, or several, not {type(uid).__name__}")
+    uids = list(dict.fromkeys(map(check_key_name, several)))
     if not uids:
         raise ValueError(f"there is no {what}")
     if "" in uids:
