@@ -25,7 +25,7 @@ from tiny_gnupg import (
     UnsupportedByGnuPG,
     UnusableKey,
 )
-from tiny_gnupg._openpgp.armor import dearmor
+from tiny_gnupg._openpgp.armor import dearmor, enarmor
 from tiny_gnupg._openpgp.fingerprints import public_part
 from tiny_gnupg._openpgp.packets import frame
 
@@ -342,3 +342,31 @@ async def test_armor_without_an_end_is_not_called_text_alone(alice: GnuPG, tmp_p
     (tmp_path / "file").write_bytes(signed)
     with pytest.raises(BadSignature, match="or its armor has no end"):
         await alice.verify_file(tmp_path / "file")
+
+
+async def test_armor_needs_no_checksum(alice: GnuPG, tmp_path: Path) -> None:
+    """It is optional (RFC 9580, section 6.1); by what the padding is, GnuPG 2.2.40 wants it."""
+
+    def bare(armor: bytes) -> bytes:
+        made = re.sub(rb"\n=[^\n]{4}\n-----END", b"\n-----END", armor)
+        assert made != armor
+        return made
+
+    file, out = tmp_path / "file", tmp_path / "out"
+    for size in range(40, 46):
+        text = bytes(range(size))
+        signed, sealed = bare(await alice.sign(text)), bare(await alice.encrypt(text, ""))
+        file.write_bytes(signed)
+        assert (await alice.verify(signed)).data == text
+        assert (await alice.verify_file(file)).signed_by(alice.fingerprint)
+        for message in (signed, sealed):
+            file.write_bytes(message)
+            assert await alice.decrypt(message) == text
+            await alice.decrypt_file(file, out, overwrite=True)
+            assert out.read_bytes() == text
+            async with alice.decrypt_stream([message]) as plain:
+                assert await plain.read() == text
+        changed = bytearray(dearmor(sealed))
+        changed[-1] ^= 1
+        with pytest.raises(DecryptionFailed, match="changed"):
+            await alice.decrypt(bare(enarmor(bytes(changed), "MESSAGE").encode()))

@@ -31,9 +31,11 @@ from tiny_gnupg._process.program import OUTPUT, SECOND, SECOND_FD
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import (
     BadPassphrase,
+    BadSignature,
     DecryptionFailed,
     GnuPGError,
     NoSecretKey,
+    NotOpenPGP,
     NotSigned,
 )
 from tiny_gnupg.gnupg import reasons
@@ -305,7 +307,7 @@ class Messages(Recipients, Trust):
         self, call: Call, judge: Judge[T], kind: MessageKind, given: str | None
     ) -> T:
         own, raw = await self._agent_passphrase(), optional_passphrase(given).encode()
-        remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders]
+        remedies: list[Remedy] = [self._take_over_keys, self._allow_placeholders, _dearmored]
         if kind.compressed:
             of_keys = own if self.passphrase else await self._agent_passphrase(given or "")
             call = replace(call, answer=passphrase_answers(of_keys, raw))
@@ -469,7 +471,7 @@ class Messages(Recipients, Trust):
         signers = await self._pin(signer)
         judge = partial(signatures.verification, data=data, signers=signers)
         async with reasons.of_message(call.stdin if call.second is None else call.second):
-            return await self._run(call, _with_reply(judge), self._allow_placeholders)
+            return await self._run(call, _with_reply(judge), _dearmored, self._allow_placeholders)
 
     async def _in_octets(self, message: str | bytes) -> bytes:
         """Return a message that is not encrypted as `text_mode.in_octets` gives it."""
@@ -496,6 +498,16 @@ def _by_session_key(show: bool, given: str | None) -> tuple[list[str], bytes | N
     """Return gpg's options about a session key, and the second input."""
     key = None if given is None else checked_session_key(given)
     return commands.of_session_key(show, SECOND_FD if key else ""), key
+
+
+async def _dearmored(call: Call, reply: Reply | None, error: GnuPGError | None) -> Call | None:
+    """Remedy: give gpg a message without an armor that has no checksum.
+
+    That is optional (RFC 9580, section 6.1), and 2.2.40 takes many such for cut off.
+    """
+    refused = isinstance(error, BadSignature | DecryptionFailed | NotOpenPGP)
+    octets = await in_thread(reasons.without_checksum, call.stdin) if refused else b""
+    return replace(call, stdin=octets) if octets and reply is not None else None
 
 
 def _with_reply(judge: Judge[T]) -> Judge[tuple[T, Reply]]:
