@@ -308,6 +308,36 @@ async def test_the_key_opens_what_the_passphrase_does_not(
             assert await gpg.decrypt(message, passphrase=passphrase) == b"either"
 
 
+async def test_an_additional_decryption_subkey_is_told_used_and_left_to_its_owner(
+    gpg24: Path, home: Path, other_home: Path, tmp_path: Path
+) -> None:
+    """ADSK: a subkey of somebody else's, who reads what is encrypted to this key, too."""
+    async with instance(home, gpg24) as gpg, instance(other_home, gpg24) as archive:
+        await archive.gen_key()
+        [theirs] = [one for one in (await archive.own()).subkeys if "e" in one.capabilities]
+        uid = await gpg.gen_key()
+        await gpg.text_import(await archive.text_export())
+        plain = [str(gpg24), "--homedir", str(home), "--batch", "--pinentry-mode", "loopback"]
+        plain += ["--agent-program", str(gpg24.parent / "gpg-agent"), "--passphrase-fd", "0"]
+        added = ("--quick-add-adsk", uid, f"{theirs.fingerprint}!")
+        inner = await gpg.agent_passphrase()
+        subprocess.run([*plain, *added], input=inner.encode(), check=True, capture_output=True)
+        [adsk] = [one for one in (await gpg.own()).subkeys if one.key_id == theirs.key_id]
+        assert adsk.capabilities == {Capability.RESTRICTED_ENCRYPT}
+        assert not adsk.secret
+        message = await gpg.encrypt("text", uid)
+        assert theirs.key_id in (await gpg.decrypt_verify(message)).recipients
+        await archive.text_import(await gpg.text_export())
+        assert await archive.decrypt(message) == "text"
+        exported = await gpg.text_export(secret=True)
+        await gpg.backup(tmp_path / "backup")
+        await gpg.change_passphrase(uid, "another")
+        gpg.passphrase = "another"
+        assert await gpg.decrypt(message) == "text"
+        [shown] = await archive.scan(exported)
+        assert adsk.fingerprint in [one.fingerprint for one in shown.subkeys]
+
+
 async def test_a_key_goes_from_2_4_to_the_gpg_that_is_used(
     gpg24: Path, home: Path, other_home: Path
 ) -> None:
