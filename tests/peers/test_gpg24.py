@@ -19,7 +19,8 @@ from scripts.gpgs import get_gpg
 from scripts.release.running import Failure
 from tests.instances import PASSPHRASE, PlainGpg, cheap
 from tests.openpgp import without_user_ids
-from tests.peers import gpg24 as peer
+from tests.peers import gpg24 as peer_gpg
+from tests.peers.programs import KEY_PASSPHRASE, PEERS, Peer
 from tiny_gnupg import (
     BadPassphrase,
     BadSignature,
@@ -43,7 +44,7 @@ from tiny_gnupg._process.find_gpg import find_executable, probe
 
 @pytest.fixture(scope="module")
 def gpg24() -> Path:
-    return peer.gpg24()
+    return peer_gpg.gpg24()
 
 
 def test_a_gpg_to_test_with_is_found_by_its_path_or_refused() -> None:
@@ -336,6 +337,20 @@ async def test_an_additional_decryption_subkey_is_told_used_and_left_to_its_owne
         assert await gpg.decrypt(message) == "text"
         [shown] = await archive.scan(exported)
         assert adsk.fingerprint in [one.fingerprint for one in shown.subkeys]
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda one: one.name)
+async def test_a_protected_key_of_2_4_opens_elsewhere(
+    gpg24: Path, home: Path, peer: type[Peer]
+) -> None:
+    """As this gpg exports it, nothing that is made with Sequoia opens it."""
+    if not peer.present() or KEY_PASSPHRASE in peer.lacks:
+        pytest.skip(f"NOT TESTED: {peer.name} is not here, or takes no key with a passphrase")
+    async with instance(home, gpg24) as gpg:
+        uid = await gpg.gen_key()
+        message = await gpg.encrypt("text", uid, sign=False)
+        secret = await gpg.text_export(secret=True)
+        assert peer().decrypt(message.encode(), secret.encode(), passphrase=PASSPHRASE) == b"text"
 
 
 async def test_a_key_goes_from_2_4_to_the_gpg_that_is_used(

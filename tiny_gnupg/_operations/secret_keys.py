@@ -37,6 +37,7 @@ from tiny_gnupg._home.key_files import (
 from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.stretching import of_0_9
+from tiny_gnupg._openpgp.secret_numbers import with_true_counts
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._process.removal import removed_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
@@ -241,7 +242,21 @@ async def export_secret(
     Raises:
         BadPassphrase: the passphrase does not open a key.
     """
-    found = list(keys)
+    options = {"subkeys": subkeys, "minimal": minimal}
+    block = await _export_secret(engine, list(keys), inner, outer, names, **options)
+    return await in_thread(with_true_counts, block, outer)
+
+
+async def _export_secret(
+    engine: Engine,
+    found: Sequence[Key],
+    inner: bytes,
+    outer: bytes,
+    names: Sequence[str],
+    *,
+    subkeys: bool,
+    minimal: bool,
+) -> bytes:
     fingerprints = names or [key.fingerprint for key in found]
     options = commands.export_secret(fingerprints, subkeys=subkeys, minimal=minimal)
     call = Call(options, passphrase=outer)
