@@ -78,9 +78,12 @@ class HonestWheel(bdist_wheel):
         """Return the tags for Python, its binary interface and the platform."""
         if not STAGED:
             return "py3", "none", "any"
+        machine = STAGED["machine"]
+        if STAGED["glibc"] == "static":
+            # For every Linux: the oldest C libraries that pip has names for.
+            return "py3", "none", f"manylinux_2_17_{machine}.musllinux_1_1_{machine}"
         # PEP 600: this C library or a newer one. All other libraries travel along.
-        glibc = STAGED["glibc"].replace(".", "_")
-        return "py3", "none", f"manylinux_{glibc}_{STAGED['machine']}"
+        return "py3", "none", f"manylinux_{STAGED['glibc'].replace('.', '_')}_{machine}"
 
 
 PACKAGES = [

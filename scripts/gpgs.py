@@ -2,7 +2,8 @@
 
 1. One of another Debian is got by apt, with all that it needs, into ``build/gpg``. What lies there
    is taken as it is; ``rm -r build/gpg`` has it got anew.
-2. A path is taken for itself.
+2. ``built`` is what scripts/build-gpg built of GnuPG's own source, without any patch.
+3. A path is taken for itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ PROGRAMS = (
     "lib/gnupg/keyboxd",
 )
 
+#: With this beside it, a gpg starts the agent beside it, not the system's.
+MANIFEST = "STAGED.json"
+
 
 def get_gpg(name: str) -> Path:
     """Return a gpg by its name, or by its path.
@@ -35,18 +39,22 @@ def get_gpg(name: str) -> Path:
         if os.access(name, os.X_OK):
             return Path(name).absolute()
         raise Failure(f"{name} is no program")
-    if name not in SUITES:
-        raise Failure(f"a gpg is {', '.join(SUITES)} or a path, not {name!r}")
     folder = ROOT / "build/gpg" / name
+    if name == "built":
+        if not (folder / "BUILT.json").exists():
+            raise Failure("nothing was built: run scripts/build-gpg")
+        (folder / MANIFEST).write_text("{}\n")
+        return folder / "gpg2"
+    if name not in SUITES:
+        raise Failure(f"a gpg is {', '.join(SUITES)}, built or a path, not {name!r}")
     gpg = folder / "usr/bin/gpg"
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.parent, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # test processes that want it at once
-        if not (gpg.parent / "STAGED.json").exists():
+        if not (gpg.parent / MANIFEST).exists():
             get_programs(SUITES[name], PACKAGES, PROGRAMS, folder)
-            # With a manifest beside it, a gpg starts the agent beside it, not the system's.
-            (gpg.parent / "STAGED.json").write_text("{}\n")
+            (gpg.parent / MANIFEST).write_text("{}\n")
     finally:
         os.close(lock)
     return gpg

@@ -31,7 +31,9 @@ def plain_command(home: Path) -> list[str]:
     """Return how a command begins of the gpg that is tested with, run as anybody would."""
     gpg = find_executable()
     agent = agent_program(gpg)
-    return [str(gpg), "--homedir", str(home), *(["--agent-program", str(agent)] if agent else [])]
+    started = ["--agent-program", str(agent)] if agent else []
+    # A static gpg knows no locale.
+    return [str(gpg), "--homedir", str(home), "--display-charset", "utf-8", *started]
 
 
 def end_agent(home: Path) -> None:

@@ -13,6 +13,7 @@ import email.message
 import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -57,6 +58,7 @@ pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists() or shutil.which("git") is None,
     reason="NOT TESTED: builds are tested in a git checkout only, and with git",
 )
+BUILT = ROOT / "build/gpg/built"
 needs_bundle = pytest.mark.skipif(
     not (GPGHOME / "STAGED.json").is_file(), reason="no gpg is staged: run scripts/stage-gpg"
 )
@@ -365,6 +367,87 @@ def test_the_wheels_tag_asks_for_the_C_library_that_the_loader_says_is_needed(
     floor = "_".join(map(str, max(needed)[:2]))
     machine = json.loads((GPGHOME / "STAGED.json").read_text())["machine"]
     assert platform_wheel.name.endswith(f"-py3-none-manylinux_{floor}_{machine}.whl")
+
+
+# -- the static gpg2 ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built_wheel(workplace: Path) -> Path:
+    """A wheel with the gpg2 that scripts/build-gpg built; skipped where there is none."""
+    if not (BUILT / "BUILT.json").is_file():
+        pytest.skip("NOT TESTED: no gpg was built (scripts/build-gpg)")
+    tree = lay_tree(workplace / "static")
+    (tree / "build/gpg").mkdir(parents=True)
+    (tree / "build/gpg/built").symlink_to(BUILT)
+    run(sys.executable, tree / "scripts/stage-gpg", "--force", "--from", "source", cwd=tree)
+    return build_in(tree, "wheel")
+
+
+@pytest.fixture(scope="module")
+def bare_root(workplace: Path, built_wheel: Path) -> Path:
+    """A root with what the wheel brings of gpg, three devices' worth of a system, and no more."""
+    root = workplace / "root"
+    for folder in ("dev", "tmp", "home"):
+        (root / folder).mkdir(mode=0o700, parents=True)
+    with zipfile.ZipFile(built_wheel) as archive:
+        for name in PROGRAMS:
+            (root / name).write_bytes(archive.read(f"tiny_gnupg/gpghome/{name}"))
+            (root / name).chmod(0o755)
+    return root
+
+
+def test_a_wheel_of_the_static_gpg_is_for_every_linux(built_wheel: Path) -> None:
+    machine = platform.machine()
+    tags = f"-py3-none-manylinux_2_17_{machine}.musllinux_1_1_{machine}.whl"
+    assert built_wheel.name.endswith(tags)
+    check([built_wheel])
+    files = contents(built_wheel)
+    manifest = json.loads(files["tiny_gnupg/gpghome/STAGED.json"])
+    assert (manifest["from"], manifest["machine"], manifest["glibc"]) == (
+        "source",
+        machine,
+        "static",
+    )
+    sources = {package["source"] for package in manifest["packages"]}
+    assert sources >= {"gnupg2", "libgcrypt20", "libgpg-error", "libassuan", "npth", "glibc"}
+    for package in manifest["packages"]:
+        assert package["source_version"] in package["source_code"]
+        assert files[f"tiny_gnupg/gpghome/{package['licence_text']}"].strip()
+
+
+def test_the_static_programs_ask_for_nothing_and_are_hardened(bare_root: Path) -> None:
+    for name in PROGRAMS:
+        told = run("readelf", "--wide", "--dynamic", "--program-headers", bare_root / name)
+        assert "NEEDED" not in told, name
+        assert "INTERP" not in told, name
+        assert "GNU_RELRO" in told, name
+        assert re.search(r"Flags: NOW PIE", told), name
+        assert re.search(r"GNU_STACK .* RW ", told), name
+        assert b"stack smashing detected" in (bare_root / name).read_bytes(), name
+
+
+def test_a_message_lives_in_a_root_that_holds_nothing_else(bare_root: Path) -> None:
+    if os.geteuid() or not mount_namespace():
+        pytest.skip("this machine gives us no root of our own (run as root)")
+    script = "\n".join(
+        [
+            'mount -t tmpfs none "$1/dev" && mknod "$1/dev/null" c 1 3 && chmod 666 "$1/dev/null"',
+            'in="chroot $1"',
+            'gpg="$in /gpg2 --homedir /home --agent-program /gpg-agent --batch --passphrase x"',
+            'gpg="$gpg --pinentry-mode loopback --no-tty"',
+            '$gpg --quick-gen-key "Ada <ada@example.org>" future-default default never || exit 1',
+            'gpg="$gpg --trust-model always -r ada@example.org"',
+            'echo text | $gpg --sign --encrypt >"$1/tmp/message" || exit 2',
+            "$gpg --decrypt /tmp/message || exit 3",
+            "$in /gpg-connect-agent --homedir /home --no-autostart KILLAGENT /bye || exit 4",
+            "$in /gpgconf --homedir /home --list-dirs sysconfdir",
+        ]
+    )
+    told = run(*mount_namespace(), "sh", "-c", script, "sh", bare_root)
+    assert "text\n" in told
+    assert 'Good signature from "Ada <ada@example.org>"' in told
+    assert told.splitlines()[-1] == "/etc/tiny_gnupg/gnupg"
 
 
 def new_environment(folder: Path, wheel: Path) -> Environment:

@@ -11,6 +11,7 @@ For trying things, not for production: nobody updates what lies there.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -41,13 +42,11 @@ def get_programs(
     Raises:
         Failure: this is no Debian, it is offline, or there are no such packages.
     """
-    if not (shutil.which("apt-get") and KEYS.is_file()):
-        raise Failure("this machine has no Debian archive to get it from")
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as work:
         root = Path(work, "root")
         root.mkdir()
-        for package in _download(suite, packages, Path(work)):
+        for package in Archive(suite, Path(work, "apt")).download(packages):
             run("dpkg-deb", "-x", package, root)
         for name in programs:
             _settle(root / "usr" / name, root, into)
@@ -56,26 +55,61 @@ def get_programs(
     return [into / "usr" / name for name in programs]
 
 
-def _download(suite: str, packages: Sequence[str], work: Path) -> list[Path]:
-    """Download packages and all that they depend on, as if no other package were installed."""
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    (work / "status").touch()
-    (work / "sources.list").write_text(f"deb [signed-by={KEYS}] {_mirror()} {suite} main\n")
-    settings = {
-        "Dir::Etc::SourceList": work / "sources.list",
-        "Dir::Etc::SourceParts": os.devnull,
-        "Dir::State": work / "state",
-        "Dir::State::Lists": work / "state/lists",
-        "Dir::State::status": work / "status",
-        "Dir::Cache": work / "cache",
-        "APT::Sandbox::User": "root",  # another user could not write here
-        "Acquire::Languages": "none",
-    }
-    apt = ("apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items()))
-    run(*apt, "update")
-    run(*apt, "-y", "--no-install-recommends", "--download-only", "install", *packages)
-    return sorted((work / "cache/archives").glob("*.deb"))
+class Archive:
+    """One release of Debian, by lists of our own, as if no package were installed.
+
+    Args:
+        suite: the release, such as ``trixie``.
+        work: a folder for the lists, and for what is downloaded.
+        architecture: as Debian calls it; default: this machine's.
+
+    Raises:
+        Failure: this is no Debian, or it is offline.
+    """
+
+    def __init__(self, suite: str, work: Path, architecture: str = "") -> None:
+        if not (shutil.which("apt-get") and KEYS.is_file()):
+            raise Failure("this machine has no Debian archive to get it from")
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (work / folder).mkdir(parents=True)
+        (work / "status").touch()
+        of = f"[signed-by={KEYS}] {_mirror()} {suite} main"
+        (work / "sources.list").write_text(f"deb {of}\ndeb-src {of}\n")
+        settings = {
+            "Dir::Etc::SourceList": work / "sources.list",
+            "Dir::Etc::SourceParts": os.devnull,
+            "Dir::State": work / "state",
+            "Dir::State::Lists": work / "state/lists",
+            "Dir::State::status": work / "status",
+            "Dir::Cache": work / "cache",
+            "APT::Sandbox::User": "root",  # another user could not write here
+            "Acquire::Languages": "none",
+        }
+        if architecture:
+            settings |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
+        self._work = work
+        self._options = [f"-o{name}={value}" for name, value in settings.items()]
+        self._get("update")
+
+    def _get(self, *arguments: str, cwd: Path | None = None) -> None:
+        run("apt-get", "-qq", *self._options, *arguments, cwd=cwd)
+
+    def download(self, packages: Sequence[str]) -> list[Path]:
+        """Download packages, and all that they depend on."""
+        self._get("-y", "--no-install-recommends", "--download-only", "install", *packages)
+        return sorted((self._work / "cache/archives").glob("*.deb"))
+
+    def source_version(self, package: str, sha256: str) -> str:
+        """Return the version of a source package that holds a file of this sum, or ``""``."""
+        for record in run("apt-cache", *self._options, "showsrc", package).split("\n\n"):
+            if sha256 in record and (version := re.search(r"^Version: (\S+)", record, re.M)):
+                return version[1]
+        return ""
+
+    def get_source(self, package: str, version: str, into: Path) -> None:
+        """Download what a source package has of its authors, without the distribution's part."""
+        options = ("--download-only", "--tar-only")
+        self._get(*options, "source", f"{package}={version}", cwd=into)
 
 
 def _mirror() -> str:

@@ -148,11 +148,12 @@ def lay_bundle(gpghome: Path, gpg: Path, *, glibc: str = "2.0") -> Path:
     return gpghome / "gpg2"
 
 
+@pytest.mark.parametrize("glibc", ["2.0", "static"])
 def test_an_installed_package_takes_the_gpg_that_it_brought(
-    tmp_path: Path, gpg: Path, found_by: Callable[..., Path | str]
+    glibc: str, tmp_path: Path, gpg: Path, found_by: Callable[..., Path | str]
 ) -> None:
     site = lay_package(tmp_path / "site-packages")
-    bundled = lay_bundle(site / "tiny_gnupg/gpghome", gpg)
+    bundled = lay_bundle(site / "tiny_gnupg/gpghome", gpg, glibc=glibc)
     assert found_by(site) == bundled
 
 

@@ -457,7 +457,7 @@ async def test_a_key_whose_user_ids_are_forged_is_not_imported(
         except NotOpenPGP as error:  # a gpg without Debian's patches shows no such key
             refused = error.message
         if refused:
-            assert "has a user id that its owner signed" in refused
+            assert "user id" in refused
         else:
             assert (seen.user_ids, seen.validity) == ((), Validity.INVALID)
             assert not seen.usable_for("e")

@@ -254,6 +254,8 @@ def _fits_this_machine(bundled: Path) -> bool:
         return False
     try:
         manifest = json.loads((bundled.parent / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["glibc"] == "static":
+            return True
         needed = tuple(int(part) for part in manifest["glibc"].split("."))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False  # whatever lies there, scripts/stage-gpg did not put it there

@@ -8,7 +8,11 @@ something else than it is told: with such a line nothing is run.
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
+
+from tiny_gnupg._process.find_gpg import MANIFEST
 
 #: What changes nothing of what this library promises: it is overridden, undone, or for people.
 _HARMLESS = """
@@ -30,7 +34,13 @@ HARMLESS = frozenset(_HARMLESS.split())
 
 
 def directories(executable: Path) -> list[Path]:
-    """Return where a gpg may look for such files: a distribution's, and one of its own prefix."""
+    """Return where a gpg may look for such files: a distribution's, and one of its own prefix.
+
+    One that was built for a bundle has a directory of its own, which its manifest names.
+    """
+    manifest = executable.resolve().parent / MANIFEST
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return [Path(json.loads(manifest.read_text(encoding="utf-8"))["sysconfdir"])]
     own = executable.resolve().parent.parent / "etc/gnupg"
     return list(dict.fromkeys((Path("/etc/gnupg"), own)))
 
