@@ -22,6 +22,8 @@ project = "tiny_gnupg"
 author = "the authors of tiny_gnupg"
 version = release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# sphinx-build -b man docs build/man
+man_pages = [("command_line", "tiny-gnupg", "OpenPGP from the command line", [author], 1)]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "GnuPG for asynchronous Python",

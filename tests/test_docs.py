@@ -44,6 +44,24 @@ def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
     _require_each_command_in((tmp_path / "html" / "command_line.html").read_text())
 
 
+def test_the_manual_page_has_each_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "sphinx", "-q", "-E", "-b", "man"),
+            *("-d", tmp_path / "doctrees", CHECKOUT / "docs", tmp_path / "man"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "man" / "tiny-gnupg.1").read_text()
+    headings = set(re.findall(r"^\.SH (.+)$", page, re.MULTILINE))
+    assert {name.upper() for name in EXAMPLES} <= {text.strip('"').upper() for text in headings}
+    assert all(example.replace("-", r"\-") in page for example in EXAMPLES["encrypt"])
+
+
 def _require_each_command_in(page: str) -> None:
     """Compare the page with what the program itself says to ``--help``."""
     anchors = set(re.findall(r'id="cmdoption-tiny-gnupg-(\S+)"', page))
