@@ -183,7 +183,7 @@ def test_nobody_is_asked_for_a_passphrase_that_no_key_has(cli: Run, other_home: 
     assert b"PRIVATE KEY" in block
     # A key that has one makes the difference.
     cli("gen-key --email other@example.org --passphrase-env WORDS", at=at)
-    command = [sys.executable, "-m", "tiny_gnupg", "sign", "--home", str(at)]
+    command = [sys.executable, "-m", "tests.programs.command_line", "sign", "--home", str(at)]
     without_a_terminal = subprocess.run(
         command, capture_output=True, cwd=CHECKOUT, start_new_session=True, timeout=60, check=False
     )

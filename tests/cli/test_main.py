@@ -188,7 +188,7 @@ def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
 
 def test_without_a_terminal_nobody_is_asked(fingerprint: str, home: Path) -> None:
     # A session of its own has no terminal; the message on standard input stays a message.
-    command = [sys.executable, "-m", "tiny_gnupg", "sign", "--home", str(home)]
+    command = [sys.executable, "-m", "tests.programs.command_line", "sign", "--home", str(home)]
     result = subprocess.run(
         command,
         input=b"not a passphrase\n",
@@ -345,8 +345,21 @@ def test_standard_input_is_one_of_two_and_each_can_be_it(
     assert b"not both" in cli("verify", "-", "-", stdin=signature.read_bytes()).stderr
     done(cli("verify", "-", "-", stdin=signature.read_bytes()), 2)
     done(cli("verify", "-", str(signature), stdin=b"text"))
-    command = [sys.executable, "-m", "tiny_gnupg", "verify", "--home", str(home), str(data), "-"]
-    done(subprocess.run(command, input=signature.read_bytes(), capture_output=True))
+    command = [
+        sys.executable,
+        "-m",
+        "tests.programs.command_line",
+        "verify",
+        "--home",
+        str(home),
+        str(data),
+        "-",
+    ]
+    done(
+        subprocess.run(
+            command, input=signature.read_bytes(), capture_output=True, cwd=CHECKOUT, check=False
+        )
+    )
 
 
 def test_errors_speak_of_what_can_be_typed(cli: Run, fingerprint: str, tmp_path: Path) -> None:
@@ -391,7 +404,7 @@ def test_what_was_written_before_an_end_is_no_message(
 ) -> None:
     command = ["encrypt", "--home", str(home), "-r", fingerprint, "--no-sign"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tiny_gnupg", *command],
+        [sys.executable, "-m", "tests.programs.command_line", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
