@@ -578,8 +578,9 @@ def test_staging_again_changes_nothing_and_sees_what_is_damaged(tmp_path: Path) 
     (tmp_path / "gpg2").write_bytes(b"damaged")
     # Nothing to stage from is within reach here: what is asserted is that it was tried, that the
     # reasons are told, and that a run which fails leaves everything as it was.
-    told = run(*stage, check=False, PATH="/nonexistent")
-    assert "no GnuPG was staged\n  packages: there is no apt here\n  host: gpg2 or gpg" in told
+    for source, reason in (("packages", "there is no apt here"), ("host", "gpg2 or gpg")):
+        told = run(*stage, "--from", source, check=False, PATH="/nonexistent")
+        assert f"no GnuPG was staged\n  {source}: {reason}" in told
     assert set(tmp_path.rglob("*")) == set(before)
     assert (tmp_path / "gpg2").read_bytes() == b"damaged"
 
