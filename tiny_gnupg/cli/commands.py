@@ -314,7 +314,6 @@ async def find(arguments: argparse.Namespace) -> Report:
     query(arguments.query)  # what no keyserver is asked for is said, not that it has no such key
     async with instance(arguments) as gpg:
         if not arguments.take:
-            query(arguments.query)  # what nothing is found by is no key that is not there
             url = await gpg.search(arguments.query)
             lines = (url or f"the keyserver has no key for {arguments.query}",)
             return Report({"url": url}, lines, code=0 if url else 4)
