@@ -18,9 +18,10 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge
@@ -253,13 +254,19 @@ def _fits_this_machine(bundled: Path) -> bool:
     if _architecture(bundled) != _architecture(Path(sys.executable)):
         return False
     try:
-        manifest = json.loads((bundled.parent / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["glibc"] == "static":
-            return True
-        needed = tuple(int(part) for part in manifest["glibc"].split("."))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        glibc = manifest_of(bundled.parent)["glibc"]
+        return glibc == "static" or tuple(map(int, glibc.split("."))) <= _c_library()
+    except (ValueError, KeyError, AttributeError):
         return False  # whatever lies there, scripts/stage-gpg did not put it there
-    return needed <= _c_library()
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Return what scripts/stage-gpg wrote down of the gpg that it put into a folder, or nothing."""
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _architecture(program: Path) -> bytes:

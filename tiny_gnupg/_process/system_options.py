@@ -8,11 +8,10 @@ something else than it is told: with such a line nothing is run.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
-from tiny_gnupg._process.find_gpg import MANIFEST
+from tiny_gnupg._process.find_gpg import manifest_of
 
 #: What changes nothing of what this library promises: it is overridden, undone, or for people.
 _HARMLESS = """
@@ -38,9 +37,8 @@ def directories(executable: Path) -> list[Path]:
 
     One that was built for a bundle has a directory of its own, which its manifest names.
     """
-    manifest = executable.resolve().parent / MANIFEST
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return [Path(json.loads(manifest.read_text(encoding="utf-8"))["sysconfdir"])]
+    with suppress(KeyError, TypeError):
+        return [Path(manifest_of(executable.resolve().parent)["sysconfdir"])]
     own = executable.resolve().parent.parent / "etc/gnupg"
     return list(dict.fromkeys((Path("/etc/gnupg"), own)))
 

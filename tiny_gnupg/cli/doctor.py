@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import stat
@@ -16,9 +15,9 @@ from tiny_gnupg._home.repair import held_locks, told
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._process.find_gpg import (
-    MANIFEST,
     Version,
     find_executable,
+    manifest_of,
     package_home,
     probe,
 )
@@ -116,11 +115,11 @@ async def _gpg(arguments: argparse.Namespace) -> Finding:
 
 def packaged(executable: Path) -> str:
     """Return whose package a bundled gpg is of, as its manifest says."""
+    manifest = manifest_of(executable.parent)
     try:
-        manifest = json.loads((executable.parent / MANIFEST).read_text(encoding="utf-8"))
         versions = [one["version"] for one in manifest["packages"] if one["source"] == "gnupg2"]
         return f"{versions[0]} of {manifest['distribution']}"
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError):
         return ""
 
 
