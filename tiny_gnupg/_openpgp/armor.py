@@ -144,6 +144,11 @@ def stands_alone(pieces: Iterable[bytes]) -> bool:
     return place == "done"
 
 
+def has_checksum(data: bytes) -> bool:
+    """Return whether a line of armored data is a checksum, which may be missing (rule 3)."""
+    return any(map(_CHECKSUM_LINE.fullmatch, data.split(b"\n")))
+
+
 def is_clear_signed(data: bytes) -> bool:
     """Return whether the first armor in ``data`` is the head of a clear-signed text."""
     if is_binary(data):

@@ -6,13 +6,12 @@ Looked at only once gpg has refused it: see ``_openpgp.faults``.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp import clear_text
-from tiny_gnupg._openpgp.armor import dearmor, is_armored, is_clear_signed
+from tiny_gnupg._openpgp.armor import dearmor, has_checksum, is_armored, is_clear_signed
 from tiny_gnupg._openpgp.faults import LOOKED_AT, damage, foreign, no_message, refusals
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._process.pipes import Data, Descriptor
@@ -131,7 +130,7 @@ def _better(error: GnuPGError, data: Data | Descriptor | None) -> GnuPGError | N
 def without_checksum(data: Data | Descriptor | None) -> bytes:
     """Return a short message without its armor, where that has no checksum; else nothing."""
     octets = _head(data)
-    if len(octets) > LOOKED_AT or is_clear_signed(octets) or _CHECKSUM.search(octets):
+    if len(octets) > LOOKED_AT or is_clear_signed(octets) or has_checksum(octets):
         return b""
     with suppress(NotOpenPGP, OutputTooLarge):
         return dearmor(octets) if is_armored(octets) else b""
@@ -148,10 +147,6 @@ def _head(data: Data | Descriptor | None) -> bytes:
         return b""
     head = data[: LOOKED_AT + 1]
     return _octets(head) if isinstance(head, str) else bytes(head)
-
-
-#: The checksum of an armor, which it may have (RFC 9580, section 6.1).
-_CHECKSUM = re.compile(rb"^=[A-Za-z0-9+/]{4}[ \t\r]*$", re.MULTILINE)
 
 
 _OTHER = "use a program of RFC 9580 (Sequoia, OpenPGP.js), or ask the sender for RFC 4880"
