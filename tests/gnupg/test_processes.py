@@ -150,8 +150,8 @@ OTHERS: list[tuple[str, int, str, Try]] = [
     ),
     (
         "sign(uid, key=True)",
-        5,
-        f"{LOOK_UP}; it certifies, looks at who did and what came of it, and exports that",
+        4,
+        f"{LOOK_UP}; it certifies, looks at what came of it, and exports what it gives back",
         lambda w: w.gpg.sign(w.bob, key=True),
     ),
     (

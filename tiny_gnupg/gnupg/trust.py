@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tiny_gnupg._gpg import commands, outcome
 from tiny_gnupg._gpg.arguments import Uid, check_uid
-from tiny_gnupg._gpg.key_names import user_ids_of
+from tiny_gnupg._gpg.key_names import matching, user_ids_of
 from tiny_gnupg._gpg.key_states import is_placeholder_key
 from tiny_gnupg._operations.engine import Call
-from tiny_gnupg._operations.keyring import list_keys, unusable
+from tiny_gnupg._operations.keyring import list_keys, the_one, unusable
 from tiny_gnupg.errors import UnusableKey
 from tiny_gnupg.gnupg.access import Access
 from tiny_gnupg.results import Capability, Key, UserID
@@ -48,9 +48,9 @@ class Trust(Access):
             self._explain([signer], Capability.CERTIFY, "certify with"),
         )
         # Looked at, because gpg ends well where it certified nothing (2.2.40 and 2.4.7).
-        by = await self._table.one(signer)
-        terms = [key.fingerprint]
-        [listed] = await list_keys(self._engine, terms, mark=False, certifications=True)
+        terms = [key.fingerprint, signer.rstrip("!")]
+        found = await list_keys(self._engine, terms, mark=False, certifications=True)
+        [listed], by = matching(found, key.fingerprint), the_one(matching(found, signer), signer)
         done = [one.hash for one in listed.user_ids if one.certified_by(by, local=local)]
         missing = [one.text for one in named if one.hash not in done]
         if missing:
