@@ -73,14 +73,14 @@ def _added_up(replies: Sequence[Reply]) -> tuple[dict[str, int], dict[str, int]]
     """Return the flags of the accepted keys, by fingerprint, and the counts: rule 4."""
     accepted: dict[str, int] = {}
     counts: dict[str, int] = {}
-    for reply in replies:
-        found = import_counts(reply)
+    each = [import_counts(reply) for reply in replies]
+    for reply, found in zip(replies, each, strict=True):
         for fingerprint, reasons in (_accepted(reply) or _revoked(reply, found)).items():
             new = reasons if reply is replies[0] or reasons & _NEW_KEY else reasons & ~_NEW_USER_IDS
             accepted[fingerprint] = accepted.get(fingerprint, 0) | new
         for name, number in found.items():
             counts[name] = counts.get(name, 0) + number
-    first, *later = (import_counts(reply).get("count", 0) for reply in replies)
+    first, *later = (found.get("count", 0) for found in each)
     counts["count"] = first
     counts["no_user_id"] = max(counts.get("no_user_id", 0), *later, 0)
     return accepted, counts
