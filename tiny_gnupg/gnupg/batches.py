@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import AnyStr, Literal, overload
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, check_uids, checked_data, kept
+from tiny_gnupg._gpg.arguments import Signer, Uids, check_uids, checked_data, kept
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._operations.batches import Job, Stream, binary_of, do_many, plain_of
 from tiny_gnupg.errors import NotSigned
@@ -24,7 +24,7 @@ class Batches(Messages):
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: Uid | Iterable[Uid] = ...,
+        uid: Uids = ...,
         *,
         sign: bool = ...,
         local_user: Uids = ...,
@@ -35,7 +35,7 @@ class Batches(Messages):
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: Uid | Iterable[Uid] = ...,
+        uid: Uids = ...,
         *,
         sign: bool = ...,
         local_user: Uids = ...,
@@ -45,7 +45,7 @@ class Batches(Messages):
     def encrypt_many(
         self,
         messages: Stream[AnyStr],
-        uid: Uid | Iterable[Uid] = "",
+        uid: Uids = "",
         *,
         sign: bool = False,
         local_user: Uids = "",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
-from tiny_gnupg._gpg.arguments import Signer, Uid, Uids
+from tiny_gnupg._gpg.arguments import Signer, Uids
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import (
     Progress,
@@ -42,7 +42,7 @@ class Files(Messages):
     async def encrypt_file(
         self,
         source: str | os.PathLike[str],
-        uid: Uid | Iterable[Uid] = "",
+        uid: Uids = "",
         output: str | os.PathLike[str] | None = None,
         *,
         sign: bool = True,

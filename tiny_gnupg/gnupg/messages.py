@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar, cast, overload
 from tiny_gnupg._gpg import commands, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import (
     Signer,
-    Uid,
     Uids,
     checked_data,
     checked_session_key,
@@ -61,7 +60,7 @@ class Messages(Recipients, Trust):
     async def encrypt(
         self,
         message: bytes,
-        uid: Uid | Iterable[Uid] = ...,
+        uid: Uids = ...,
         sign: bool = ...,
         local_user: Uids = ...,
         *,
@@ -76,7 +75,7 @@ class Messages(Recipients, Trust):
     async def encrypt(
         self,
         message: str = ...,
-        uid: Uid | Iterable[Uid] = ...,
+        uid: Uids = ...,
         sign: bool = ...,
         local_user: Uids = ...,
         *,
@@ -90,7 +89,7 @@ class Messages(Recipients, Trust):
     async def encrypt(
         self,
         message: str | bytes = "",
-        uid: Uid | Iterable[Uid] = "",
+        uid: Uids = "",
         sign: bool = True,
         local_user: Uids = "",
         *,

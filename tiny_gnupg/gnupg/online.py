@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -252,7 +252,7 @@ class Online(Messages, Transfer):
     async def auto_encrypt(
         self,
         message: M = "",  # type: ignore[assignment]
-        uid: Uid | Iterable[Uid] = "",
+        uid: Uids = "",
         sign: bool = True,
         local_user: Uids = "",
         **options: Any,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from tiny_gnupg._gpg import commands
-from tiny_gnupg._gpg.arguments import Signer, Uid, Uids, checked_data
+from tiny_gnupg._gpg.arguments import Signer, Uids, checked_data
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.whole_files import unnamed, write_all
 from tiny_gnupg._openpgp.kinds import MessageKind
@@ -161,7 +161,7 @@ class Streams(Files):
     async def encrypt_stream(
         self,
         source: Source,
-        uid: Uid | Iterable[Uid] = "",
+        uid: Uids = "",
         *,
         sign: bool = True,
         local_user: Uids = "",
