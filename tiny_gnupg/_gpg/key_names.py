@@ -23,8 +23,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from tiny_gnupg._gpg.key_states import parts_of
 from tiny_gnupg._openpgp.user_ids import address, lower, same_address
-from tiny_gnupg.results import Key, Subkey, UserID, Validity
+from tiny_gnupg.results import Key, UserID, Validity
 
 
 class NameForm(StrEnum):
@@ -94,9 +95,8 @@ def is_exact(uid: str) -> bool:
 def exact_name(key: Key, uid: str) -> str:
     """Return the name by which gpg takes exactly that part of a key which an exact text names."""
     value = classify(uid).value
-    parts: tuple[Key | Subkey, ...] = (key, *key.subkeys)
     return next(
-        f"{part.fingerprint}!" for part in parts if value in (part.fingerprint, part.key_id)
+        f"{part.fingerprint}!" for part in parts_of(key) if value in (part.fingerprint, part.key_id)
     )
 
 
@@ -191,7 +191,7 @@ def _own(key: Key) -> Iterator[UserID]:
 
 
 def _each(key: Key, name: str) -> set[str]:
-    return {getattr(part, name) for part in (key, *key.subkeys)}
+    return {getattr(part, name) for part in parts_of(key)}
 
 
 def _fitting(kind: NameForm, value: str) -> Callable[[UserID], bool]:

@@ -69,6 +69,11 @@ def trouble(key: Key, capability: Capability, only: str = "") -> Trouble | None:
 _ASK = "ask its owner for a newer one, or refresh it"
 
 
+def parts_of(key: Key) -> tuple[Key | Subkey, ...]:
+    """Return a primary key and its subkeys."""
+    return (key, *key.subkeys)
+
+
 def lasts_until(keys: Iterable[Key], now: datetime) -> float:
     """Return when the state of a key changes next by itself, as a part of it expires.
 
@@ -79,8 +84,7 @@ def lasts_until(keys: Iterable[Key], now: datetime) -> float:
     Returns:
         Seconds since the epoch; infinite where that is never.
     """
-    every = tuple(keys)
-    parts: list[Key | Subkey] = [*every, *(subkey for key in every for subkey in key.subkeys)]
+    parts = [part for key in keys for part in parts_of(key)]
     dates = [when for part in parts for when in (part.created, part.expires) if when]
     # In the second in which a key expires, gpg's listing has it so, and its encryption not yet.
     moments = [moment for when in dates for moment in (when, when + timedelta(seconds=1))]
@@ -116,7 +120,7 @@ def _parts(key: Key, capability: Capability) -> tuple[Key | Subkey, ...]:
         return (key,)
     # With the user ids went the key's own word on what its primary key is for: gpg then takes it
     # for all that its algorithm can do.
-    return key.subkeys if is_placeholder_key(key) else (key, *key.subkeys)
+    return key.subkeys if is_placeholder_key(key) else parts_of(key)
 
 
 def _dead(part: Key | Subkey) -> bool:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tiny_gnupg._gpg.damaged_keys import readings
+from tiny_gnupg._gpg.key_states import parts_of
 from tiny_gnupg._home.layout import KEYS, TRUST
 from tiny_gnupg._home.whole_files import write_whole
 from tiny_gnupg.results import Key
@@ -32,8 +33,7 @@ def key_files(home: Path, keygrips: Iterable[str]) -> list[Path]:
 
 def keygrips(key: Key) -> list[str]:
     """Return the keygrips of a key and its subkeys."""
-    grips = [key.keygrip, *(subkey.keygrip for subkey in key.subkeys)]
-    return [grip for grip in grips if grip]
+    return [part.keygrip for part in parts_of(key) if part.keygrip]
 
 
 def is_protected(path: Path) -> bool:

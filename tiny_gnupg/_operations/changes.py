@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from tiny_gnupg._gpg import commands, imports, outcome
 from tiny_gnupg._gpg.damaged_keys import readings
+from tiny_gnupg._gpg.key_states import parts_of
 from tiny_gnupg._home.key_changes import finish_coming, finish_going, lay_coming, lay_going
 from tiny_gnupg._home.key_files import key_files, keygrips, mend
 from tiny_gnupg._home.layout import KEYS, REVOCATIONS
@@ -147,7 +148,7 @@ async def delete(engine: Engine, key: Key) -> None:
         GnuPGError: gpg cannot do it; nothing was deleted.
     """
     async with engine.locked(writing=True):
-        files = await _files_of(engine, key, [key, *key.subkeys])
+        files = await _files_of(engine, key, parts_of(key))
         packets = await _public_parts(engine, key.fingerprint)
         if not packets:
             raise KeyNotFound(value=key.fingerprint)
@@ -188,7 +189,7 @@ async def _delete(engine: Engine, key: Key, call: Call, files: list[Path], packe
 async def delete_secret(engine: Engine, key: Key) -> None:
     """Delete the secret parts of a key, where they are no other key's too."""
     async with engine.locked(writing=True):
-        files = await _files_of(engine, key, [key, *key.subkeys])
+        files = await _files_of(engine, key, parts_of(key))
         with _written(engine):
             await uninterrupted(in_thread(_remove, files, engine.home.path))
 
@@ -205,8 +206,7 @@ async def _files_of(engine: Engine, key: Key, parts: Sequence[Key | Subkey]) -> 
     gone = {(key.fingerprint, part.fingerprint) for part in parts}
     shared: set[str] = set()
     for one in await keys_of(await engine.run_locked(Call(commands.list_keys(terms)))):
-        whole: tuple[Key | Subkey, ...] = (one, *one.subkeys)
-        kept = (part for part in whole if (one.fingerprint, part.fingerprint) not in gone)
+        kept = (part for part in parts_of(one) if (one.fingerprint, part.fingerprint) not in gone)
         shared.update(part.keygrip for part in kept)
     return await in_thread(key_files, engine.home.path, sorted(grips - shared))
 

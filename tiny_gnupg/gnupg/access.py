@@ -17,7 +17,7 @@ from tiny_gnupg._gpg.arguments import (
     check_uids,
 )
 from tiny_gnupg._gpg.key_names import NameForm, classify, exact_name, is_exact, matching
-from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key
+from tiny_gnupg._gpg.key_states import has_secret, is_placeholder_key, parts_of
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_untouched, is_open, key_files, keygrips
 from tiny_gnupg._home.layout import DATABASE
@@ -47,7 +47,7 @@ from tiny_gnupg.errors import (
     UnusableKey,
 )
 from tiny_gnupg.gnupg.identity import Identity
-from tiny_gnupg.results import Capability, Key, Subkey
+from tiny_gnupg.results import Capability, Key
 
 T = TypeVar("T")
 
@@ -303,8 +303,7 @@ class Access(Identity):
         Raises:
             HomeUnusable: there is such a file.
         """
-        parts: list[Key | Subkey] = [*keys]
-        for part in parts + [part for key in keys for part in key.subkeys]:
+        for part in (part for key in keys for part in parts_of(key)):
             grips = [] if part.secret or not part.keygrip else [part.keygrip]
             for file in key_files(self._engine.home.path, grips):
                 raise HomeUnusable(
