@@ -21,7 +21,7 @@ from tiny_gnupg import GnuPG
 from tiny_gnupg._home import home as homes
 from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
-from tiny_gnupg._process.find_gpg import package_home
+from tiny_gnupg._process.find_gpg import find_executable, package_home
 
 #: Less than a home may cost outside of the tests.
 protection.LEAST_N = 2**10
@@ -70,6 +70,13 @@ def alice_at(home: Path, **more: Any) -> GnuPG:
 def bob_at(home: Path, **more: Any) -> GnuPG:
     """Return Bob in a home."""
     return GnuPG("Bob", BOB, more.pop("passphrase", BOBS_PASSPHRASE), homedir=home, **more)
+
+
+def gpg_behind(program: Path, first: str = "") -> Path:
+    """Write a program that does something of its own, in shell, and then is gpg; return it."""
+    program.write_text(f'#!/bin/sh\n{first}\nexec {find_executable()} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 @dataclass(frozen=True)

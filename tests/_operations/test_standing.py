@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, PASSPHRASE, PlainGpg, alice_at
+from tests.instances import ALICE, BOB, PASSPHRASE, PlainGpg, alice_at, gpg_behind
 from tests.proc import children, users_of
 from tiny_gnupg import (
     BadPassphrase,
@@ -29,7 +29,6 @@ from tiny_gnupg import (
     UnusableKey,
 )
 from tiny_gnupg._operations import standing
-from tiny_gnupg._process.find_gpg import find_executable
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = "what the message says"
@@ -223,10 +222,7 @@ async def test_gpg_is_replaced(alices_home: Path, tmp_path: Path) -> None:
     program = tmp_path / "gpg"
 
     def replaced(line: str) -> None:
-        new = tmp_path / "new"
-        new.write_text(f'#!/bin/sh\n{line}\nexec {find_executable()} "$@"\n')
-        new.chmod(0o755)
-        new.replace(program)
+        gpg_behind(tmp_path / "new", line).replace(program)
 
     replaced("")
     async with alice_at(alices_home, executable=program) as gpg:

@@ -14,18 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, alice_at
+from tests.instances import ALICE, BOB, alice_at, gpg_behind
 from tiny_gnupg import GnuPG
 
 
 @asynccontextmanager
 async def slow_and_waiting(gpg: GnuPG, folder: Path, block: str) -> AsyncIterator[None]:
     """Have a gpg at work that does not come to its end, and a writer that waits for it."""
-    pipe, program = folder / "pipe", folder / "gpg"
+    pipe = folder / "pipe"
     os.mkfifo(pipe)
     slowly = f'case " $* " in *" --decrypt "*) cat {pipe};; esac'
-    program.write_text(f'#!/bin/sh\n{slowly}\nexec {gpg.executable} "$@"\n')
-    program.chmod(0o755)
+    program = gpg_behind(folder / "gpg", slowly)
     async with alice_at(Path(gpg.home), executable=program) as reader:
         slow = asyncio.ensure_future(reader.decrypt(await gpg.encrypt("slow", ALICE)))
         source = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)  # now it is at work

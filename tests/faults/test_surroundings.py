@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, PASSPHRASE, alice_at, copied
+from tests.instances import ALICE, BOB, PASSPHRASE, alice_at, copied, gpg_behind
 from tests.leftovers import clean_home, links_to
 from tiny_gnupg import (
     AgentUnavailable,
@@ -122,13 +122,9 @@ async def test_a_passphrase_is_changed_however_many_seconds_that_takes(
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         pytest.skip("NOT TESTED: apt install faketime")
-    async with alice_at(alices_home) as alice:
-        real = alice.executable
-    hurried = tmp_path / "gpg"
     clock = f"export LD_PRELOAD={library} FAKETIME='+0 x500' DONT_FAKE_MONOTONIC=1"
     only_aside = f'case " $* " in *scratch.*) {clock};; esac'
-    hurried.write_text(f'#!/bin/sh\n{only_aside}\nexec {real} "$@"\n')
-    hurried.chmod(0o755)
+    hurried = gpg_behind(tmp_path / "gpg", only_aside)
     async with alice_at(alices_home, executable=hurried) as alice:
         for turn in range(8):
             await alice.change_passphrase("", f"passphrase {turn}")
@@ -213,11 +209,9 @@ async def test_keys_that_the_agent_does_not_see_for_a_moment(
 ) -> None:
     """As while a link is made again: it says that no key is here, and then they are."""
     keys, away, moment = alices_home / "private-keys-v1.d", tmp_path / "away", tmp_path / "moment"
-    wrapper = tmp_path / "gpg"
     hiding = f'mv {keys} {away}; {find_executable()} "$@"; code=$?; mv {away} {keys}; exit $code'
     lists = f'case " $* " in *--with-secret*|*--list-secret-keys*) rm {moment}; {hiding};; esac'
-    wrapper.write_text(f'#!/bin/sh\n[ ! -e {moment} ] || {lists}\nexec {find_executable()} "$@"\n')
-    wrapper.chmod(0o755)
+    wrapper = gpg_behind(tmp_path / "gpg", f"[ ! -e {moment} ] || {lists}")
     async with alice_at(alices_home, executable=wrapper) as gpg:
         moment.touch()
         found = await call(gpg)

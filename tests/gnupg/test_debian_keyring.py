@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.homes import DEBIAN_KEYRING
+from tests.instances import gpg_behind
 from tests.leftovers import clean_home
 from tiny_gnupg import Capability, GnuPG, Key, Subkey
 from tiny_gnupg._process.find_gpg import find_executable
@@ -62,10 +63,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("counting")
-    runs, wrapper = folder / "runs", folder / "gpg"
-    real = find_executable()
-    wrapper.write_text(f'#!/bin/sh\necho >>{shlex.quote(str(runs))}\nexec {real} "$@"\n')
-    wrapper.chmod(0o755)
+    runs, real = folder / "runs", find_executable()
+    wrapper = gpg_behind(folder / "gpg", f"echo >>{shlex.quote(str(runs))}")
     with clean_home() as home:
         home.mkdir(mode=0o700, exist_ok=True)
         # As gpg 2.0 kept its keys, and every later gpg still reads them: no import of a minute.

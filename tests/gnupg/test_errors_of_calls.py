@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.instances import ALICE, BOB, MakeGnuPG, alice_at, copied
+from tests.instances import ALICE, BOB, MakeGnuPG, copied, gpg_behind
 from tests.namespaces import run_in_private
 from tiny_gnupg import (
     BadPassphrase,
@@ -200,9 +200,7 @@ async def test_a_gpg_that_is_none_is_not_used(
 async def test_a_gpg_that_vanishes_is_missed(
     alices_home: Path, make_gnupg: MakeGnuPG, tmp_path: Path
 ) -> None:
-    wrapper = tmp_path / "gpg"
-    wrapper.write_text(f'#!/bin/sh\nexec {alice_at(alices_home).executable} "$@"\n')
-    wrapper.chmod(0o755)
+    wrapper = gpg_behind(tmp_path / "gpg")
     gpg = make_gnupg(executable=wrapper)
     assert len(await gpg.list_keys()) == 2
     wrapper.unlink()
