@@ -18,6 +18,9 @@ from tests.inprocess import Ended
 CHECKOUT = Path(__file__).parents[1]
 SECRET = "correct horse"
 
+#: Starts the command line as a process of its own, which uses homes of the tests.
+PROGRAM = (sys.executable, "-m", "tests.programs.command_line")
+
 Run = Callable[..., Ended]
 
 
@@ -44,9 +47,8 @@ def at_a_terminal(*arguments: str, typed: Sequence[str], code: int = 0) -> str:
         pytest.skip("NOT TESTED: this system gives no pseudo-terminals")
     # Its controlling terminal, which is where a passphrase is asked for; Python itself could make
     # it one only by a fork, which it warns of where threads run.
-    program = [sys.executable, "-m", "tests.programs.command_line"]
     process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", *program, *arguments],
+        ["setsid", "--ctty", "--wait", *PROGRAM, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

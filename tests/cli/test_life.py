@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.command_line import CHECKOUT
+from tests.command_line import CHECKOUT, PROGRAM
 from tests.inprocess import Ended, run_here
 from tests.instances import PASSPHRASE, PlainGpg, cheap
 from tests.tor.network import free_ports
@@ -183,7 +182,7 @@ def test_nobody_is_asked_for_a_passphrase_that_no_key_has(cli: Run, other_home: 
     assert b"PRIVATE KEY" in block
     # A key that has one makes the difference.
     cli("gen-key --email other@example.org --passphrase-env WORDS", at=at)
-    command = [sys.executable, "-m", "tests.programs.command_line", "sign", "--home", str(at)]
+    command = [*PROGRAM, "sign", "--home", str(at)]
     without_a_terminal = subprocess.run(
         command, capture_output=True, cwd=CHECKOUT, start_new_session=True, timeout=60, check=False
     )

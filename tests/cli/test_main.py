@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import CHECKOUT, SECRET, Run, at_a_terminal, done
+from tests.command_line import CHECKOUT, PROGRAM, SECRET, Run, at_a_terminal, done
 from tests.inprocess import run_here
 from tests.instances import PlainGpg
 from tests.tor.network import free_ports
@@ -167,12 +167,11 @@ def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
     reader, writer = os.pipe()
     os.write(writer, SECRET.encode() + b"\n")
     os.close(writer)
-    program = [sys.executable, "-m", "tests.programs.command_line"]
     home = cli("doctor", "--offline", "--json")
     where = json.loads(done(home))["findings"][1]["found"].split(",")[0]
     try:
         plain = subprocess.run(
-            [*program, "decrypt", "--passphrase-fd", str(reader), "--home", where],
+            [*PROGRAM, "decrypt", "--passphrase-fd", str(reader), "--home", where],
             input=message,
             capture_output=True,
             cwd=CHECKOUT,
@@ -188,7 +187,7 @@ def test_a_passphrase_comes_by_a_descriptor(cli: Run, fingerprint: str) -> None:
 
 def test_without_a_terminal_nobody_is_asked(fingerprint: str, home: Path) -> None:
     # A session of its own has no terminal; the message on standard input stays a message.
-    command = [sys.executable, "-m", "tests.programs.command_line", "sign", "--home", str(home)]
+    command = [*PROGRAM, "sign", "--home", str(home)]
     result = subprocess.run(
         command,
         input=b"not a passphrase\n",
@@ -345,16 +344,7 @@ def test_standard_input_is_one_of_two_and_each_can_be_it(
     assert b"not both" in cli("verify", "-", "-", stdin=signature.read_bytes()).stderr
     done(cli("verify", "-", "-", stdin=signature.read_bytes()), 2)
     done(cli("verify", "-", str(signature), stdin=b"text"))
-    command = [
-        sys.executable,
-        "-m",
-        "tests.programs.command_line",
-        "verify",
-        "--home",
-        str(home),
-        str(data),
-        "-",
-    ]
+    command = [*PROGRAM, "verify", "--home", str(home), str(data), "-"]
     done(
         subprocess.run(
             command, input=signature.read_bytes(), capture_output=True, cwd=CHECKOUT, check=False
@@ -404,7 +394,7 @@ def test_what_was_written_before_an_end_is_no_message(
 ) -> None:
     command = ["encrypt", "--home", str(home), "-r", fingerprint, "--no-sign"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.programs.command_line", *command],
+        [*PROGRAM, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -8,13 +8,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import tiny_gnupg
-from tests.command_line import CHECKOUT, Run, done
+from tests.command_line import CHECKOUT, PROGRAM, Run, done
 from tiny_gnupg.cli.main import parser
 from tiny_gnupg.cli.terminal import WORDS, in_words
 
@@ -168,7 +167,7 @@ def test_a_detached_signature_alone_is_told_from_a_bad_one(
 
 def shell(line: str, home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """Let a shell run a line, where ``$T`` is the program, in a home."""
-    program = f"{sys.executable} -m tests.programs.command_line"
+    program = " ".join(PROGRAM)
     more = {"T": program, "TINY_GNUPG_HOME": str(home), "PYTHONPATH": str(CHECKOUT), **variables}
     return subprocess.run(
         ["sh", "-c", line], capture_output=True, timeout=60, env=os.environ | more, check=False
