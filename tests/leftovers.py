@@ -7,6 +7,7 @@ sockets in ``/run/user``, and no descriptor of a pipe, a lock or a child in this
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proc import children, command_lines
+from tiny_gnupg._home.agent import Agent
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.short_paths import LINK
+from tiny_gnupg._process.child import Child
 
 #: Where GnuPG puts the sockets of a user.
 SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
@@ -105,7 +108,7 @@ def _look(home: Path, before: _Traces) -> list[str]:
         *(f"sockets in {path}" for path in after.sockets - before.sockets),
         *(f"link {link}" for link in links_to(home)),
         *(
-            f"descriptor {fd} of {what}"
+            f"descriptor {fd} of {what}{_holders(fd)}"
             for fd, what in after.descriptors.items()
             if before.descriptors.get(fd) != what and _of_interest(fd, what, home)
             if what not in pipes and not (what == PIDFD and _process_of(fd) in elsewhere)
@@ -119,6 +122,13 @@ def _of_interest(fd: int, what: str, home: Path) -> bool:
         return pid <= 0 or pid in children() or pid in _processes_of(home)
     # The test's event loop may live longer than its home, with descriptors of its own.
     return what.startswith(("pipe:", str(home)))
+
+
+def _holders(fd: int) -> str:
+    """Name what in this process holds a descriptor of a process: who left it is not seen else."""
+    kinds = (Agent, Child)
+    objects = [one for one in gc.get_objects() if isinstance(one, kinds) and one._pidfd == fd]
+    return "".join(f", of {vars(one)}" for one in objects)
 
 
 def _process_of(pidfd: int) -> int:

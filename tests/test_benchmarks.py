@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -89,7 +90,9 @@ def test_what_was_not_measured_is_not_called_reached() -> None:
     assert Row("row", None, 1.1).reached is None
 
 
-def test_what_a_load_leaves_is_seen(tmp_path: Path) -> None:
+def test_what_a_load_leaves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tests that run beside this one have files of their own in /tmp.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = Traces.now()
     with (tmp_path / "file").open("w"):
         left = Traces.now().left_since(before)

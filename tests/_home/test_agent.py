@@ -72,6 +72,17 @@ async def test_an_agent_that_was_there_before_is_left_alone(
     assert agent_of(home) == agent is not None
 
 
+async def test_whoever_finds_the_agent_too_late_keeps_no_descriptor_of_it(
+    alices_home: Path, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    # As a thread does whose call was cancelled while the instance was closed.
+    async with alice_at(alices_home) as gpg:
+        home = gpg._engine.home
+    plain_gpg(home=alices_home).run("--list-secret-keys")
+    assert home.find_agent() == agent_of(alices_home)
+    assert not home.agent.runs()
+
+
 async def test_another_process_keeps_the_agent(alice: GnuPG) -> None:
     await alice.sign("x")
     program = (

@@ -335,6 +335,15 @@ class Home:
             if fd >= 0:
                 close_lock(fd)
 
+    def find_agent(self) -> int:
+        """Find the agent, as ``Agent.find``; one whose home was left meanwhile is not watched."""
+        try:
+            return self.agent.find(self.short)
+        finally:
+            with self._changing:
+                if self._joined < 0:
+                    self.agent.forget()
+
     def own_agent(self) -> None:
         """Note that the agent which runs now was started by us: the last who leaves ends it."""
         with self._changing:

@@ -195,7 +195,7 @@ class Engine:
         async with self._here().finding:
             if agent.runs():
                 return agent.pid, ""
-            found = await in_thread(agent.find, self.home.short)
+            found = await in_thread(self.home.find_agent)
             if found:
                 return found, ""
             for pause in PAUSES:
@@ -203,7 +203,7 @@ class Engine:
                 await asyncio.sleep(pause)
                 started = await self._start_agent()
                 self.home.own_agent()
-                found = await in_thread(agent.find, self.home.short)
+                found = await in_thread(self.home.find_agent)
                 if found:
                     return found, ""
         lines = started.stderr.decode(errors="replace").strip().splitlines()
@@ -471,7 +471,7 @@ class Engine:
     async def _has_gone(self, agent: int) -> bool:
         """Ask the agent whether it is the one that was there before."""
         try:
-            return await in_thread(self.home.agent.find, self.home.short) != agent
+            return await in_thread(self.home.find_agent) != agent
         except AgentUnavailable:
             return True
 
