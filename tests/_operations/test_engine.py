@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.instances import ALICE, BOB, cheap, copied
 from tests.leftovers import forget
+from tiny_gnupg import GnuPG
 from tiny_gnupg._gpg import commands
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._operations.engine import Call, Engine, reply_of
@@ -121,3 +123,21 @@ def test_an_obstacle_is_told_in_the_systems_words(home: Path) -> None:
     assert Home(home).obstacle() == ""
     assert Home(home / "is not there").obstacle() == "No such file or directory"
     forget(home)
+
+
+async def test_a_call_leaves_nothing_for_the_collector_of_cycles(alice: GnuPG) -> None:
+    # Its runs hold up the event loop: with 200 calls at once, for as long as all of them together.
+    signed = await alice.sign("x")
+    calls: list[Callable[[], Awaitable[object]]] = [alice.list_keys]
+    calls += [lambda: alice.encrypt("x", ALICE), lambda: alice.verify(signed)]
+    for call in calls:
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await call()
+            gc.collect()
+            left = {type(one).__module__ for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        assert not [name for name in left if name.startswith("tiny_gnupg")]

@@ -273,31 +273,17 @@ class Engine:
             HomeUnusable: there is one of another machine for too long.
         """
         patience = LOOK if call.repeats else PATIENCE
-        loop = running_loop()
-        held: list[Path] = []
-        waited = 0.0
-        timer: asyncio.TimerHandle | None = None
-
-        def look() -> None:
-            nonlocal held, timer, waited
-            held = locks_elsewhere(self.home.path, alone=call.writing)
-            waited = waited + LOOK if held else 0.0
-            if waited > patience:
-                scope.reschedule(loop.time())
-            else:
-                timer = loop.call_later(LOOK, look)
-
-        timer = loop.call_later(LOOK, look)
         try:
             async with asyncio.timeout(None) as scope:
-                yield
+                watch = _LockWatch(self.home.path, scope, patience, alone=call.writing)
+                try:
+                    yield
+                finally:
+                    watch.end()
         except TimeoutError:
             if scope.expired():
-                raise _is_locked(held[0]) from None
+                raise _is_locked(watch.held[0]) from None
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     async def run(self, call: Call) -> Reply:
         """Run gpg once, under the home's lock, save what flows. See ``run_locked`` for the rest."""
@@ -474,6 +460,36 @@ class Engine:
             return await in_thread(self.home.find_agent) != agent
         except AgentUnavailable:
             return True
+
+
+class _LockWatch:
+    """Looks, while a gpg runs, for locks of gpg's that it waits for, and ends its time for them.
+
+    Args:
+        home: where.
+        scope: what ends.
+        patience: seconds for which a lock may be there.
+        alone: as for ``locks_elsewhere``.
+    """
+
+    def __init__(self, home: Path, scope: asyncio.Timeout, patience: float, *, alone: bool) -> None:
+        self._home, self._scope, self._patience, self._alone = home, scope, patience, alone
+        self._loop = running_loop()
+        self._waited = 0.0
+        self.held: list[Path] = []
+        self._timer = self._loop.call_later(LOOK, self._look)
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        self.held = locks_elsewhere(self._home, alone=self._alone)
+        self._waited = self._waited + LOOK if self.held else 0.0
+        if self._waited > self._patience:
+            self._scope.reschedule(self._loop.time())
+        else:
+            self._timer = self._loop.call_later(LOOK, self._look)
 
 
 def _is_locked(lock: Path) -> HomeUnusable:
