@@ -35,6 +35,7 @@ def said(home: Path, copy: Path, options: str, common: str = "", gpg: str = "") 
         "comment evil\nemit-version",
         "digest-algo SHA1\ncert-digest-algo SHA1\npersonal-digest-preferences SHA1",
         "default-recipient bob@example.org\ndefault-key bob@example.org",
+        "allow-non-selfsigned-uid",
     ],
 )
 def test_what_can_be_undone_is_undone(alices_home: Path, tmp_path: Path, options: str) -> None:

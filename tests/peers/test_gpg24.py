@@ -252,7 +252,7 @@ async def test_what_flows_holds_nobody_up(gpg24: Path, home: Path, keyboxd: bool
                 assert await plain.read() == octets
 
 
-async def test_an_address_that_somebody_added_is_not_the_keys(
+async def test_an_address_that_somebody_added_does_not_come_in(
     gpg24: Path, home: Path, other_home: Path
 ) -> None:
     async with instance(home, gpg24) as gpg, instance(other_home, gpg24) as other:
@@ -261,7 +261,7 @@ async def test_an_address_that_somebody_added_is_not_the_keys(
         forged = block + write(USER_ID, b"Victim <victim@example.org>")
         await other.text_import(forged)
         [key] = await other.keys()
-        assert (key.email, [one.signed for one in key.user_ids]) == (gpg.email, [True, False])
+        assert [one.email for one in key.user_ids] == [gpg.email]
         with pytest.raises(KeyNotFound):
             await other.encrypt("text", "victim@example.org", sign=False)
         assert await other.list_keys() == {fingerprint: gpg.email}

@@ -15,8 +15,9 @@ from tiny_gnupg._gpg.algorithms import USAGES, Algorithm, checked_algorithm
 
 #: What holds for every command, whatever the options file says. ``no-verbose``: with ``verbose``
 #: gpg repeats what a sender wrote (CVE-2018-12020). The next three: gpg itself never opens a
-#: network connection. Then: processes would wait for each other's lock on the seed file. The last
-#: undo what the machine's options may say: more recipients, and hidden ones.
+#: network connection. Then: processes would wait for each other's lock on the seed file. The next
+#: undo what the machine's options may say: more recipients, and hidden ones. The last undoes what
+#: GnuPG 2.4 as Debian builds it does by default: to take user ids that nobody signed.
 ALWAYS = (
     "--no-verbose",
     "--disable-dirmngr",
@@ -26,6 +27,7 @@ ALWAYS = (
     "--no-encrypt-to",
     "--no-default-recipient",
     "--no-throw-keyids",
+    "--no-allow-non-selfsigned-uid",
 )
 
 

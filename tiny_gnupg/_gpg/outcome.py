@@ -28,7 +28,6 @@ from tiny_gnupg.errors import (
     OutputTooLarge,
     UnusableKey,
 )
-from tiny_gnupg.results import SymmetricAlgorithm
 
 #: Bytes that gpg writes at once; no block of its is longer.
 _BLOCK = 2**16
@@ -279,12 +278,6 @@ def require_listing(reply: Reply) -> None:
     absent = bool(errors) and errors <= ABSENT_CODES
     if reply.returncode < 0 or (reply.returncode != 0 and not absent):
         raise failure(reply, "list keys")
-
-
-def used_aes256(reply: Reply) -> bool:
-    """Return whether AES256 was used, as it is where no recipient asks for another cipher."""
-    ciphers = [fields.get("cipher", "") for fields in reply.fields("BEGIN_ENCRYPTION")]
-    return ciphers == [str(int(SymmetricAlgorithm.AES256))]
 
 
 def keys_considered(reply: Reply) -> set[str]:

@@ -15,19 +15,19 @@ from tiny_gnupg._process.find_gpg import manifest_of
 
 #: What changes nothing of what this library promises: it is overridden, undone, or for people.
 _HARMLESS = """
-agent-program ask-cert-expire ask-cert-level auto-key-locate auto-key-retrieve
-bzip2-compress-level cert-digest-algo charset comment compress-level default-cert-expire
-default-cert-level default-key default-keyserver-url default-new-key-algo default-preference-list
-default-recipient default-recipient-self digest-algo dirmngr-program disable-dirmngr
-display-charset emit-version encrypt-to encrypt-to-default-key expert fixed-list-mode
-hidden-encrypt-to include-key-block keyid-format keyserver keyserver-options list-options
-min-cert-level no-auto-key-import no-auto-key-locate no-auto-key-retrieve no-comments
-no-emit-version no-encrypt-to no-greeting no-random-seed-file no-secmem-warning no-symkey-cache
-no-throw-keyids no-tty no-utf8-strings no-verbose personal-aead-preferences
-personal-cipher-preferences personal-compress-preferences personal-digest-preferences
-photo-viewer quiet require-cross-certification s2k-cipher-algo s2k-count s2k-digest-algo s2k-mode
-throw-keyids use-agent utf8-strings verbose verify-options weak-digest with-fingerprint
-with-key-data with-keygrip with-subkey-fingerprint
+agent-program allow-non-selfsigned-uid ask-cert-expire ask-cert-level auto-key-locate
+auto-key-retrieve bzip2-compress-level cert-digest-algo charset comment compress-level
+default-cert-expire default-cert-level default-key default-keyserver-url default-new-key-algo
+default-preference-list default-recipient default-recipient-self digest-algo dirmngr-program
+disable-dirmngr display-charset emit-version encrypt-to encrypt-to-default-key expert
+fixed-list-mode hidden-encrypt-to include-key-block keyid-format keyserver keyserver-options
+list-options min-cert-level no-allow-non-selfsigned-uid no-auto-key-import no-auto-key-locate
+no-auto-key-retrieve no-comments no-emit-version no-encrypt-to no-greeting no-random-seed-file
+no-secmem-warning no-symkey-cache no-throw-keyids no-tty no-utf8-strings no-verbose
+personal-aead-preferences personal-cipher-preferences personal-compress-preferences
+personal-digest-preferences photo-viewer quiet require-cross-certification s2k-cipher-algo
+s2k-count s2k-digest-algo s2k-mode throw-keyids use-agent utf8-strings verbose verify-options
+weak-digest with-fingerprint with-key-data with-keygrip with-subkey-fingerprint
 """
 HARMLESS = frozenset(_HARMLESS.split())
 

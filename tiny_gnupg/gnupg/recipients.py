@@ -149,9 +149,9 @@ class Recipients(Access):
     ) -> Call | None:
         """Remedy: name recipients without user ids by their subkeys.
 
-        gpg 2.2 refuses a key without user ids, in the words that it has for one that is not there
-        or cannot be used; 2.4 as Debian builds it takes it, with AES128 for it. Where a fingerprint
-        was a subkey's, the look-up sees that no other key has it too.
+        gpg refuses a key without user ids, in the words that it has for one that is not there or
+        cannot be used. Where a fingerprint was a subkey's, the look-up sees that no other key has
+        it too.
         """
         uids = sealing.uids
         terms = [classify(uid) for uid in uids if uid and not is_exact(uid)]
@@ -159,11 +159,7 @@ class Recipients(Access):
         if isinstance(error, KeyNotFound | UnusableKey):
             another_try = await self._look_up(uids)
             await self._require_usable(uids, reply)
-        elif error is None and (
-            reply is None
-            or not outcome.used_aes256(reply)
-            or not named <= outcome.keys_considered(reply)
-        ):
+        elif error is None and (reply is None or not named <= outcome.keys_considered(reply)):
             another_try = await self._look_up(uids)
         else:
             another_try = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,13 +219,7 @@ class Transfer(Access):
             raise outcome.unreadable(reply, "read keys")
         if reply.returncode != 0 and listed:
             await reasons.require_all(data, listed, reply)
-        # Builds of GnuPG 2.4 list user ids that nobody signed.
-        found = {
-            one.fingerprint: replace(
-                one, user_ids=tuple(each for each in one.user_ids if each.signed)
-            )
-            for one in listed
-        }
+        found = {one.fingerprint: one for one in listed}
         # Others do not list a key without user ids, and end well.
         named = {fingerprint for fingerprint, one in found.items() if one.user_ids}
         placeholder_keys = await self._engine.work(with_placeholders, _octets(data), named)
