@@ -163,6 +163,8 @@ PROPERTIES = [
     "Connector",
     "Session",
     "executable",
+    "features",
+    "gpg_version",
     "home",
     "keyserver",
     "keyserver_export_api",

@@ -94,6 +94,8 @@ async def identity(home: Path) -> None:
     assert_type(gpg.home, str)
     assert_type(gpg.executable, str)
     gpg.executable = "gpg"  # type: ignore[misc]
+    assert_type(gpg.gpg_version, tuple[int, int, int])
+    assert_type(gpg.features, frozenset[str])
     assert_type(gpg.options, str)
     assert_type(gpg.username, str)
     assert_type(gpg.email, str)

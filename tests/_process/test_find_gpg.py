@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 import tiny_gnupg
 from tiny_gnupg._process import find_gpg
 from tiny_gnupg._process.find_gpg import (
+    FEATURES,
     Version,
     agent_program,
     find_executable,
     package_home,
     parse_version,
     probe,
+    probe_now,
 )
 from tiny_gnupg.errors import BinaryNotFound
 
@@ -309,6 +311,29 @@ async def test_the_real_gpg_tells_its_version_and_knows_what_it_says_it_knows(gp
     tried = subprocess.run([gpg, "--proc-all-sigs", "--version"], capture_output=True, check=False)
     assert features.proc_all_sigs == (tried.returncode == 0)
     assert features.keyboxd == (features.version >= (2, 4, 1))
+    for name, option in (("ocb", "--force-ocb"), ("adsk", "--quick-add-adsk")):
+        tried = subprocess.run([gpg, option, "--version"], capture_output=True, check=False)
+        assert (name in features.names) == (tried.returncode == 0)
+    assert features.names <= set(FEATURES)
+    for name, (_, since) in FEATURES.items():
+        first = tuple(map(int, since.split(".")))
+        assert name not in features.names or features.version >= first
+
+
+async def test_it_is_asked_without_a_wait_where_nothing_is_known(
+    tmp_path: Path, gpg: Path, program: Callable[..., Path]
+) -> None:
+    path = program(f'echo "$@" >>{tmp_path}/log', f'exec {gpg} "$@"')
+    features = probe_now(path)
+    asked = (tmp_path / "log").read_text()
+    assert asked.count("--version") == 1
+    assert probe_now(path) is features is await probe(path)
+    assert (tmp_path / "log").read_text() == asked
+    path.unlink()
+    with pytest.raises(BinaryNotFound, match="is not there"):
+        probe_now(path)
+    with pytest.raises(BinaryNotFound, match="is not a gpg"):
+        probe_now("/bin/true")
 
 
 async def test_a_gpg_is_asked_once_and_again_after_it_was_replaced(

@@ -12,7 +12,7 @@ from tests.tor.network import free_ports
 from tests.tor.processes import keyserver_server
 from tests.tor.socks import RecordingProxy
 from tiny_gnupg._home.layout import AGENT, STATE
-from tiny_gnupg._process.find_gpg import Version, find_executable, probe
+from tiny_gnupg._process.find_gpg import FEATURES, Features, Version, find_executable, probe
 from tiny_gnupg.cli.doctor import Finding, examine, release_notes
 from tiny_gnupg.cli.terminal import Report
 
@@ -38,33 +38,41 @@ async def test_a_good_home_is_well(home: Path) -> None:
     assert all(line.startswith("ok") or " note: " in line for line in report.lines)
 
 
+HAS_2_3 = {"ed448", "ocb"}
+HAS_2_4 = {*HAS_2_3, "adsk", "keyboxd"}
+
+
 @pytest.mark.parametrize(
-    ("version", "expected"),
+    ("version", "names", "expected"),
     [
-        ((2, 2, 40), ["end of life", "CVE-2025-68973", "ed448", "keyboxd", "OCB", "Kyber"]),
-        ((2, 2, 51), ["end of life", "ed448", "keyboxd", "OCB", "Kyber"]),
-        ((2, 3, 8), ["end of life", "CVE-2025-68973", "keyboxd", "Kyber"]),
-        ((2, 4, 7), ["end of life", "CVE-2025-68973", "Kyber"]),
-        ((2, 4, 9), ["end of life", "Kyber"]),
-        ((2, 5, 20), []),
+        ((2, 2, 40), set(), ["end of life", "CVE-2025-68973", "ed448", "OCB", "keyboxd", "Kyber"]),
+        ((2, 2, 51), set(), ["end of life", "ed448", "OCB", "keyboxd", "Kyber"]),
+        ((2, 3, 8), HAS_2_3, ["end of life", "CVE-2025-68973", "keyboxd", "Kyber"]),
+        ((2, 4, 7), HAS_2_4, ["end of life", "CVE-2025-68973", "Kyber"]),
+        ((2, 4, 9), HAS_2_4, ["end of life", "Kyber"]),
+        ((2, 5, 20), {*HAS_2_4, "kyber"}, []),
     ],
 )
 def test_what_there_is_to_know_of_a_release_is_told(
-    version: tuple[int, int, int], expected: list[str]
+    version: tuple[int, int, int], names: set[str], expected: list[str]
 ) -> None:
-    told = " ".join(release_notes(Version(*version), "1-1 of a distribution"))
-    words = ("end of life", "CVE-2025-68973", "ed448", "keyboxd", "OCB", "Kyber")
-    assert [one for one in words if one in told] == [one for one in words if one in expected]
+    features = Features(Version(*version), frozenset(names))
+    told = " ".join(release_notes(features, "1-1 of a distribution"))
+    words = ("end of life", "CVE-2025-68973", "ed448", "OCB", "keyboxd", "Kyber")
+    assert [one for one in words if one in told] == expected
     assert ("stage-gpg --force" in told) == ("end of life" in expected)
 
 
 async def test_notes_of_a_release_are_shown_and_are_no_fault(home: Path) -> None:
     report = await examined(home)
-    version = (await probe(find_executable())).version
+    features = await probe(find_executable())
     found = finding(report, "gpg")
 
-    assert found.found.startswith(str(version))
-    assert found.notes[:1] == release_notes(version, "")[:1]
+    assert found.found.startswith(str(features.version))
+    assert found.notes[:1] == release_notes(features, "")[:1]
+    lacks = " ".join(note for note in found.notes if note.startswith("it lacks"))
+    for name, (what, _) in FEATURES.items():
+        assert (what in lacks) == (name not in features.names)
     assert report.code == 0
     shown = [line.split("note: ")[1] for line in report.lines if "note: " in line]
     assert shown == list(found.notes)

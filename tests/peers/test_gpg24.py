@@ -69,6 +69,18 @@ async def test_it_is_2_4_and_is_probed_once(gpg24: Path) -> None:
     assert await probe(gpg24) is features
 
 
+def test_what_a_gpg_can_do_is_known_before_anything_is_awaited(gpg24: Path, home: Path) -> None:
+    gpg = instance(home, gpg24)
+    assert gpg.gpg_version >= (2, 4, 0)
+    assert gpg.features - {"kyber"} == {"adsk", "ed448", "keyboxd", "ocb"}
+    assert ("kyber" in gpg.features) == (gpg.gpg_version >= (2, 5, 0))
+    used = instance(home, None)
+    shown = subprocess.run([used.executable, "--version"], capture_output=True, check=True)
+    assert ".".join(map(str, used.gpg_version)).encode() in shown.stdout.splitlines()[0]
+    if used.gpg_version < (2, 3, 0):
+        assert used.features == frozenset()
+
+
 async def test_public_keys_stay_in_the_plain_keyring(gpg24: Path, home: Path) -> None:
     async with instance(home, gpg24) as gpg:
         await gpg.gen_key()

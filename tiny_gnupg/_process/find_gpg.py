@@ -2,8 +2,8 @@
 
 1. The order: what the caller names, what ``TINY_GNUPG_GPG`` names, the bundled ``gpg2``, ``gpg2``
    on PATH, ``gpg`` on PATH. What a person names is taken or refused, never replaced by another.
-2. Finding looks at files and starts nothing, so that a constructor can do it. Only ``probe`` runs
-   the program, once a process for each state of its file.
+2. Finding looks at files and starts nothing, so that a constructor can do it. Only ``probe`` and
+   ``probe_now`` run the program, once a process for each state of its file.
 3. The bundled gpg2 is looked for by path: beside these modules where the package is installed, in
    ``../gpghome`` where they lie in a checkout, which is known by its ``setup.py``. A ``gpghome``
    that happens to lie in the same site-packages belongs to a stranger.
@@ -13,18 +13,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tiny_gnupg._process.program import Channels, Completed, run_program
-from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge
+from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge, UnsupportedByGnuPG
 
 #: Names a gpg where the caller names none.
 VARIABLE = "TINY_GNUPG_GPG"
@@ -62,21 +64,58 @@ class Version(NamedTuple):
         return ".".join(map(str, self))
 
 
+#: What not every gpg has: in words, and the first release that has it.
+FEATURES = {
+    "ed448": ("ed448 keys", "2.3"),
+    "ocb": ("encryption in OCB", "2.4"),
+    "adsk": ("additional decryption subkeys", "2.4.1"),
+    "keyboxd": ("homes whose keys keyboxd keeps", "2.4.1"),
+    "kyber": ("Kyber keys", "2.5"),
+}
+
+
+#: The options that tell of some.
+_BY_OPTION = {"adsk": b"--quick-add-adsk", "ocb": b"--force-ocb"}
+
+
+#: The number of Kyber (ML-KEM) in GnuPG.
+_KYBER = "8"
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What one gpg can do.
 
     Attributes:
         version: its version.
+        names: those of ``FEATURES`` that it has.
         proc_all_sigs: it knows ``--proc-all-sigs``. Without that option a gpg that knows it stops
             in ``--batch`` at the first signature that is not good.
-        keyboxd: it may keep the public keys of a new home in a daemon (doc/gpg.texi, use-keyboxd;
-            NEWS of 2.4.1) unless the home's ``common.conf`` is there and does not ask for it.
     """
 
     version: Version
-    proc_all_sigs: bool
-    keyboxd: bool
+    names: frozenset[str] = frozenset()
+    proc_all_sigs: bool = False
+
+    @property
+    def keyboxd(self) -> bool:
+        """Whether it may keep the public keys of a new home in a daemon.
+
+        It does (doc/gpg.texi, use-keyboxd; NEWS of 2.4.1) unless the home's ``common.conf`` is
+        there and does not ask for it.
+        """
+        return "keyboxd" in self.names
+
+    def require(self, name: str) -> None:
+        """Let one of ``FEATURES`` pass that it has.
+
+        Raises:
+            UnsupportedByGnuPG: it has it not.
+        """
+        if name not in self.names:
+            what, since = FEATURES[name]
+            message, hint = f"gpg {self.version} has no {what}", f"GnuPG {since} and newer have it"
+            raise UnsupportedByGnuPG(message, hint=hint)
 
 
 def find_executable(explicit: str | Path | None = None) -> Path:
@@ -172,6 +211,14 @@ async def probe(executable: str | Path) -> Features:
     return _probed[state]
 
 
+def probe_now(executable: str | Path) -> Features:
+    """Do what ``probe`` does where nothing can be awaited: in a thread, unless it is known."""
+    if found := _probed.get(_state(Path(executable))):
+        return found
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(lambda: asyncio.run(probe(executable))).result()
+
+
 _State = tuple[str, int, int, int]
 
 
@@ -195,22 +242,28 @@ async def _ask(path: Path) -> Features:
         raise _unusable(path, reason, shown) from None
     if version < OLDEST:
         raise _unusable(path, f"is GnuPG {version}, which is too old", shown)
-    known: set[bytes] = set()
-    if version >= (2, 3, 0):
-        # Asked for, not told from the version: distributions carry new options back into older
-        # releases, and an option that a gpg does not know stops it.
-        known.update((await _run(path, "--dump-options")).stdout.split())
-    return Features(
-        version=version,
-        proc_all_sigs=b"--proc-all-sigs" in known,
-        keyboxd=version >= (2, 4, 1),
-    )
+    if version < (2, 3, 0):
+        return Features(version)
+    # Asked for, not told from the version: distributions carry new options back into older
+    # releases, an option that a gpg does not know stops it, and libraries lack algorithms.
+    known = set((await _run(path, "--dump-options")).stdout.split())
+    names = {name for name, option in _BY_OPTION.items() if option in known}
+    listed = await _run(path, "--no-options", "--with-colons", "--list-config")
+    lines = [line.split(":") for line in listed.stdout.decode(errors="replace").splitlines()]
+    has = {line[1]: set(line[2].split(";")) for line in lines if line[2:]}
+    if {"ed448", "cv448"} <= has.get("curve", set()):
+        names.add("ed448")
+    if _KYBER in has.get("pubkey", set()):
+        names.add("kyber")
+    if version >= (2, 4, 1):
+        names.add("keyboxd")
+    return Features(version, frozenset(names), proc_all_sigs=b"--proc-all-sigs" in known)
 
 
-async def _run(path: Path, option: str) -> Completed:
+async def _run(path: Path, *options: str) -> Completed:
     try:
         enough = Channels(max_output=ENOUGH)
-        return await run_program([str(path), option], enough, timeout=ANSWER_TIMEOUT)
+        return await run_program([str(path), *options], enough, timeout=ANSWER_TIMEOUT)
     except BinaryNotFound as error:
         raise _unusable(path, f"does not run: {error.message}") from error
     except (GnuPGTimeout, OutputTooLarge) as error:

@@ -15,7 +15,8 @@ from tiny_gnupg._home.repair import held_locks, told
 from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER, Keyserver
 from tiny_gnupg._network.tor import Network, NetworkSettings
 from tiny_gnupg._process.find_gpg import (
-    Version,
+    FEATURES,
+    Features,
     find_executable,
     manifest_of,
     package_home,
@@ -41,15 +42,6 @@ END_OF_LIFE = {(2, 2): date(2024, 12, 31), (2, 4): date(2026, 6, 30)}
 #: Known holes that a message or a key can reach, and the releases that mended them.
 HOLES = {
     "CVE-2025-68973, memory corruption by a crafted armor,": ((2, 2, 51), (2, 4, 9)),
-}
-
-
-#: What only newer releases have.
-SINCE = {
-    "ed448 keys (2.3)": (2, 3, 0),
-    "messages and keys of LibrePGP, as OCB (2.3)": (2, 3, 0),
-    "homes whose keys keyboxd keeps (2.4.1)": (2, 4, 1),
-    "Kyber keys (2.5)": (2, 5, 0),
 }
 
 
@@ -109,7 +101,7 @@ async def _gpg(arguments: argparse.Namespace) -> Finding:
     features = await probe(executable)
     bundled = executable.parent == package_home()
     whose = "bundled" if bundled else "not the bundled one"
-    notes = release_notes(features.version, packaged(executable) if bundled else "")
+    notes = release_notes(features, packaged(executable) if bundled else "")
     return Finding("gpg", f"{features.version}, {whose}: {executable}", notes=notes)
 
 
@@ -123,14 +115,14 @@ def packaged(executable: Path) -> str:
         return ""
 
 
-def release_notes(version: Version, package: str) -> tuple[str, ...]:
-    """Tell what there is to know of a release of GnuPG, whoever built it.
+def release_notes(features: Features, package: str) -> tuple[str, ...]:
+    """Tell what there is to know of a gpg by its release, and what it lacks.
 
     Args:
-        version: the release.
+        features: its version, and what it can do.
         package: the package that it came in, where that is known.
     """
-    notes = []
+    notes, version = [], features.version
     series = version[:2]
     over = next((end for of, end in END_OF_LIFE.items() if series <= of), None)
     if over and over < datetime.now(UTC).date():
@@ -145,7 +137,11 @@ def release_notes(version: Version, package: str) -> tuple[str, ...]:
             notes.append(f"{name} is in GnuPG {version} unless its distribution has mended it")
     if notes and package:
         notes.append(f"it is {package}; scripts/stage-gpg --force takes the newest that there is")
-    missing = [what for what, since in SINCE.items() if version < since]
+    missing = [
+        f"{what} ({since})"
+        for name, (what, since) in FEATURES.items()
+        if name not in features.names
+    ]
     if missing:
         notes.append(f"it lacks {'; '.join(missing)}: those are errors that say so")
     return tuple(notes)

@@ -134,6 +134,27 @@ class Identity:
         """The file of gpg's options."""
         return str(self._options)
 
+    @property
+    def gpg_version(self) -> tuple[int, int, int]:
+        """The version of the gpg in use, as ``(2, 4, 9)``; to have it is as for ``features``."""
+        return find_gpg.probe_now(self._executable).version
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the gpg in use can do that not every gpg can.
+
+        The names are ``ed448`` (keys of that curve), ``ocb`` (it can encrypt so), ``adsk`` (it adds
+        additional decryption subkeys), ``kyber`` (keys that are hybrids with it) and ``keyboxd``
+        (homes whose public keys that daemon keeps, where it is installed).
+
+        Any call that was awaited has asked gpg for it. Before that, the first look runs it here and
+        now, which takes some milliseconds, once a process for each gpg.
+
+        Raises:
+            BinaryNotFound: that gpg is gone, or does not run here.
+        """
+        return find_gpg.probe_now(self._executable).names
+
     def set_homedir(self, path: str | os.PathLike[str] | None = None) -> None:
         """Use another homedir from now on.
 
