@@ -21,42 +21,45 @@ from tiny_gnupg.cli.main import EXAMPLES, main
 CHECKOUT = Path(__file__).parents[1]
 
 
-def test_the_reference_builds_without_a_warning(tmp_path: Path) -> None:
+#: Builds the pages twice of one reading: first in full, where a warning is an error, then as man.
+BUILDS = """
+import sys
+from sphinx.cmd.build import main
+docs, trees, html, man = sys.argv[1:]
+first = main(["-q", "-W", "--keep-going", "-E", "-d", trees, docs, html])
+sys.exit(first or main(["-q", "-W", "--keep-going", "-b", "man", "-d", trees, docs, man]))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what was built: ``html`` and ``man``."""
+    folder = tmp_path_factory.mktemp("built")
+    folders = [folder / name for name in ("doctrees", "html", "man")]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E"),
-            *("-d", tmp_path / "doctrees", CHECKOUT / "docs", tmp_path / "html"),
-        ],
+        [sys.executable, "-c", BUILDS, CHECKOUT / "docs", *folders],
         capture_output=True,
         text=True,
         timeout=500,
         check=False,
     )
-
     assert (done.returncode, done.stderr) == (0, "")
-    page = (tmp_path / "html" / "reference.html").read_text()
+    return folder
+
+
+def test_the_reference_builds_without_a_warning(built: Path) -> None:
+    page = (built / "html" / "reference.html").read_text()
     assert 'id="tiny_gnupg.GnuPG.decrypt_verify"' in page
-    pages = [(tmp_path / "html" / f"{name}.html").read_text() for name in ("errors", "results")]
+    pages = [(built / "html" / f"{name}.html").read_text() for name in ("errors", "results")]
     described = re.findall(r'id="tiny_gnupg\.(?:errors|results)\.(\w+)"', "".join(pages))
     elsewhere = {"GnuPG", "Plaintext", "run", "__version__"}
     assert sorted(described) == sorted(set(tiny_gnupg.__all__) - elsewhere)
     assert all(f'id="tiny_gnupg.{name}"' in page for name in elsewhere - {"__version__"})
-    _require_each_command_in((tmp_path / "html" / "command_line.html").read_text())
+    _require_each_command_in((built / "html" / "command_line.html").read_text())
 
 
-def test_the_manual_page_has_each_command(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "sphinx", "-q", "-E", "-b", "man"),
-            *("-d", tmp_path / "doctrees", CHECKOUT / "docs", tmp_path / "man"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    page = (tmp_path / "man" / "tiny-gnupg.1").read_text()
+def test_the_manual_page_has_each_command(built: Path) -> None:
+    page = (built / "man" / "tiny-gnupg.1").read_text()
     headings = set(re.findall(r"^\.SH (.+)$", page, re.MULTILINE))
     assert {name.upper() for name in EXAMPLES} <= {text.strip('"').upper() for text in headings}
     assert all(example.replace("-", r"\-") in page for example in EXAMPLES["encrypt"])
