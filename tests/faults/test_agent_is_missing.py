@@ -24,7 +24,9 @@ from tests.leftovers import clean_home
 from tests.namespaces import CHECKOUT
 from tests.proc import agent_of
 from tiny_gnupg import AgentUnavailable, GnuPG, GnuPGError
+from tiny_gnupg._home import agent as agents
 from tiny_gnupg._home.agent import Agent
+from tiny_gnupg._operations import engine
 from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
 Try = Callable[[GnuPG], Awaitable[object]]
@@ -72,8 +74,14 @@ class Wrapped:
 
 @pytest.mark.parametrize("how", ["fails", "is no program", "is not there"])
 async def test_it_does_not_start(
-    alices_home: Path, make_gnupg: MakeGnuPG, tmp_path: Path, how: str
+    alices_home: Path,
+    make_gnupg: MakeGnuPG,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
+    # Not one that is just ending is waited for: it is tried as often.
+    monkeypatch.setattr(engine, "PAUSES", (0,) * len(engine.PAUSES))
     wrapped = Wrapped(tmp_path)
     async with alice_at(alices_home) as before:
         signed, encrypted = await before.sign("x"), await before.encrypt("x", ALICE)
@@ -246,15 +254,21 @@ def stopped(home: Path, plain_gpg: Callable[..., PlainGpg]) -> Iterator[int]:
     found.forget()
 
 
-async def test_it_hangs_when_a_home_is_opened(home: Path, stopped: int) -> None:
+async def test_it_hangs_when_a_home_is_opened(
+    home: Path, stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The call fails, the loop goes on, and the owner's agent is left as it is."""
     gpg = alice_at(home, passphrase="theirs")
     async with Ticker() as ticker:
-        for call in (lambda: gpg.sign("x", ALICE), gpg.keys, lambda: gpg.text_export(secret=True)):
+        with pytest.raises(AgentUnavailable, match="does not answer"):
+            await gpg.sign("x", ALICE)
+    assert ticker.worst < 150
+    with monkeypatch.context() as patched:
+        patched.setattr(agents, "AGENT_GRACE", 0.1)  # it does not answer, however long that is
+        for call in (gpg.keys, lambda: gpg.text_export(secret=True)):
             with pytest.raises(AgentUnavailable, match="does not answer"):
                 await call()
         assert list((await gpg.list_keys()).values()) == [ALICE]
-    assert ticker.worst < 150
     os.kill(stopped, signal.SIGCONT)
     assert "MESSAGE" in await gpg.sign("x", ALICE)
     await gpg.aclose()
@@ -262,7 +276,7 @@ async def test_it_hangs_when_a_home_is_opened(home: Path, stopped: int) -> None:
 
 
 async def test_our_own_agent_that_hangs_is_ended_all_the_same(alices_home: Path) -> None:
-    async with alice_at(alices_home) as gpg, alice_at(alices_home, timeout=3) as hasty:
+    async with alice_at(alices_home) as gpg, alice_at(alices_home, timeout=0.5) as hasty:
         await gpg.sign("x")
         agent = agent_of(alices_home)
         assert agent is not None
