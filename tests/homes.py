@@ -11,17 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tiny_gnupg._process.find_gpg import agent_program, find_executable
 
-#: Keys and messages that other projects keep for their own tests; they are not part of this one.
-VECTORS = Path(
-    os.environ.get("TINY_GNUPG_VECTORS", Path(__file__).parents[1] / ".." / "shared" / "vectors")
-)
-needs_vectors = pytest.mark.skipif(
-    not VECTORS.is_dir(), reason="NOT TESTED: TINY_GNUPG_VECTORS names no folder of others' vectors"
-)
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
 
 _OPTIONS = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--no-auto-check-trustdb")

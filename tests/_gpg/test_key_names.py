@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.homes import VECTORS, Home, needs_vectors, temporary_home
+from tests.homes import Home, temporary_home
+from tests.others import VECTORS, needs_vectors
 from tiny_gnupg._gpg.key_names import NameForm, Term, classify, matching, search_term
 from tiny_gnupg._gpg.listings import parse_colons
 from tiny_gnupg._openpgp.placeholders import PLACEHOLDER

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.homes import VECTORS, Home, needs_vectors
+from tests.homes import Home
 from tests.openpgp import (
     FPR,
     KEY_ID,
@@ -30,6 +30,7 @@ from tests.openpgp import (
     signature,
     subpacket,
 )
+from tests.others import VECTORS, needs_vectors
 from tiny_gnupg._gpg.packet_dump import describe, parse_list_packets
 from tiny_gnupg._openpgp.armor import dearmor, enarmor, is_armored, is_binary, is_clear_signed
 from tiny_gnupg._openpgp.fingerprints import (

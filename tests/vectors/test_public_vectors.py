@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.homes import VECTORS, needs_vectors
 from tests.instances import PlainGpg
 from tests.leftovers import clean_home
+from tests.others import VECTORS, needs_vectors
 from tests.peers.gpg24 import gpg24
 from tiny_gnupg import (
     AmbiguousKey,
