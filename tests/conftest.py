@@ -19,12 +19,13 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.homes import Home, temporary_home
-from tests.instances import MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
+from tests.instances import SHIPPED_N, MakeGnuPG, PlainGpg, alice_at, bob_at, cheap, copied
 from tests.leftovers import clean_home
 from tests.other_ways import let_flow, start_ahead
 from tests.signed import Signatures, make_signatures
 from tiny_gnupg import GnuPG
 from tiny_gnupg._home import home as homes
+from tiny_gnupg._home import protection
 
 _HERE = Path(__file__).parent
 _FIGURE = "figure"
@@ -97,6 +98,12 @@ def every_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let gpg's own way protect keys as it does outside of the tests."""
     monkeypatch.setattr(homes, "OWN_COUNT", "")
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let homes cost what they do outside of the tests: other programs take no cheaper ones."""
+    monkeypatch.setattr(protection, "LEAST_N", SHIPPED_N)
 
 
 @pytest.fixture

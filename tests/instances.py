@@ -1,7 +1,8 @@
 """Instances for tests, and gpg as anybody else would run it.
 
-Where a test is not about the cost of a passphrase, its homes have a small one, by the same code:
-that of scrypt is in a home's marker, and that of gpg's own way in the agent's configuration.
+Where a test is not about the cost of a passphrase, it is small, by the same code: that of scrypt
+is in a home's marker, that of gpg's own way in the agent's configuration, and that of a message
+among gpg's options. ``tests/_home/test_protection.py`` shows what they are outside of the tests.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from typing import Any
 from tests.homes import end_agent, plain_command
 from tests.proc import agent_of
 from tiny_gnupg import GnuPG
+from tiny_gnupg._gpg import commands
 from tiny_gnupg._home import home as homes
 from tiny_gnupg._home import protection
 from tiny_gnupg._home.protection import Protection, Scheme
 from tiny_gnupg._process.find_gpg import find_executable, package_home
 
-#: Less than a home may cost outside of the tests.
-protection.LEAST_N = 2**10
+#: Less than a home may cost outside of the tests, and what one costs that is made by a test.
+SHIPPED_N, protection.LEAST_N = protection.LEAST_N, 2**10
 
 #: How often gpg's own way hashes a passphrase: gpg-agent would measure that for half a second.
 FEW = "s2k-count 131072\n"
 homes.OWN_COUNT = FEW
+#: How often gpg hashes the passphrase of a message.
+commands.HIGHEST_COUNT = ("--s2k-count", "65536")
 
 #: What makes instances that are closed after the test: see ``make_gnupg`` in ``conftest``.
 MakeGnuPG = Callable[..., GnuPG]

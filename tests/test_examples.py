@@ -31,6 +31,7 @@ from tiny_gnupg import GnuPG, HashAlgorithm
 
 CHECKOUT = Path(__file__).parents[1]
 EXAMPLES = CHECKOUT / "examples"
+pytestmark = pytest.mark.usefixtures("shipped")
 MAIL = (
     "From: Alice <alice@example.org>\nTo: Bob <bob@example.org>\nSubject: Grüße\n"
     "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"

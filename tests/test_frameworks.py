@@ -26,6 +26,7 @@ from tiny_gnupg import GnuPG
 CHECKOUT = Path(__file__).parents[1]
 PAGE = (CHECKOUT / "docs" / "threads.rst").read_text()
 CALLS = 24
+pytestmark = pytest.mark.usefixtures("shipped")
 LETTERS = [f"letter {number}, é" for number in range(CALLS)]
 
 

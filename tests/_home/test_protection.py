@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.instances import MakeGnuPG, alice_at, cheap
+from tests.instances import MakeGnuPG, PlainGpg, alice_at, cheap
+from tests.namespaces import CHECKOUT
 from tiny_gnupg import BadPassphrase, CommandFailed, GnuPG, HomeUnusable
 from tiny_gnupg._home.home import Home
 from tiny_gnupg._home.protection import LOW_COUNT, Protection
@@ -30,9 +35,32 @@ def test_stretching_is_scrypt() -> None:
     ).rstrip(b"=")
 
 
-def test_a_new_home_gets_the_full_cost_and_a_salt_of_its_own() -> None:
+#: A use of a new home, and of a passphrase of a message, in a process that knows no tests.
+OUTSIDE = """
+import asyncio, sys
+from tiny_gnupg import GnuPG
+async def main():
+    async with GnuPG(passphrase="own", homedir=sys.argv[1]) as gpg:
+        await gpg.unlock()
+        print(await gpg.encrypt_symmetric("text", "words"))
+asyncio.run(main())
+"""
+
+
+def test_outside_of_the_tests_a_home_and_a_message_get_the_full_cost(
+    home: Path, plain_gpg: Callable[..., PlainGpg]
+) -> None:
+    command = [sys.executable, "-c", OUTSIDE, str(home)]
+    message = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True).stdout
+    marker = json.loads((home / "tiny_gnupg.d" / "protection.json").read_text())
+    assert (marker["kind"], marker["n"], marker["r"], marker["p"]) == ("scrypt", 2**17, 8, 1)
+    packets = plain_gpg().run("--list-packets", "--list-only", stdin=message).stdout.decode()
+    # OpenPGP's highest: RFC 9580, section 3.7.1.3.
+    assert "count 65011712 (255)" in packets
+
+
+def test_a_new_home_gets_a_salt_of_its_own() -> None:
     first, second = Protection.new("scrypt"), Protection.new("scrypt")
-    assert (first.n, first.r, first.p) == (2**17, 8, 1)
     assert len(bytes.fromhex(first.salt)) == 32
     assert first.salt != second.salt
 

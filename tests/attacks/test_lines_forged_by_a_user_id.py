@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import PROGRAM
 from tests.inprocess import Ended, run_here
 from tests.instances import ALICE, PASSPHRASE, PlainGpg
 from tiny_gnupg import GnuPG
@@ -95,7 +95,7 @@ async def test_where_not_every_character_can_be_shown(
     (home / "signed").write_bytes(mallory.run("--sign", stdin=b"data").stdout)
     for arguments in (["keys"], ["verify", str(home / "signed")], ["verify", "-"]):
         ended = subprocess.run(
-            [sys.executable, "-m", "tiny_gnupg", *arguments, "--home", str(home)],
+            [*PROGRAM, *arguments, "--home", str(home)],
             input=(home / "signed").read_bytes(),
             capture_output=True,
             env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(CHECKOUT)},

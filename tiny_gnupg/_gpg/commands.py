@@ -59,7 +59,7 @@ _NO_STAND_IN = ("--export-filter", "keep-uid=uid !~ [no user id published] ")
 
 #: OpenPGP's highest count (RFC 9580, section 3.7.1.3), for messages encrypted to a passphrase.
 #: Without it gpg asks the agent, whose count is low where this library stretches passphrases.
-_HIGHEST_COUNT = ("--s2k-count", "65011712")
+HIGHEST_COUNT = ("--s2k-count", "65011712")
 
 
 #: Without it gpg 2.2 signs by SHA-1 what it also encrypts to a key that says no preferences, as one
@@ -338,7 +338,7 @@ def encrypt(
         *("--trust-model", trust),
         *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if placeholders else ()),
         *([*_signing(signers), "--sign"] if signers else []),
-        *([*_HIGHEST_COUNT, "--symmetric"] if symmetric else []),
+        *([*HIGHEST_COUNT, "--symmetric"] if symmetric else []),
         *([*named, "--encrypt"] if named else []),
     ]
 

@@ -72,7 +72,7 @@ class Protection:
     @classmethod
     def new(cls, kind: Scheme) -> Self:
         """Make the protection of a new home, with a salt of its own."""
-        return cls(kind, secrets.token_hex(32) if kind == "scrypt" else "")
+        return cls(kind) if kind == "gnupg" else cls(kind, secrets.token_hex(32), n=LEAST_N)
 
     @classmethod
     def of(cls, home: Path) -> Self:
