@@ -205,7 +205,7 @@ def test_without_a_terminal_nobody_is_asked(fingerprint: str, home: Path) -> Non
 def test_on_a_terminal_a_person_is_asked_and_sees_progress(home: Path, tmp_path: Path) -> None:
     big = tmp_path / "big"
     with big.open("wb") as file:
-        for _ in range(48):
+        for _ in range(4):
             file.write(os.urandom(2**20))
     where = ["--home", str(home)]
 
