@@ -38,7 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell gives its background jobs a SIGINT that is ignored, and they hand that on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # They run for a second, in which it takes more work to compile them well than that is worth.
+    # Python's children are compiled once, also where it is told to leave no such files about.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(_HERE.parent / "build" / "bytecode")
+    # Java's run for a second, in which it takes more work to compile them well than that is worth.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
