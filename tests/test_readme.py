@@ -1,5 +1,6 @@
-"""README.rst and the guide, block by block, as a reader would run them: the programs are real, the
-network is a keyserver on loopback behind a SOCKS proxy.
+"""README.rst, the tutorial and the how-to pages, block by block, as a reader would run them.
+
+The programs are real, the network is a keyserver on loopback behind a SOCKS proxy.
 
 Every block is either run here or named in ``INSTALLING``; a block of another kind is an error.
 """
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 import tiny_gnupg
+from tests.instances import copied
 from tests.leftovers import clean_home
 from tests.tor.processes import KeyserverProcess, keyserver_server
 from tests.tor.socks import RecordingProxy
@@ -29,7 +31,9 @@ from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 
 README = Path(__file__).parents[1] / "README.rst"
 DOCS = README.parent / "docs"
-GUIDE = DOCS / "guide.rst"
+HOW_TO = sorted((DOCS / "howto").glob("*.rst"))
+NETWORK = DOCS / "howto" / "network.rst"
+RUN = [README, DOCS / "tutorial.rst", *HOW_TO]
 #: The other pages with blocks: what they show is tested elsewhere.
 SHOWN = {"homes.rst", "threads.rst"}
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
@@ -59,13 +63,26 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the quick start leaves: two homes that know each other."""
+    kept = tmp_path_factory.mktemp("started")
+    with clean_home() as path:
+        path.mkdir(exist_ok=True)
+        _quick_start(path)
+        for name in ("alice", "bob"):
+            copied(path / name, kept / name)
+    return kept
+
+
 def test_each_block_is_of_a_kind_that_is_run() -> None:
-    for page in (README, GUIDE):
-        known = len(blocks("python", page)) + len(blocks("console", page))
+    for page in RUN:
+        known = len(blocks("python", page)) + len(
+            blocks("console" if page == README else "sh", page)
+        )
         assert page.read_text().count(".. code-block::") == known > 0
-    assert blocks("console", GUIDE) == []
     others = {page.name for page in DOCS.glob("*.rst") if "code-block::" in page.read_text()}
-    assert others == {GUIDE.name, *SHOWN}
+    assert others == {"tutorial.rst", *SHOWN}
 
 
 def test_the_readme_is_short() -> None:
@@ -86,6 +103,7 @@ def _quick_start(folder: Path) -> str:
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(README.parent)},
         check=False,
     )
@@ -93,12 +111,14 @@ def _quick_start(folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", [README, GUIDE], ids=["README", "guide"])
-async def test_the_python_blocks_run_in_their_order(folder: Path, page: Path) -> None:
+@pytest.mark.parametrize("page", RUN, ids=[page.stem for page in RUN])
+async def test_the_python_blocks_run_in_their_order(
+    folder: Path, started: Path, page: Path
+) -> None:
     names: dict[str, Any] = {"__name__": "readme"}
-    _quick_start(folder)
+    copied(started, folder)
     with keyserver_server() as keyserver:
-        async with _proxy(keyserver, used=page == GUIDE) as port:
+        async with _proxy(keyserver, used=page == NETWORK) as port:
             for line, source in blocks("python", page)[page == README :]:
                 if CONFIRMED in source:
                     assert keyserver.confirm_all() == ["alice@example.org"]
@@ -147,8 +167,29 @@ def test_the_commands_run(folder: Path) -> None:
     assert (folder / "letter.again").read_text() == "hello\n"
 
 
+def test_the_pipes_of_a_shell_run_and_keep_nothing_of_a_writer_that_died(
+    folder: Path, started: Path
+) -> None:
+    copied(started, folder)
+    [(_, script)] = blocks("sh", DOCS / "howto" / "streams.rst")
+    ours = f"{shlex.quote(sys.executable)} -m tiny_gnupg"
+    script = script.replace(
+        "tiny-gnupg encrypt", f"{ours} encrypt --home alice --passphrase-env WORDS"
+    )
+    for dump, code, left in (("echo all", 0, {"dump.gpg"}), ("{ echo half; exit 3; }", 3, set())):
+        for path in folder.glob("dump.gpg*"):
+            path.unlink()
+        done = subprocess.run(
+            ["bash", "-c", f"dump() ( {dump} )\n{script}"],
+            env=os.environ | {"PYTHONPATH": str(README.parent), "WORDS": "correct horse"},
+            check=False,
+        )
+        assert done.returncode == code
+        assert {path.name for path in folder.glob("dump.gpg")} == left
+
+
 def test_every_name_in_the_tables_is_there() -> None:
-    pages = [README, *DOCS.glob("*.rst")]
+    pages = [README, *DOCS.rglob("*.rst")]
     ours = re.findall(r"await gpg\.(\w+)\(", "".join(page.read_text() for page in pages))
 
     assert len(ours) > 15
