@@ -47,7 +47,7 @@ def clean_home(path: Path | None = None) -> Iterator[Path]:
         yield home
     finally:
         left = _left_behind(home, before)
-        for pid in _processes_of(home):
+        for pid in _processes_of(home, links_to(home)) if left else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         forget(top)
@@ -83,12 +83,14 @@ def _left_behind(home: Path, before: _Traces) -> list[str]:
     return left
 
 
-def _waiting_elsewhere(home: Path) -> tuple[set[int], set[str]]:
+def _waiting_elsewhere(home: Path, ours: set[int]) -> tuple[set[int], set[str]]:
     """Return the gpgs that wait in other homes, of instances that are open, and their pipes."""
+    if not ours:
+        return set(), set()
     # Not `short`, which would make the link of a home again whose directory a test took away.
     others = [os.fsencode(one._short) for one in Home._known.values() if one.path != home]
-    lines = command_lines()
-    found = {pid for pid in children() if any(name in lines.get(pid, ()) for name in others)}
+    lines = command_lines(*others) if others else {}
+    found = {pid for pid in ours if any(name in lines.get(pid, ()) for name in others)}
     pipes = set()
     for pid in found:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
@@ -99,27 +101,31 @@ def _waiting_elsewhere(home: Path) -> tuple[set[int], set[str]]:
 
 def _look(home: Path, before: _Traces) -> list[str]:
     after = _Traces.now()
-    elsewhere, pipes = _waiting_elsewhere(home)
+    elsewhere, pipes = _waiting_elsewhere(home, after.children)
+    links = links_to(home)
+    processes = _processes_of(home, links)
+    inside = [Path(top, name) for top, folders, files in os.walk(home) for name in folders + files]
     return [
-        *(f"process {pid}: {line}" for pid, line in _processes_of(home).items()),
+        *(f"process {pid}: {line}" for pid, line in processes.items()),
         *(f"child {pid}" for pid in after.children - before.children - elsewhere),
-        *(f"socket {path}" for path in home.rglob("S.*") if path.is_socket()),
-        *(f"scratch home {path}" for path in home.rglob("scratch.*")),
+        *(f"socket {path}" for path in inside if path.name.startswith("S.") and path.is_socket()),
+        *(f"scratch home {path}" for path in inside if path.name.startswith("scratch.")),
         *(f"sockets in {path}" for path in after.sockets - before.sockets),
-        *(f"link {link}" for link in links_to(home)),
+        *(f"link {link}" for link in links),
         *(
             f"descriptor {fd} of {what}{_holders(fd)}"
             for fd, what in after.descriptors.items()
-            if before.descriptors.get(fd) != what and _of_interest(fd, what, home)
+            if before.descriptors.get(fd) != what
+            if _of_interest(fd, what, home, {*after.children, *processes})
             if what not in pipes and not (what == PIDFD and _process_of(fd) in elsewhere)
         ),
     ]
 
 
-def _of_interest(fd: int, what: str, home: Path) -> bool:
+def _of_interest(fd: int, what: str, home: Path, processes: set[int]) -> bool:
     if what == PIDFD:
         pid = _process_of(fd)  # that of another home's agent is nothing of this one
-        return pid <= 0 or pid in children() or pid in _processes_of(home)
+        return pid <= 0 or pid in processes
     # The test's event loop may live longer than its home, with descriptors of its own.
     return what.startswith(("pipe:", str(home)))
 
@@ -139,31 +145,32 @@ def _process_of(pidfd: int) -> int:
 
 def links_to(home: Path) -> list[Path]:
     """Return the short links to a home, or to one inside it, that are there now."""
-    places = [Path("/tmp"), Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))]
-    links = {link for place in places for link in place.glob(f"tiny_gnupg-*/{LINK}")}
     found = []
-    for link in links:
-        with contextlib.suppress(FileNotFoundError):  # it has just gone
-            if Path(os.readlink(link)).is_relative_to(home):
-                found.append(link)
+    for place in {"/tmp", os.environ.get("XDG_RUNTIME_DIR", "/tmp")}:
+        for name in os.listdir(place):
+            if name.startswith("tiny_gnupg-"):
+                link = Path(place, name, LINK)
+                with contextlib.suppress(OSError):  # it has just gone
+                    if Path(os.readlink(link)).is_relative_to(home):
+                        found.append(link)
     return found
 
 
-def _processes_of(home: Path) -> dict[int, str]:
+def _processes_of(home: Path, links: list[Path]) -> dict[int, str]:
     """Return the processes, but this one, that name a home or a link to it as an argument."""
-    names = tuple(os.fsencode(path) for path in (home, *links_to(home)))
+    names = tuple(os.fsencode(path) for path in (home, *links))
     return {
         pid: b" ".join(line).decode(errors="replace")
-        for pid, line in command_lines().items()
+        for pid, line in command_lines(*names).items()
         if any(part.startswith(names) for part in line)
     }
 
 
 def _descriptors() -> dict[int, str]:
     found = {}
-    for entry in Path("/proc/self/fd").iterdir():
+    for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            found[int(entry.name)] = os.readlink(entry)
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
     return found
 
 

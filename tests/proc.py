@@ -16,20 +16,35 @@ def children() -> set[int]:
     return found
 
 
-def command_lines() -> dict[int, list[bytes]]:
-    """Return the arguments of every process but this one."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+def command_lines(*holding: bytes) -> dict[int, list[bytes]]:
+    """Return the arguments of every process but this one, or of those that hold one of some texts.
+
+    It is done behind each home of a test, with hundreds of processes, and so in few steps.
+    """
+    found, own = {}, str(os.getpid())
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != own:
             with contextlib.suppress(OSError):  # it has just ended
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().split(b"\0")
+                line = _content(f"/proc/{name}/cmdline")
+                if not holding or any(text in line for text in holding):
+                    found[int(name)] = line.split(b"\0")
     return found
+
+
+def _content(path: str) -> bytes:
+    fd, content = os.open(path, os.O_RDONLY), b""
+    try:
+        while piece := os.read(fd, 2**16):
+            content += piece
+    finally:
+        os.close(fd)
+    return content
 
 
 def users_of(home: Path) -> dict[int, list[bytes]]:
     """Return the processes that name a home as an argument, and all their arguments."""
     name = os.fsencode(home)
-    return {pid: line for pid, line in command_lines().items() if name in line}
+    return {pid: line for pid, line in command_lines(name).items() if name in line}
 
 
 def agent_of(home: Path) -> int | None:
