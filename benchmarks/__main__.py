@@ -71,11 +71,11 @@ async def _table(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, A
         operations = await reach.operations(scene, peers, rounds)
         _show_operations(operations)
         rows = await reach.bare_rows(scene, 3 * rounds)
-        rows += await reach.warm_rows(scene, 3 * rounds, 20 if quick else 200)
+        rows += await reach.warm_rows(scene, 3 * rounds, 5 if quick else 200)
         rows += reach.passphrase_rows(operations)
         rows.append(reach.process_row(await reach.processes(scene)))
-        rows += await reach.concurrency_rows(scene, 20 if quick else 200, 1 if quick else 64)
-        rows += await reach.many_rows(scene, 20 if quick else 200, few)
+        rows += await reach.concurrency_rows(scene, 5 if quick else 200, 1 if quick else 64)
+        rows += await reach.many_rows(scene, 5 if quick else 200, few)
         rows += await reach.file_rows(scene, 2**24 if quick else 2**30, 1 if quick else few)
         rows += await reach.import_rows(few)
         if not quick:
@@ -138,7 +138,7 @@ async def _streams(scene: Scene, options: argparse.Namespace) -> tuple[dict[str,
 async def _growth(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     quick = options.quick
     rounds = options.rounds or (1 if quick else 9)
-    points = await growth.by_callers(scene, (1, 5) if quick else growth.CALLERS)
+    points = await growth.by_callers(scene, *((1, 5), 10) if quick else (growth.CALLERS, 100))
     points += await growth.by_size(scene, (2**10, 2**20) if quick else growth.SIZES, rounds)
     points += await growth.by_keys(scene, (1, 10) if quick else growth.KEYS, rounds)
     print(f"{'what':<22}{'size':>12}{'ours, ms':>12}{'gpg, ms':>12}{'ratio':>8}")

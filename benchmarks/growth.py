@@ -121,8 +121,8 @@ async def _as_file(scene: Scene, size: int, rounds: int) -> Point:
     return Point("encrypt_file, bytes", size, found["ours"], found["gpg"])
 
 
-async def by_callers(scene: Scene, callers: tuple[int, ...]) -> list[Point]:
-    """Let more and more callers encrypt at once; a point's times are those of one message."""
+async def by_callers(scene: Scene, callers: tuple[int, ...], messages: int) -> list[Point]:
+    """Let more and more callers encrypt so many at once; a point's times are those of one."""
     gpg, message = scene.ours, scene.messages[scene.ours]["message"]
     me = gpg.fingerprint
 
@@ -131,7 +131,7 @@ async def by_callers(scene: Scene, callers: tuple[int, ...]) -> list[Point]:
 
     points = []
     for count in callers:
-        each = max(1, 100 // count)
+        each = max(1, messages // count)
 
         async def caller(each: int = each) -> None:
             for _ in range(each):

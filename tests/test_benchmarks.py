@@ -17,6 +17,9 @@ from benchmarks.load import Outcome, Traces
 from benchmarks.plot import bars
 from benchmarks.reach import Row
 
+#: Some of what is measured runs in processes of its own.
+pytestmark = pytest.mark.usefixtures("shipped")
+
 
 @pytest.fixture
 def figures(tmp_path: Path) -> Path:
