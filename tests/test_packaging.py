@@ -603,10 +603,11 @@ def test_tests_that_did_not_run_are_counted_with_their_reasons(
         "def test_other(): pass\n"
     )
     told = run(
-        *(sys.executable, "-m", "pytest", "-p", "not_run", "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", "-p", "not_run", "-p", "xdist", "-p", "no:cacheprovider"),
         *("--numprocesses", processes),
         *("-c", os.devnull, "--rootdir", tmp_path, "-k", "not other", tmp_path),
         PYTHONPATH=str(ROOT / "scripts"),
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
     )
     assert "tests that did not run: 4" in told
     assert "2 x there is no tor" in told
