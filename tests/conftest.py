@@ -180,19 +180,20 @@ def bobs_home(keys: Path, other_home: Path) -> Path:
 
 
 @pytest.fixture
-async def alice(alices_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
+def alice(alices_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
     """Alice, who has Bob's public key."""
-    return await _ready(make_gnupg(alice_at, alices_home))
+    return _ready(make_gnupg(alice_at, alices_home))
 
 
 @pytest.fixture
-async def bob(bobs_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
+def bob(bobs_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
     """Bob, who has Alice's public key."""
-    return await _ready(make_gnupg(bob_at, bobs_home))
+    return _ready(make_gnupg(bob_at, bobs_home))
 
 
-async def _ready(gpg: GnuPG) -> GnuPG:
-    await gpg.set_fingerprint(gpg.email)
+def _ready(gpg: GnuPG) -> GnuPG:
+    (certificate,) = Path(gpg.home, "openpgp-revocs.d").iterdir()
+    gpg.fingerprint = certificate.stem
     return gpg
 
 
