@@ -242,6 +242,19 @@ async def test_a_secret_key_on_a_card_is_said_to_be_there(
         await refused(call, UnusableKey, "on a card")
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_a_secret_key_that_is_not_here_is_not_said_to_be_on_a_card(
+    alice: GnuPG, make_gnupg: MakeGnuPG, tmp_path: Path, hidden: bool
+) -> None:
+    """A subkey's secret part may be kept elsewhere, or be another key's (ADSK)."""
+    message = await alice.encrypt(b"text", sign=False, hidden=hidden)
+    [subkey] = [one for one in (await alice.own()).subkeys if "e" in one.capabilities]
+    await alice.aclose()
+    Path(alice.home, "private-keys-v1.d", f"{subkey.keygrip}.key").unlink()
+    for call in opened(make_gnupg(alice_at), message, tmp_path):
+        await refused(call, NoSecretKey, "none of the message's keys is here")
+
+
 ARMORED = ("encrypted", "signed", "clear", "detached", "key")
 
 

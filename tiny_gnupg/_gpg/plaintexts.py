@@ -208,14 +208,19 @@ def _key_failures(reply: Reply) -> Iterator[GnuPGError]:
             reply=reply,
         )
     if reply.has("NO_SECKEY"):
-        wanted = ", ".join(status.rest for status in reply.find("NO_SECKEY"))
-        yield NoSecretKey(f"none of the message's keys is here: {wanted}", reply=reply)
+        yield none_here(reply)
     if codes:
         yield DecryptionFailed(
             "the key that is here does not open the message: the part that holds the session key "
             "is damaged, or made for another key",
             reply=reply,
         )
+
+
+def none_here(reply: Reply) -> NoSecretKey:
+    """Return the error of a message none of whose keys is here."""
+    wanted = ", ".join(status.rest for status in reply.find("NO_SECKEY"))
+    return NoSecretKey(f"none of the message's keys is here: {wanted}", reply=reply)
 
 
 def _recipients_algorithms(reply: Reply) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
 
-from tiny_gnupg._gpg import commands, plaintexts, signatures
+from tiny_gnupg._gpg import commands, outcome, plaintexts, signatures
 from tiny_gnupg._gpg.arguments import (
     Signer,
     Uids,
@@ -330,11 +330,19 @@ class Messages(Recipients, Trust):
     async def _explain_unopened(
         self, kind: MessageKind, _: Call, reply: Reply | None, error: GnuPGError | None
     ) -> None:
-        """Say that a key's file cannot be read, where that is why it opens no message."""
-        opened = reply is None or reply.has("DECRYPTION_INFO")
+        """Say that a key's file cannot be read, or that it is gone, where that is why.
+
+        Of a subkey whose secret part is not here, GnuPG 2.4 says what it says of one on a card.
+        """
+        if reply is None or reply.has("DECRYPTION_INFO"):
+            return
         ids = [search_term(one) for one in kind.recipients[:_LOOKED_UP] if one.strip("0")]
-        if isinstance(error, DecryptionFailed) and not opened and ids:
+        if isinstance(error, DecryptionFailed) and ids:
             self._require_readable(*await list_keys(self._engine, ids))
+        if isinstance(error, NoSecretKey) and reply.codes() & set(outcome.CARD_CODES):
+            keys = await list_keys(self._engine, ids, secret=True)
+            if not any(subkey.card for key in keys for subkey in key.subkeys):
+                raise plaintexts.none_here(reply)
 
     async def _try_given(
         self,
