@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import ALICE, BOB, PlainGpg, alice_at
+from tests.instances import ALICE, BOB, MakeGnuPG, PlainGpg, alice_at, gpg_behind
+from tests.openpgp import without_user_ids
 from tiny_gnupg import BadPassphrase, GnuPG, KeyNotFound, UnusableKey, mail
+from tiny_gnupg._openpgp.armor import dearmor
 
 TEXT = b"what two signed"
 NEW = "alice@example.net"
@@ -246,3 +248,18 @@ async def test_a_file_to_a_passphrase_opens_by_it_alone(
     for none in (None, ""):
         with pytest.raises(ValueError, match="passphrase"):
             await alice.encrypt_symmetric_file(tmp_path / "text", none, overwrite=True)
+
+
+async def test_a_key_without_user_ids_takes_messages_while_others_write_the_keyring(
+    alice: GnuPG, bob: GnuPG, make_gnupg: MakeGnuPG, tmp_path: Path
+) -> None:
+    """What was looked up of a key counts no more before the next gpg runs."""
+    uid = (await alice.keys(BOB))[0].fingerprint
+    bare = without_user_ids(dearmor((await alice.text_export(BOB)).encode()))
+    await alice.delete(BOB)
+    await alice.text_import(bare)
+    touch = f"touch {alice.home}/pubring.kbx"
+    touching = gpg_behind(tmp_path / "gpg", f'case "$*" in *--list-keys*) {touch};; esac')
+    busy = make_gnupg(alice_at, executable=touching)
+    for name in (uid, f"{(await bob.own()).subkeys[-1].fingerprint}!"):
+        assert await bob.decrypt(await busy.encrypt(TEXT, name, sign=False)) == TEXT

@@ -74,7 +74,7 @@ class Batches(Messages):
         async def prepare() -> tuple[list[str], None]:
             each = check_uids(uids)
             await self._look_up(each)  # once for all messages
-            return commands.encrypt(*await self._recipients(each)), None
+            return commands.encrypt(*await self._recipients(each, sure=True)), None
 
         async def read(message: AnyStr) -> bytes | None:
             data = checked_data("message", message)

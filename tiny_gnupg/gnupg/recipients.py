@@ -165,7 +165,7 @@ class Recipients(Access):
             another_try = False
         if not another_try:
             return None
-        return replace(call, options=sealing.options(*await self._recipients(uids)))
+        return replace(call, options=sealing.options(*await self._recipients(uids, sure=True)))
 
     async def _require_usable(self, uids: Iterable[str], reply: Reply | None) -> None:
         """Say what is wrong with a recipient's key that gpg refused, where something is."""
@@ -206,25 +206,32 @@ class Recipients(Access):
             found += keys
         return any(map(is_placeholder_key, found))
 
-    async def _recipients(self, uids: Iterable[str]) -> tuple[list[str], bool]:
-        """Return what gpg is to encrypt to, and whether one of these has no user ids."""
+    async def _recipients(
+        self, uids: Iterable[str], *, sure: bool = False
+    ) -> tuple[list[str], bool]:
+        """Return what gpg is to encrypt to, and whether one of these has no user ids.
+
+        A fingerprint that is not known counts as one of a key with user ids, unless ``sure``: then
+        it is looked up.
+        """
         if any_disabled(self._engine.home.path):
             # By an address they are no candidates; by a fingerprint gpg would take them.
             named = [uid for uid in uids if classify(uid).kind is NameForm.FINGERPRINT or not uid]
             await self._require_usable(named, None)
-        found = [await self._recipient(one) for one in uids]
+        found = [await self._recipient(one, sure) for one in uids]
         return [name for name, _ in found], any(placeholder for _, placeholder in found)
 
-    async def _recipient(self, uid: str) -> tuple[str, bool]:
-        """Return a fingerprint, with ``!`` where it is exactly that part; and whether it has none.
-
-        A fingerprint that was not looked up yet counts as one with user ids.
-        """
+    async def _recipient(self, uid: str, sure: bool) -> tuple[str, bool]:
+        """Return a fingerprint, with ``!`` for exactly that part; and whether it has no user id."""
         if not uid:
             return await self._own(), False
         kind, value = classify(uid)
         if kind is NameForm.FINGERPRINT:
             key = self._table.known(uid)
+            if key is None and sure:
+                # Somebody wrote the keyring, or the second is over in which the key was made.
+                found = await self._table.find(uid)
+                key = found[0] if len(found) == 1 else None
         else:
             key = await self._table.usable(uid, Capability.ENCRYPT)
             value = key.fingerprint
