@@ -218,6 +218,8 @@ def one_key(key: Key, subkey: Subkey, user_id: UserID) -> None:
 async def messages(gpg: GnuPG, either: bool, text: str | bytes) -> None:
     assert_type(await gpg.encrypt("text", "bob", True, "alice", hidden=True, trust="web"), str)
     assert_type(await gpg.encrypt(b"octets", ["bob", "carol"], sign=False, compress=False), bytes)
+    assert_type(await gpg.encrypt("text", "bob", ocb=True), str)
+    assert_type(await gpg.encrypt_symmetric(b"octets", "pass", ocb=True), bytes)
     assert_type(await gpg.encrypt(uid="bob"), str)
     assert_type(await gpg.encrypt("text", "bob", armor=True), str)
     await gpg.encrypt("text", "bob", armor=False)  # type: ignore[call-overload]

@@ -322,6 +322,7 @@ def encrypt(
     armor: bool = True,
     trust: str = "always",
     compress: bool = True,
+    ocb: bool = False,
 ) -> list[str]:
     """Encrypt to recipients, to a passphrase, or so that either opens it; and sign it.
 
@@ -334,6 +335,7 @@ def encrypt(
     return [
         *(["--armor"] if armor else []),
         *([] if compress else ["--compress-level", "0"]),
+        *(["--force-ocb"] if ocb else []),
         *(LOOPBACK if signers or symmetric else ()),
         *("--trust-model", trust),
         *((*UNSIGNED_USER_IDS, "--cipher-algo", "AES256") if placeholders else ()),

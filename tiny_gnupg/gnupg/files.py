@@ -51,6 +51,7 @@ class Files(Messages):
         hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        ocb: bool = False,
         passphrase: str | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -62,7 +63,7 @@ class Files(Messages):
             uid: the recipient, or several; the empty text is this instance's own key.
             output: the path to write; default: ``source`` with ``.gpg``, or ``.asc`` where armored.
             sign: sign it too.
-            local_user, armor, hidden, trust, compress, passphrase: as for ``encrypt``.
+            local_user, armor, hidden, trust, compress, ocb, passphrase: as for ``encrypt``.
             overwrite: replace a file that is there; a pipe or device is written to, never replaced.
             progress: called with the bytes done and all bytes, ten times a second.
 
@@ -81,6 +82,7 @@ class Files(Messages):
             passphrase=passphrase,
             armor=armor,
             compress=compress,
+            ocb=ocb,
         )
         return await self._encrypt_between(source, output, sealing, overwrite, progress)
 
@@ -94,6 +96,7 @@ class Files(Messages):
         local_user: Uids = "",
         armor: bool = False,
         compress: bool = True,
+        ocb: bool = False,
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
@@ -102,7 +105,7 @@ class Files(Messages):
         Args:
             source: the file's path.
             passphrase: as for ``encrypt_symmetric``, like ``sign`` and ``local_user``.
-            output, armor, compress, overwrite, progress: as for ``encrypt_file``.
+            output, armor, compress, ocb, overwrite, progress: as for ``encrypt_file``.
 
         Returns:
             The path that was written.
@@ -113,7 +116,13 @@ class Files(Messages):
         """
         signers = local_user if sign else None
         sealing = await self._sealing(
-            "", signers, to_keys=False, passphrase=passphrase, armor=armor, compress=compress
+            "",
+            signers,
+            to_keys=False,
+            passphrase=passphrase,
+            armor=armor,
+            compress=compress,
+            ocb=ocb,
         )
         return await self._encrypt_between(source, output, sealing, overwrite, progress)
 

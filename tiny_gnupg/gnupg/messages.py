@@ -68,6 +68,7 @@ class Messages(Recipients, Trust):
         hidden: bool | Uids = ...,
         trust: str | None = ...,
         compress: bool = ...,
+        ocb: bool = ...,
         passphrase: str | None = ...,
     ) -> bytes: ...
 
@@ -83,6 +84,7 @@ class Messages(Recipients, Trust):
         hidden: bool | Uids = ...,
         trust: str | None = ...,
         compress: bool = ...,
+        ocb: bool = ...,
         passphrase: str | None = ...,
     ) -> str: ...
 
@@ -97,6 +99,7 @@ class Messages(Recipients, Trust):
         hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        ocb: bool = False,
         passphrase: str | None = None,
     ) -> str | bytes:
         """Encrypt a message, and sign it.
@@ -113,6 +116,8 @@ class Messages(Recipients, Trust):
             trust: ``"web"`` asks for gpg's own check of a recipient's validity; None takes each.
             compress: try to make it smaller; without it, data that is compressed already goes
                 several times faster.
+            ocb: encrypt in LibrePGP's OCB mode: GnuPG reads that from 2.2.21 on, and many other
+                programs do not.
             passphrase: one that opens the message, too.
 
         Returns:
@@ -123,6 +128,7 @@ class Messages(Recipients, Trust):
             UnusableKey: a recipient's key is revoked, expired, disabled or cannot encrypt.
             AmbiguousKey: an address has several keys.
             BadPassphrase: the passphrase does not open the signing key.
+            UnsupportedByGnuPG: ``ocb``, and this gpg has it not: see ``features``.
             ValueError: there is no recipient, one that shall be hidden is none, ``trust`` is
                 another word, or the passphrase is empty or holds NUL, CR or LF.
         """
@@ -135,6 +141,7 @@ class Messages(Recipients, Trust):
             passphrase=passphrase,
             armor=armor,
             compress=compress,
+            ocb=ocb,
         )
         reply = await self._encrypt(Call(stdin=data), sealing)
         return await like(message, reply.stdout) if armor else reply.stdout
@@ -148,6 +155,7 @@ class Messages(Recipients, Trust):
         sign: bool = ...,
         local_user: Uids = ...,
         armor: bool = ...,
+        ocb: bool = ...,
     ) -> bytes: ...
 
     @overload
@@ -159,6 +167,7 @@ class Messages(Recipients, Trust):
         sign: bool = ...,
         local_user: Uids = ...,
         armor: Literal[True] = ...,
+        ocb: bool = ...,
     ) -> str: ...
 
     async def encrypt_symmetric(
@@ -169,6 +178,7 @@ class Messages(Recipients, Trust):
         sign: bool = False,
         local_user: Uids = "",
         armor: bool = True,
+        ocb: bool = False,
     ) -> str | bytes:
         """Encrypt a message to a passphrase, so that any tool can open it with it.
 
@@ -176,8 +186,7 @@ class Messages(Recipients, Trust):
             message: text or bytes.
             passphrase: has to be given: this instance's own is for its keys.
             sign: sign it too.
-            local_user: as for ``encrypt``, like ``armor``.
-            armor: see ``encrypt``.
+            local_user, armor, ocb: as for ``encrypt``.
 
         Raises:
             ValueError: there is none, or it holds NUL, CR or LF.
@@ -186,7 +195,7 @@ class Messages(Recipients, Trust):
         data = checked_data("message", message)
         signers = local_user if sign else None
         sealing = await self._sealing(
-            "", signers, to_keys=False, passphrase=passphrase, armor=armor
+            "", signers, to_keys=False, passphrase=passphrase, armor=armor, ocb=ocb
         )
         reply = await self._encrypt(Call(stdin=data), sealing)
         return await like(message, reply.stdout) if armor else reply.stdout

@@ -29,6 +29,7 @@ from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._home.key_files import any_disabled
 from tiny_gnupg._operations.engine import Call
 from tiny_gnupg._operations.keyring import the_one
+from tiny_gnupg._process.find_gpg import probe
 from tiny_gnupg.errors import GnuPGError, KeyNotFound, UnusableKey
 from tiny_gnupg.gnupg.access import Access, _wants
 from tiny_gnupg.results import Capability, Key
@@ -86,8 +87,10 @@ class Recipients(Access):
             to_keys: False: to the passphrase alone.
             signers: whose keys sign it; None: nobody's.
             hidden, trust, passphrase: as for ``encrypt``.
-            form: its ``armor`` and ``compress``.
+            form: its ``armor``, ``compress`` and ``ocb``.
         """
+        if form.get("ocb"):
+            (await probe(self._engine.executable)).require("ocb")
         secret, model = optional_passphrase(passphrase).encode(), checked_trust(trust)
         if not secret and (passphrase is not None or not to_keys):
             raise ValueError("name the passphrase that shall open the message; it cannot be empty")

@@ -169,6 +169,7 @@ class Streams(Files):
         hidden: bool | Uids = False,
         trust: str | None = None,
         compress: bool = True,
+        ocb: bool = False,
         passphrase: str | None = None,
         progress: Report | None = None,
     ) -> AsyncGenerator[bytes, None]:
@@ -181,7 +182,7 @@ class Streams(Files):
             source: where the bytes come from.
             uid: the recipient, or several; the empty text is this instance's own key.
             sign: sign it too.
-            local_user, armor, hidden, trust, compress, passphrase: as for ``encrypt``.
+            local_user, armor, hidden, trust, compress, ocb, passphrase: as for ``encrypt``.
             progress: called with the bytes taken so far, and 0.
 
         Returns:
@@ -199,6 +200,7 @@ class Streams(Files):
             passphrase=passphrase,
             armor=armor,
             compress=compress,
+            ocb=ocb,
         )
 
         async def work(stdin: Descriptor, stdout: int) -> None:
