@@ -72,6 +72,7 @@ PACKAGE = [
 
 AWAITED = [
     "aclose",
+    "add_adsk",
     "add_subkey",
     "add_subkeys",
     "add_uid",

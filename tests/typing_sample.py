@@ -155,6 +155,7 @@ async def life_of_a_key(gpg: GnuPG) -> None:
 
 async def life_of_a_subkey(gpg: GnuPG, key: Key) -> None:
     assert_type(await gpg.gen_key(algorithm="rsa4096", subkeys=["sign", "encrypt"]), str)
+    assert_type(await gpg.add_adsk("", "archive@example.org"), str)
     made = await gpg.add_subkey(key, "encrypt", algorithm="nistp256", expires="1y")
     assert_type(made, str)
     await gpg.revoke_subkey("", made, reason=2, text="there is a newer one")

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.instances import BOB, MakeGnuPG, alice_at, bob_at
+from tests.instances import ALICE, BOB, PASSPHRASE, MakeGnuPG, alice_at, bob_at
 from tests.peers.gpg24 import gpg24
-from tiny_gnupg import GnuPG, UnsupportedByGnuPG
+from tiny_gnupg import (
+    BadPassphrase,
+    Capability,
+    GnuPG,
+    KeyNotFound,
+    UnsupportedByGnuPG,
+    UnusableKey,
+)
 from tiny_gnupg._process.find_gpg import find_executable
 
 TEXT, WORDS = b"text", "open sesame"
@@ -39,6 +46,9 @@ async def refused(gpg: GnuPG, awaitable: Awaitable[object]) -> None:
     version = ".".join(map(str, gpg.gpg_version))
     with pytest.raises(UnsupportedByGnuPG, match=f"gpg {version} has no .*GnuPG 2.4"):
         await awaitable
+
+
+# -- OCB -----------------------------------------------------------------------------------
 
 
 def _file(folder: Path) -> Path:
@@ -86,3 +96,51 @@ async def test_no_message_is_in_OCB_unless_that_is_asked_for(alice: GnuPG) -> No
         await alice.encrypt_symmetric(TEXT, WORDS),
     ):
         assert OCB_PACKET not in [packet.tag for packet in await alice.packets(message)]
+
+
+# -- Additional decryption subkeys ---------------------------------------------------------
+
+
+async def test_an_additional_decryption_subkey_is_added_and_ended(alice: GnuPG, bob: GnuPG) -> None:
+    [bobs] = [one for one in (await bob.own()).subkeys if Capability.ENCRYPT in one.capabilities]
+    if "adsk" not in alice.features:
+        before = await alice.text_export()
+        await refused(alice, alice.add_adsk("", BOB))
+        assert await alice.text_export() == before
+        return
+    assert await alice.add_adsk("", BOB) == bobs.fingerprint
+    added = (await alice.own()).subkeys[-1]
+    assert (added.fingerprint, added.secret) == (bobs.fingerprint, False)
+    assert added.capabilities == {Capability.RESTRICTED_ENCRYPT}
+    message = await alice.encrypt(TEXT, "", sign=False)
+    assert await bob.decrypt(message) == await alice.decrypt(message) == TEXT
+    # What is Bob's alone is not Alice's.
+    for_bob = await alice.encrypt(TEXT, BOB, sign=False)
+    assert (await bob.decrypt_verify(for_bob)).recipients == (bobs.key_id,)
+    await alice.set_expire("", "2y")
+    await alice.rotate(usages=["encrypt"])
+    await alice.revoke_subkey("", bobs.fingerprint)
+    message = await alice.encrypt(TEXT, "", sign=False)
+    assert bobs.key_id not in (await alice.decrypt_verify(message)).recipients
+    await alice.delete_subkey("", bobs.fingerprint)
+    assert await alice.add_adsk(ALICE, f"{bobs.fingerprint}!") == bobs.fingerprint
+
+
+async def test_what_is_no_additional_decryption_subkey_is_refused(alice: GnuPG) -> None:
+    if "adsk" not in alice.features:
+        pytest.skip("the gpg in use adds none")
+    before = await alice.text_export()
+    [bob] = await alice.keys(BOB)
+    with pytest.raises(ValueError, match="another key's"):
+        await alice.add_adsk("", ALICE)
+    with pytest.raises(KeyNotFound):
+        await alice.add_adsk("", "nobody@example.org")
+    for part in (bob, bob.subkeys[0]):
+        assert Capability.ENCRYPT not in part.capabilities
+        with pytest.raises(UnusableKey):
+            await alice.add_adsk("", f"{part.fingerprint}!")
+    alice.passphrase = "wrong"
+    with pytest.raises(BadPassphrase):
+        await alice.add_adsk(ALICE, BOB)
+    alice.passphrase = PASSPHRASE
+    assert await alice.text_export() == before

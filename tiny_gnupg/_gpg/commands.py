@@ -251,6 +251,11 @@ def add_subkey(fingerprint: str, algorithm: str, usage: str, expires: str) -> li
     return [*how, "--", fingerprint, made.named(usage), USAGES[usage], expires]
 
 
+def add_adsk(fingerprint: str, subkey: str) -> list[str]:
+    """Add a subkey of another key, named with a ``!``, as an additional decryption subkey."""
+    return [*LOOPBACK, "--quick-add-adsk", "--", fingerprint, subkey]
+
+
 def _compliance(algorithm: Algorithm) -> list[str]:
     # Debian's gpg makes keys that only LibrePGP knows where it is told to.
     return ["--compliance", "gnupg"] if algorithm.librepgp else []

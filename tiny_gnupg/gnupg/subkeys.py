@@ -23,13 +23,14 @@ from tiny_gnupg._gpg.arguments import (
     revocation_answers,
 )
 from tiny_gnupg._gpg.key_names import exact_name, is_exact
+from tiny_gnupg._gpg.key_states import encryption_key
 from tiny_gnupg._operations import changes
 from tiny_gnupg._operations.changes import Steps, T
 from tiny_gnupg._operations.engine import Call, Engine
 from tiny_gnupg._operations.keyring import keys_of, the_subkey
 from tiny_gnupg._process.find_gpg import probe
 from tiny_gnupg.gnupg.access import Access
-from tiny_gnupg.results import Key, Subkey
+from tiny_gnupg.results import Capability, Key, Subkey
 
 #: What names a subkey: its fingerprint or key id, or itself as a listing gave it.
 SubkeyName = str | Subkey
@@ -88,6 +89,37 @@ class Subkeys(Access):
         parts = [(algorithm or algorithm_like(key), wanted)]
         [made] = await self._change(self._new_parts(key.fingerprint, parts, end), key)
         return made
+
+    async def add_adsk(self, uid: Uid, reader: Uid) -> str:
+        """Add an additional decryption subkey: another key's, which reads what comes for this one.
+
+        Who gets the key sees it. GnuPG encrypts to such a subkey too from 2.2.42 and 2.4.1 on, and
+        other programs do not. ``revoke_subkey`` and ``delete_subkey`` end it.
+
+        Args:
+            reader: whose newest subkey that encrypts; with a ``!`` behind a subkey's fingerprint or
+                key id, exactly that one.
+
+        Returns:
+            The subkey's fingerprint.
+
+        Raises:
+            ValueError: it is the same key.
+            KeyNotFound: one of the keys is not here.
+            UnsupportedByGnuPG: this gpg makes none: see ``features``.
+            UnusableKey: the key is revoked, the secret part of its primary key is not here, or the
+                other key has no subkey that encrypts.
+            BadPassphrase: the passphrase does not open the key.
+        """
+        (await probe(self._engine.executable)).require("adsk")
+        key, other, name = await self._changeable(uid), await self._key(reader), check_uid(reader)
+        if other.fingerprint == key.fingerprint:
+            raise ValueError("an additional decryption subkey is another key's")
+        which = exact_name(other, name) if is_exact(name) else f"{encryption_key(other)}!"
+        if which == "!":
+            await self._require_able(other.fingerprint, Capability.ENCRYPT, "encrypt to")
+        await self._edit(commands.add_adsk(key.fingerprint, which), "add it", key.fingerprint)
+        return which.rstrip("!")
 
     async def revoke_subkey(
         self, uid: Uid, subkey: SubkeyName, *, reason: int = 0, text: str = ""
