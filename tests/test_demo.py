@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -69,3 +70,18 @@ async def test_a_failing_demonstration_leaves_no_home(
 
     assert lines
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_takes_long_says_that_it_goes_on() -> None:
+    lines: list[str] = []
+    waiting = threading.Event()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        waiting.set()
+
+    with Steps(say).step("Somebody waits"):
+        assert waiting.wait(60)
+
+    assert [line.split()[1:] for line in lines[:1]] == [["s", "Somebody", "waits", "..."]]
+    assert STEP.fullmatch(lines[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,13 +36,30 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[list[str]]:
-        """Time a step; what the block puts into the list is shown behind it."""
+        """Time a step; what the block puts into the list is shown behind it.
+
+        Of one that takes longer than a second it is said, and then every few seconds, that it
+        goes on.
+        """
         self.count += 1
         outcome: list[str] = []
         begun = time.perf_counter()
-        yield outcome
+        ended = threading.Event()
+        clock = threading.Thread(target=self._count_seconds, args=(title, ended))
+        clock.start()
+        try:
+            yield outcome
+        finally:
+            ended.set()
+            clock.join()
         took = time.perf_counter() - begun
         self.say(f"{self.count:3}. {title:<52}{duration(took):>8}   {'; '.join(outcome)}".rstrip())
+
+    def _count_seconds(self, title: str, ended: threading.Event) -> None:
+        begun, wait = time.perf_counter(), 1
+        while not ended.wait(wait):
+            wait = 3
+            self.say(f"{time.perf_counter() - begun:11.1f} s  {title} ...")
 
     @contextmanager
     def refused(self, title: str) -> Iterator[None]:
