@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
@@ -43,6 +44,7 @@ napoleon_numpy_docstring = False
 def setup(app: Sphinx) -> None:
     """Describe the commands, and mend docstrings on their way into the reference."""
     app.add_directive("commands", Commands)
+    app.add_directive("part", Part)
     app.connect("autodoc-process-docstring", _without_types, priority=100)
 
 
@@ -61,6 +63,27 @@ class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
         return self.parse_text_to_nodes("\n".join(_commands()), allow_section_headings=True)
+
+
+class Part(SphinxDirective):
+    """Describes what parts of ``GnuPG`` bring: ``.. part:: MODULE.CLASS ...``."""
+
+    optional_arguments, final_argument_whitespace = 1, True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the members, in the order of their source."""
+        names = [one.rpartition(".") for one in self.arguments[0].split()]
+        parts = [
+            getattr(import_module(f"tiny_gnupg.gnupg.{name}"), part) for name, _, part in names
+        ]
+        lines = [
+            f".. auto{'property' if isinstance(member, property) else 'method'}:: "
+            f"tiny_gnupg.GnuPG.{name}"
+            for part in parts
+            for name, member in vars(part).items()
+            if not name.startswith("_")
+        ]
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
 def _commands() -> Iterator[str]:

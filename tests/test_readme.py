@@ -1,4 +1,4 @@
-"""README.rst, the tutorial and the how-to pages, block by block, as a reader would run them.
+"""README.rst, the tutorial, the how-to pages and the reference, block by block, as readers run them.
 
 The programs are real, the network is a keyserver on loopback behind a SOCKS proxy.
 
@@ -32,8 +32,9 @@ from tiny_gnupg._network.keyserver import DEFAULT_KEYSERVER
 README = Path(__file__).parents[1] / "README.rst"
 DOCS = README.parent / "docs"
 HOW_TO = sorted((DOCS / "howto").glob("*.rst"))
-NETWORK = DOCS / "howto" / "network.rst"
-RUN = [README, DOCS / "tutorial.rst", *HOW_TO]
+REFERENCE = DOCS / "reference.rst"
+NETWORK = {DOCS / "howto" / "network.rst", REFERENCE}
+RUN = [README, DOCS / "tutorial.rst", *HOW_TO, REFERENCE]
 #: The other pages with blocks: what they show is tested elsewhere.
 SHOWN = {"homes.rst", "threads.rst"}
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
@@ -82,7 +83,7 @@ def test_each_block_is_of_a_kind_that_is_run() -> None:
         )
         assert page.read_text().count(".. code-block::") == known > 0
     others = {page.name for page in DOCS.glob("*.rst") if "code-block::" in page.read_text()}
-    assert others == {"tutorial.rst", *SHOWN}
+    assert others == {"tutorial.rst", REFERENCE.name, *SHOWN}
 
 
 def test_the_readme_is_short() -> None:
@@ -118,7 +119,7 @@ async def test_the_python_blocks_run_in_their_order(
     names: dict[str, Any] = {"__name__": "readme"}
     copied(started, folder)
     with keyserver_server() as keyserver:
-        async with _proxy(keyserver, used=page == NETWORK) as port:
+        async with _proxy(keyserver, used=page in NETWORK) as port:
             for line, source in blocks("python", page)[page == README :]:
                 if CONFIRMED in source:
                     assert keyserver.confirm_all() == ["alice@example.org"]
