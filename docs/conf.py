@@ -25,6 +25,9 @@ version = release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # sphinx-build -b man docs build/man
 man_pages = [("command_line", "tiny-gnupg", "OpenPGP from the command line", [author], 1)]
+# Quotes stay as they were written: what is shown is to be typed.
+smartquotes_action = "D"
+html_show_copyright = False
 html_theme = "alabaster"
 html_theme_options = {
     "description": "GnuPG for asynchronous Python",

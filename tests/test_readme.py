@@ -1,4 +1,4 @@
-"""README.rst, the tutorial, the how-to pages and the reference, block by block, as readers run them.
+"""README.rst, the tutorial, the how-to pages and the reference: each block, as a reader runs it.
 
 The programs are real, the network is a keyserver on loopback behind a SOCKS proxy.
 

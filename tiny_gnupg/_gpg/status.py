@@ -1,7 +1,7 @@
 """The lines that gpg writes to its status descriptor, as data.
 
 Pure: bytes in, data out; nothing here runs a program or touches a file. The grammar is that of
-GnuPG's doc/DETAILS, "Format of the --status-fd output". What a line MEANS for a call is not
+GnuPG's doc/DETAILS, "Format of the ``--status-fd`` output". What a line MEANS for a call is not
 decided here but in ``outcome``, ``signatures`` and ``imports``.
 
 The rules:
