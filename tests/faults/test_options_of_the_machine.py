@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from scripts.namespaces import mount_namespace
+from tests.features import has, skip
 from tests.namespaces import run_program
 from tests.peers import gpg24 as peer
+from tiny_gnupg._process.find_gpg import find_executable
+from tiny_gnupg._process.system_options import directories
 
 #: A copy of /etc of its own.
 COPY = (
@@ -67,5 +70,7 @@ def test_keyboxd_for_all_is_served_by_a_gpg_that_has_it(alices_home: Path, tmp_p
     assert said(alices_home, tmp_path / "etc", "", common, str(gpg)) == "served"
 
 
-def test_keyboxd_for_all_is_nothing_to_an_older_gpg(alices_home: Path, tmp_path: Path) -> None:
+def test_keyboxd_for_all_is_nothing_to_a_gpg_without(alices_home: Path, tmp_path: Path) -> None:
+    if has("keyboxd") and Path("/etc/gnupg") in directories(find_executable()):
+        skip("has keyboxd, and reads /etc/gnupg/common.conf")
     assert said(alices_home, tmp_path / "etc", "", "use-keyboxd\n") == "served"

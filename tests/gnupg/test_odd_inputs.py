@@ -101,9 +101,10 @@ async def plain(gpg: GnuPG, *arguments: str, stdin: bytes) -> tuple[int, bytes]:
         os.close(output)
 
 
-#: A message in an armor without a checksum, and without anything else that is odd.
+#: A message in an armor without a checksum or without its end; nothing else about it is odd.
 NO_CHECKSUM = re.compile(
-    rb"\A-----BEGIN PGP MESSAGE-----\n\n((?:[A-Za-z0-9+/]+={0,2}\n)+)-----END PGP MESSAGE-----\n\Z"
+    rb"\A-----BEGIN PGP MESSAGE-----\n\n((?:[A-Za-z0-9+/]{4}|\n)+(?:[A-Za-z0-9+/]{2,3})?)"
+    rb"[=\n]*(?:=[A-Za-z0-9+/]{1,3}|-----END PGP MESSAGE-----\n)?\Z"
 )
 
 
@@ -125,8 +126,9 @@ async def check(world: World, data: bytes) -> None:
     gpg = world.gpg
     code, output = await plain(gpg, "--decrypt", stdin=data)
     if code != 0 and (bare := NO_CHECKSUM.search(data)) is not None:
-        # gpg 2.2.40 takes many of these for cut off; a checksum is optional (RFC 9580, 6.1).
-        code, output = await plain(gpg, "--decrypt", stdin=base64.b64decode(bare[1]))
+        # gpg takes many of these for cut off; a checksum is optional (RFC 9580, 6.1).
+        octets = base64.b64decode(bare[1] + b"==")
+        code, output = await plain(gpg, "--decrypt", stdin=octets)
     for found in (
         await asked(gpg.decrypt(data, passphrase=PASSPHRASE)),
         await asked(gpg.verify(data)),

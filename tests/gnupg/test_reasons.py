@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.features import asks_for_cards, is_librepgp
 from tests.instances import ALICE, MakeGnuPG, PlainGpg, alice_at
 from tests.openpgp import SEIPD, first_part, literal, new, parts, pkesk, without_user_ids
 from tiny_gnupg import (
@@ -33,12 +33,6 @@ Call = Callable[[], Awaitable[object]]
 
 #: What nobody may be told who was not found to have done it.
 ACCUSING = re.compile("changed|damaged|manipulated|ulimit|killed|processed|secret keys read")
-
-
-def is_old(gpg: GnuPG) -> bool:
-    """Return whether it is GnuPG 2.2."""
-    said = subprocess.run([gpg.executable, "--version"], capture_output=True, text=True, check=True)
-    return " 2.2." in said.stdout.splitlines()[0]
 
 
 async def refused(awaitable: Awaitable[object], kind: type[GnuPGError], why: str) -> GnuPGError:
@@ -136,7 +130,7 @@ async def test_an_import_says_the_reason_of_each_key(
     for call in (alice.text_import(data), alice.file_import(path)):
         error = await refused(call, ImportFailed, why.format(block.fingerprint))
         assert error.stderr
-    if name != "Ed448":  # that one gpg can show
+    if name != "Ed448" and not (name == "version 5" and is_librepgp()):  # those gpg can show
         await refused(alice.scan(data), NotOpenPGP, why.format(block.fingerprint))
     assert await alice.keys() == before
 
@@ -169,7 +163,7 @@ async def test_a_part_of_a_block_is_not_shown_as_the_whole(alice: GnuPG, block: 
     [key] = await alice.scan(mine)
     assert await alice.scan(mine + block.public) == (key, *await alice.scan(block.public))
     await refused(alice.scan(mine + block.public[:-10]), NotOpenPGP, "ends inside")
-    if is_old(alice):  # newer ones do not read on behind a key that they do not know
+    if not is_librepgp():  # such ones do not read on behind a key that they do not know
         assert await alice.scan(mine + foreign) == (key,)
 
 
@@ -182,10 +176,10 @@ async def test_a_session_key_of_an_algorithm_that_this_gpg_lacks(
     for number, name in ((25, "X25519"), (26, "X448"), (8, "KYBER")):
         message = new(1, b"\x03" + b"\x11" * 8 + bytes([number]) + bytes(60)) + SEIPD
         for call in opened(alice, message, tmp_path):
-            if is_old(alice):
-                await refused(call, UnsupportedByGnuPG, name)
-            else:
+            if is_librepgp():
                 await refused(call, NoSecretKey, "1111111111111111")
+            else:
+                await refused(call, UnsupportedByGnuPG, name)
 
 
 async def test_what_no_gnupg_opens_is_refused_before_it_sees_it(
@@ -239,7 +233,7 @@ async def test_a_secret_key_on_a_card_is_said_to_be_there(
         error = await refused(call, NoSecretKey, "on a card")
         assert "scdaemon" in error.hint
     for call in (again.sign("x", ALICE), again.encrypt("x", ALICE, True, ALICE)):
-        await refused(call, UnusableKey, "on a card")
+        await refused(call, NoSecretKey if asks_for_cards() else UnusableKey, "on a card")
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from tiny_gnupg.errors import CommandFailed, NotText, OutputTooLarge
+from tiny_gnupg._gpg.outcome import CARD_HINT
+from tiny_gnupg.errors import CommandFailed, NoSecretKey, NotText, OutputTooLarge
 
 Data = str | bytes | bytearray | memoryview
 
@@ -41,6 +42,11 @@ HEAD_START, SHORT_START = 0.02, 0.005
 #: Bytes of status lines, and of messages for people, that one run may produce: of an imported key
 #: there are some 250, and of a message as many as its sender likes.
 MOST_TOLD = 2**23
+
+
+#: What gpg says where an agent of 2.4 wants a card to be put in: it has no status line for that and
+#: no answer, so that the agent asks for ever. What a sender wrote begins no line.
+_ASKED_FOR_CARD = b"\ngpg: DBG: ignoring gpg-agent inquiry 'CONFIRM"
 
 
 def exhausted(error: OSError) -> CommandFailed:
@@ -254,6 +260,8 @@ class Traffic:
     def take_errors(self, piece: bytes) -> None:
         """Keep what is meant for people, up to a bound."""
         self._tell(self.stderr, piece)
+        if _ASKED_FOR_CARD in piece:
+            self._fail(NoSecretKey("the secret key is on a card that is not here", hint=CARD_HINT))
 
     def _tell(self, channel: io.BytesIO, piece: bytes) -> None:
         # A message of a few KB may hold, compressed, millions of packets to tell of.
