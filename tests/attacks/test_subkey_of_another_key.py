@@ -24,6 +24,7 @@ from tests.attacks.adopted_subkey import (
     mallory,
 )
 from tests.attacks.conftest import LIAR, Hostile
+from tests.features import reads_packed, skip
 from tests.instances import PlainGpg
 from tests.tor import openpgp
 from tiny_gnupg import AmbiguousKey, GnuPG, KeyserverMismatch, SignatureError
@@ -132,6 +133,8 @@ async def require_bobs(gpg: GnuPG) -> None:
 async def test_each_way_in_leaves_the_subkey_to_its_owner(
     hostile: Hostile, alice: GnuPG, other_home: Path, way: str
 ) -> None:
+    if way == "packed" and not reads_packed(MALLORY):
+        skip("takes no keys in compressed data")
     await WAYS[way](hostile, alice, MALLORY, other_home)
     assert MALLORYS in await alice.list_keys()
     assert await holders(alice) == []

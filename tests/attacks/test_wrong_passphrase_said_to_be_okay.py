@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.features import old_ciphers
 from tests.instances import PlainGpg
 from tiny_gnupg import BadPassphrase, DecryptionFailed, GnuPG
 
@@ -45,7 +46,7 @@ async def test_ocb(alice: GnuPG, message: str) -> None:
 @pytest.mark.parametrize("cipher", ["AES256", "3DES", "CAST5"])
 async def test_cfb(alice: GnuPG, plain_gpg: Callable[..., PlainGpg], cipher: str) -> None:
     """One wrong passphrase in some hundreds passes CFB's quick check; the next one stops it."""
-    making = ("--s2k-mode", "1", "--cipher-algo", cipher, "--symmetric")
+    making = (*old_ciphers(), "--s2k-mode", "1", "--cipher-algo", cipher, "--symmetric")
     message = plain_gpg(PASSPHRASE).run(*making, stdin=PLAINTEXT).stdout
     assert await alice.decrypt(message, passphrase=PASSPHRASE) == PLAINTEXT
 
