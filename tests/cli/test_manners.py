@@ -80,7 +80,10 @@ def test_each_word_that_is_changed_is_one_that_the_library_says() -> None:
     ("command", "told"),
     [
         (["gen-key", "--name", "Al", "--expires", "soon"], "expires is like 3y"),
-        (["gen-key", "--name", "a\nb"], "line end"),
+        (["keys", "--expiring", "soon"], "--expiring is like 3y"),
+        (["rotate", "alice@example.org", "--overlap", "soon"], "--overlap is like 3y"),
+        (["gen-key", "--name", "a\nb"], "--name holds a tab or line end"),
+        (["gen-key", "--name", "Zo\udceb"], "--name holds bytes that are no UTF-8"),
         (["find", "--tor-port", "99999", "alice@example.org"], "--tor-port is no TCP port"),
         (["find", "--keyserver", "nonsense", "alice@example.org"], "no keyserver's URL"),
         (["decrypt", "{file}"], "ends in none of .gpg, .pgp, .asc: say --output"),
@@ -159,10 +162,40 @@ def test_a_detached_signature_alone_is_told_from_a_bad_one(
     (tmp_path / "data").write_text("x")
     done(cli("sign", str(tmp_path / "data")))
 
-    result = cli("verify", str(tmp_path / "data.asc"))
+    for command in ("verify", "decrypt"):  # which would write the data again
+        result = cli(command, str(tmp_path / "data.asc"))
 
-    assert done(result, 1) == b""
-    assert b"give the data first: tiny-gnupg verify DATA SIGNATURE" in result.stderr
+        assert done(result, 1) == b""
+        assert b"give the data first: tiny-gnupg verify DATA SIGNATURE" in result.stderr
+
+    swapped = cli("verify", str(tmp_path / "data.asc"), str(tmp_path / "data"))
+    assert done(swapped, 3) == b""
+    assert b"the data comes first: tiny-gnupg verify DATA SIGNATURE" in swapped.stderr
+
+
+def test_a_file_that_is_not_there_is_told_before_a_passphrase_is_asked_for(
+    home: Path, tmp_path: Path
+) -> None:
+    for command in ("encrypt -r alice@example.org", "symmetric", "decrypt", "sign", "restore"):
+        result = shell(f"setsid --wait $T {command} {tmp_path}/missing", home)
+
+        assert done(result, 1) == b""
+        assert result.stderr.startswith(f"tiny-gnupg: {tmp_path}/missing: No such".encode())
+
+
+def test_who_is_asked_for_what_is_told_its_own_options(home: Path) -> None:
+    told = shell("setsid --wait $T passphrase alice@example.org", home)
+
+    assert done(told, 2) == b""
+    assert b"--new-passphrase-fd N or --new-passphrase-env NAME" in told.stderr
+
+
+def test_nothing_is_said_to_replace_a_directory(cli: Run, tmp_path: Path) -> None:
+    told = cli("backup", str(tmp_path))
+
+    assert done(told, 1) == b""
+    assert b"a backup goes into a new directory" in told.stderr
+    assert b"--force" not in told.stderr
 
 
 def shell(line: str, home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:

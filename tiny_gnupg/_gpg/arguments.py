@@ -161,13 +161,14 @@ def user_id_of(name: str, email: str) -> str:
     return f"{name} <{email}>" if name and email else name or f"<{email}>"
 
 
-def checked_expiry(expires: Expiry, now: datetime | None = None) -> str:
+def checked_expiry(expires: Expiry, now: datetime | None = None, *, what: str = "expires") -> str:
     """Return when a key expires, as gpg takes it.
 
     Args:
         expires: ``3y``, ``6m``, ``2w``, ``90d``, ``2030-12-31``, ``0`` for never; an aware
             ``datetime``; or a ``timedelta`` from now on.
         now: the time; default: this moment.
+        what: the argument that it is, for an error.
 
     Raises:
         ValueError: it is none of these, over already, or beyond 2106-02-06.
@@ -178,18 +179,18 @@ def checked_expiry(expires: Expiry, now: datetime | None = None) -> str:
         end, text = _after(moment, timedelta(seconds=seconds)), f"seconds={seconds}"
     elif isinstance(expires, datetime):
         if expires.tzinfo is None:
-            raise ValueError(f"expires needs a time zone: {expires!r}")
+            raise ValueError(f"{what} needs a time zone: {expires!r}")
         end = _utc(expires)
         text = end.strftime("%Y%m%dT%H%M%S")
     elif expires in _NEVER:
         return expires
     else:
-        end, text = _end_of(expires, moment), expires
+        end, text = _end_of(expires, moment, what), expires
     # gpg takes a date for its noon.
     if end <= moment - timedelta(days=1 if text.count("-") == 2 else 0):
-        raise ValueError(f"expires is over already: {expires!r}")
+        raise ValueError(f"{what} is over already: {expires!r}")
     if end >= _END:
-        raise ValueError(f"expires is beyond 2106-02-06, OpenPGP's last day: {expires!r}")
+        raise ValueError(f"{what} is beyond 2106-02-06, OpenPGP's last day: {expires!r}")
     return text
 
 
@@ -199,7 +200,7 @@ def checked_overlap(overlap: Expiry) -> str:
     Raises:
         ValueError: as ``checked_expiry``; or it is never.
     """
-    text = checked_expiry(overlap)
+    text = checked_expiry(overlap, what="overlap")
     if text in _NEVER:
         raise ValueError(f"an overlap ends, or is '0', not {overlap!r}")
     return text
@@ -212,7 +213,7 @@ def checked_span(until: Expiry) -> timedelta:
         ValueError: as ``checked_expiry``; or it is never.
     """
     now = datetime.now(UTC)
-    text = checked_expiry(until, now)
+    text = checked_expiry(until, now, what="expiring")
     if text in _NEVER:
         raise ValueError(f"name a time or a span, not {until!r}")
     return _end_of(text, now) - now
@@ -223,14 +224,14 @@ def expires_before(expires: datetime | None, end: str) -> bool:
     return expires is not None and expires < _end_of(end, datetime.now(UTC))
 
 
-def _end_of(expires: str, now: datetime) -> datetime:
+def _end_of(expires: str, now: datetime, what: str = "expires") -> datetime:
     """Return the moment that a text of gpg's forms names."""
     if isinstance(expires, str) and (match := _SPAN.fullmatch(expires)):
         days = int(match["number"] or 0) * _DAYS[match["unit"] or ""]
         return _after(now, timedelta(days=days, seconds=int(match["seconds"] or 0)))
     with suppress(KeyError, TypeError, ValueError):
         return datetime.strptime(expires, _MOMENTS[len(expires)]).replace(tzinfo=UTC)
-    raise ValueError(f"expires is like 3y, 6m, 2w, 90d, 2030-12-31 or 0, not {expires!r}")
+    raise ValueError(f"{what} is like 3y, 6m, 2w, 90d, 2030-12-31 or 0, not {expires!r}")
 
 
 def _utc(moment: datetime) -> datetime:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
@@ -15,6 +17,7 @@ from tiny_gnupg._home.layout import KEYS
 from tiny_gnupg._home.sinks import is_sink
 from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._network.found_keys import query
+from tiny_gnupg._openpgp.faults import LOOKED_AT, no_message
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import (
@@ -24,7 +27,7 @@ from tiny_gnupg.cli.terminal import (
     progress,
     standard_input,
 )
-from tiny_gnupg.errors import AmbiguousKey, KeyNotFound
+from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, NotOpenPGP
 from tiny_gnupg.gnupg import GnuPG
 from tiny_gnupg.gnupg.streams import Plaintext
 from tiny_gnupg.results import (
@@ -143,6 +146,7 @@ async def export(arguments: argparse.Namespace) -> Report:
 async def encrypt(arguments: argparse.Namespace) -> Report:
     """Encrypt a file or standard input."""
     signing = not arguments.no_sign
+    beginning(arguments.file)
     async with instance(arguments, secret=of_keys(arguments) if signing else "") as gpg:
         signers = await _signers(gpg, arguments.signers_as) if signing else [""]
         how: dict[str, Any] = {
@@ -172,6 +176,7 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
 
 async def symmetric(arguments: argparse.Namespace) -> Report:
     """Encrypt a file or standard input to a passphrase."""
+    beginning(arguments.file)
     words = passphrase(arguments, new=True)
     async with instance(arguments) as gpg:
         if not _is_path(arguments.file):
@@ -189,6 +194,10 @@ async def symmetric(arguments: argparse.Namespace) -> Report:
 
 async def decrypt(arguments: argparse.Namespace) -> Report:
     """Decrypt a file or standard input; every signature has to be good."""
+    head = beginning(arguments.file)
+    # Told before the data of a detached signature are in the way of what it would become.
+    if len(head) <= LOOKED_AT and (other := no_message(head)):
+        raise NotOpenPGP(other.why, hint=other.cure)
     words = passphrase(arguments)
     async with instance(arguments, secret=words) as gpg:
         if _is_path(arguments.file):
@@ -220,6 +229,7 @@ def _told(found: Decryption | Plaintext) -> tuple[dict[str, Any], tuple[str, ...
 
 async def sign(arguments: argparse.Namespace) -> Report:
     """Sign a file or standard input."""
+    beginning(arguments.file)
     async with instance(arguments, secret=of_keys(arguments)) as gpg:
         signers = await _signers(gpg, arguments.signers_as)
         if _is_path(arguments.file):
@@ -323,6 +333,21 @@ async def find(arguments: argparse.Namespace) -> Report:
 
 def _is_path(file: str | None) -> bool:
     return file not in (None, "-")
+
+
+def beginning(file: str | None) -> bytes:
+    """Return how a file begins; one that cannot be read is told before a passphrase is asked for.
+
+    Args:
+        file: its path; of what is no regular file nothing is read, for it may come once.
+
+    Raises:
+        OSError: it is not there, or not for this user.
+    """
+    if file is None or file == "-" or not stat.S_ISREG(os.stat(file).st_mode):
+        return b""
+    with open(file, "rb") as opened:
+        return opened.read(LOOKED_AT + 1)
 
 
 async def _read(file: str) -> bytes:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tiny_gnupg.cli.commands import instance, of_keys, show_keys, signer_of
+from tiny_gnupg.cli.commands import beginning, instance, of_keys, show_keys, signer_of
 from tiny_gnupg.cli.terminal import Report, UsageError, passphrase
 from tiny_gnupg.gnupg import GnuPG
 from tiny_gnupg.results import Capability, ImportResult
@@ -101,6 +101,7 @@ async def backup(arguments: argparse.Namespace) -> Report:
 
 async def restore(arguments: argparse.Namespace) -> Report:
     """Bring the keys of a backup, or of another home, into this home."""
+    beginning(arguments.directory)
     async with instance(arguments, secret=passphrase(arguments)) as gpg:
         return _imported(await gpg.restore(arguments.directory))
 

@@ -263,7 +263,9 @@ def _add_first_steps(add: _Commands) -> None:
 
 def _add_keys(add: _Commands) -> None:
     made = add("keys", commands.keys, "list keys")
-    made.add_argument("uid", nargs="?", default="", help="which: fingerprint, address or text")
+    made.add_argument(
+        "uid", nargs="?", default="", metavar="UID", help="which: fingerprint, address or text"
+    )
     made.add_argument("--secret", action="store_true", help="only those whose secret part is here")
     made.add_argument(
         "--expiring", metavar="SPAN", help="only those of which something ends by then"
@@ -385,13 +387,15 @@ def _add_messages(add: _Commands) -> None:
 
 def _add_network(add: _Commands) -> None:
     made = add("publish", commands.publish, "upload a key to the keyserver", network=True)
-    made.add_argument("uid", help="which: fingerprint or address")
+    made.add_argument("uid", metavar="UID", help="which: fingerprint or address")
     made = add("wkd", life.wkd, "import a key from its domain's Web Key Directory", network=True)
     made.add_argument("email", metavar="ADDRESS", help="whose")
     made = add("refresh", life.refresh, "fetch updates of keys", network=True)
-    made.add_argument("uid", nargs="?", default="", help="which (all)")
+    made.add_argument("uid", nargs="?", default="", metavar="UID", help="which (all)")
     made = add("find", commands.find, "look a key up on the keyserver", network=True)
-    made.add_argument("query", help="a whole fingerprint, 16-digit key id or address")
+    made.add_argument(
+        "query", metavar="QUERY", help="a whole fingerprint, 16-digit key id or address"
+    )
     made.add_argument("--import", dest="take", action="store_true", help="import it")
 
 

@@ -46,6 +46,8 @@ WORDS = {
     "pass the message's own, passphrase=...": "give the message's own passphrase",
     ", as text or as bytes": "",
     "use decrypt or decrypt_verify": "tiny-gnupg decrypt shows them",
+    "a lone surrogate, which has no UTF-8": "bytes that are no UTF-8",
+    "pass a signed message alone": "the data comes first: tiny-gnupg verify DATA SIGNATURE",
     "use text_import": "tiny-gnupg import FILE takes it",
     "use verify(data, signature)": "give the data first: tiny-gnupg verify DATA SIGNATURE",
     "await gen_key()": "tiny-gnupg gen-key makes one",
@@ -55,6 +57,9 @@ WORDS = {
 
 #: Which command does what a message says to call.
 COMMANDS = {
+    r"^username (?=holds|begins)": "--name ",
+    r"^email (?=holds|begins)": "--email ",
+    r"^(expiring|overlap) (?=is |needs )": r"--\1 ",
     r"await set_expire\('(\w+)', '(\w+)'\)": r"tiny-gnupg renew \1 \2",
     r"await set_expire\('(\w+)', '(\w+)', subkeys=\['(\w+)'\]\)": (
         r"tiny-gnupg renew \1 \2 --subkey \3"
@@ -126,10 +131,10 @@ def _from_person(*, new: bool, which: str) -> str:
         os.close(os.open("/dev/tty", os.O_RDWR))
     except OSError:
         # getpass would read it from standard input then, where the message is.
+        name = f"{which.replace('_', '-')}passphrase"
         raise UsageError(
-            f"there is no terminal to ask for the {which.replace('_', ' ')}passphrase: give "
-            "--passphrase-fd N or --passphrase-env NAME, or --no-passphrase for keys that have "
-            "none"
+            f"there is no terminal to ask for the {name.replace('-', ' ')}: give --{name}-fd N or "
+            f"--{name}-env NAME, or --no-{name} for keys that have none"
         ) from None
     typed = getpass.getpass(f"{which.replace('_', ' ')}passphrase: ".capitalize())
     if new and getpass.getpass("Once more: ") != typed:
@@ -266,7 +271,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, GnuPGError) or not isinstance(error, OSError) or error.filename is None:
         return str(error)
     said = f"{error.filename}: {error.strerror}"
-    if isinstance(error, FileExistsError) and not os.path.islink(error.filename):
+    replaceable = os.path.isfile(error.filename) and not os.path.islink(error.filename)
+    if isinstance(error, FileExistsError) and replaceable:
         said += " (--force replaces it)"
     return said
 
