@@ -92,8 +92,8 @@ WEAKENINGS = (
         "commands run by a shell",
         "uid_read_by_a_shell",
         (
-            "            argv,\n            stdin=stdin,",
-            '            ["/bin/sh", "-c", " ".join(argv)],\n            stdin=stdin,',
+            "                argv,\n                stdin=stdin,",
+            '                ["/bin/sh", "-c", " ".join(argv)],\n                stdin=stdin,',
         ),
     ),
     weakening(

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.rounds import in_worker
-from tests.instances import alice_at
+from tests.instances import PASSPHRASE, alice_at
 from tests.leftovers import PATIENCE
 from tests.proc import agent_of, users_of
 from tiny_gnupg import GnuPG, run
@@ -95,17 +97,51 @@ def test_worker_processes(alices_home: Path, method: str) -> None:
     assert agent_of(alices_home) is None
 
 
+async def _slowly() -> AsyncIterator[bytes]:
+    for _ in range(8):
+        yield os.urandom(2**16)
+        await asyncio.sleep(0.02)
+
+
+async def _many(gpg: GnuPG) -> int:
+    messages = [os.urandom(2**16) for _ in range(20)]
+    return len([one async for one in gpg.encrypt_many(messages, gpg.fingerprint)])
+
+
+async def _stream(gpg: GnuPG) -> int:
+    return len([one async for one in gpg.encrypt_stream(_slowly())])
+
+
+WORK: dict[str, Callable[[GnuPG], Coroutine[Any, Any, object]]] = {
+    "a long message": lambda gpg: gpg.encrypt(os.urandom(3_000_000)),
+    "a stream": _stream,
+    "many messages": _many,
+    "a change": lambda gpg: gpg.change_passphrase("", PASSPHRASE),
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-async def test_a_fork_in_the_middle_of_an_operation(alice: GnuPG) -> None:
-    """The child ends at once; that ends nothing of its parent's."""
-    task = asyncio.ensure_future(alice.encrypt(os.urandom(3_000_000)))
-    await asyncio.sleep(0.01)
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert await alice.decrypt(await task)
-    await alice.trust(alice.fingerprint, 5)
+@pytest.mark.parametrize("work", WORK)
+async def test_a_fork_in_the_middle_of_an_operation(alice: GnuPG, work: str) -> None:
+    """The child lives on until the operation has ended, and holds nothing of it open."""
+    for moment in (0.01, 0.03, 0.06):
+        task = asyncio.ensure_future(WORK[work](alice))
+        await asyncio.sleep(moment)
+        end, ours = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(ours)
+            os.read(end, 1)
+            os._exit(0)
+        try:
+            async with asyncio.timeout(60):
+                await task
+                await alice.trust(alice.fingerprint, 5)
+        finally:
+            os.close(ours)
+            os.waitpid(child, 0)
+            os.close(end)
+        assert await alice.decrypt(await alice.encrypt("text")) == "text"
 
 
 ENDING = """

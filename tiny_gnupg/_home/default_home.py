@@ -45,8 +45,9 @@ from tiny_gnupg._home.layout import (
     TRUST,
     holds_keys,
 )
-from tiny_gnupg._home.locks import alone, close_lock, open_lock, try_lock
+from tiny_gnupg._home.locks import alone, open_lock, try_lock
 from tiny_gnupg._home.whole_files import read_regular, write_whole
+from tiny_gnupg._process.descriptors import close_owned
 from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
@@ -270,7 +271,7 @@ def _unused(home: Path) -> Iterator[None]:
         yield
     finally:
         if fd >= 0:
-            close_lock(fd)
+            close_owned(fd)
 
 
 def _copy(old: Path, new: Path, content: dict[str, str]) -> None:

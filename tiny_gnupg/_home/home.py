@@ -19,7 +19,6 @@ import fcntl
 import logging
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import weakref
@@ -45,13 +44,14 @@ from tiny_gnupg._home.layout import (
     TRUST,
     holds_keys,
 )
-from tiny_gnupg._home.locks import KeyringLock, alone, close_lock, open_lock, try_lock
+from tiny_gnupg._home.locks import KeyringLock, alone, open_lock, try_lock
 from tiny_gnupg._home.protection import LOW_COUNT, Protection, Scheme
 from tiny_gnupg._home.repair import heal, heal_opened
 from tiny_gnupg._home.short_paths import is_default_homedir, remove_short_link, short_path
 from tiny_gnupg._home.stand_ins import is_read_only, make_stand_in
 from tiny_gnupg._home.whole_files import write_whole
-from tiny_gnupg._process.removal import dismiss, remove_at_the_end
+from tiny_gnupg._process.descriptors import close_owned
+from tiny_gnupg._process.removal import Waiting, dismiss, remove_at_the_end
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 from tiny_gnupg.errors import HomeUnusable
 
@@ -106,7 +106,7 @@ class Home:
         self._joined = -1
         #: The home that cannot be written, for which this one stands.
         self.stands_for: Path | None = None
-        self._removing: subprocess.Popen[bytes] | None = None
+        self._removing: Waiting | None = None
 
     @property
     def protection(self) -> Protection:
@@ -199,7 +199,7 @@ class Home:
                         heal(self.path)
             finally:
                 self.agent.forget()
-                close_lock(fd)
+                close_owned(fd)
             self._remove_stand_in()
 
     def prepare(self, kind: Scheme | None, template: Path) -> None:
@@ -333,7 +333,7 @@ class Home:
             return fd < 0
         finally:
             if fd >= 0:
-                close_lock(fd)
+                close_owned(fd)
 
     def find_agent(self) -> int:
         """Find the agent, as ``Agent.find``; one whose home was left meanwhile is not watched."""

@@ -27,6 +27,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 
 from tiny_gnupg._home.layout import GATE_LOCK, KEYRING_LOCK
+from tiny_gnupg._process.descriptors import close_owned, no_fork, owned
 from tiny_gnupg._process.tasks import running_loop
 from tiny_gnupg.errors import HomeUnusable
 
@@ -40,9 +41,6 @@ SHUT = (0.25, 4.0)
 
 #: Seconds that somebody waits while nothing moves. A message of many gigabytes takes its time.
 PATIENCE = 300.0
-
-
-_open: set[int] = set()
 
 
 class KeyringLock:
@@ -91,7 +89,7 @@ class _Line:
             try:
                 self._keyring = open_lock(self._paths[1])
             except BaseException:
-                close_lock(gate)
+                close_owned(gate)
                 raise
             self._gate = gate
         self._users += 1
@@ -101,8 +99,8 @@ class _Line:
         self._users -= 1
         self._stir.set()
         if not self._users:
-            close_lock(self._gate)
-            close_lock(self._keyring)
+            close_owned(self._gate)
+            close_owned(self._keyring)
 
     def try_to_read(self) -> bool:
         """Share the keyring, if that can be done at once."""
@@ -279,20 +277,14 @@ def open_lock(path: str | Path) -> int:
         HomeUnusable: it cannot be opened.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with no_fork:
+            return owned(
+                os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            )
     except OSError as error:
         raise HomeUnusable(
             f"cannot open {path}: {error.strerror}", hint="make the homedir writable"
         ) from error
-    _open.add(fd)
-    return fd
-
-
-def close_lock(fd: int) -> None:
-    """Close a lock file, and give back its lock; a forked child has closed its copy already."""
-    if fd in _open:
-        _open.discard(fd)
-        os.close(fd)
 
 
 def try_lock(fd: int, mode: int, path: str | Path) -> bool:
@@ -321,12 +313,4 @@ def alone(path: Path) -> Iterator[None]:
             time.sleep(PAUSES[1])
         yield
     finally:
-        close_lock(fd)
-
-
-def _close_all() -> None:
-    while _open:
-        os.close(_open.pop())
-
-
-os.register_at_fork(after_in_child=_close_all)
+        close_owned(fd)

@@ -50,7 +50,8 @@ from tiny_gnupg._home.layout import (
     TRUST_LOCK,
     is_somebodys,
 )
-from tiny_gnupg._home.locks import close_lock, open_lock, try_lock
+from tiny_gnupg._home.locks import open_lock, try_lock
+from tiny_gnupg._process.descriptors import close_owned
 from tiny_gnupg.errors import HomeUnusable
 
 log = logging.getLogger("tiny_gnupg")
@@ -165,7 +166,7 @@ def heal_opened(home: Path, state: Path) -> None:
             _replace_damaged(home)
             _clear_drafts(home)
     finally:
-        close_lock(fd)
+        close_owned(fd)
 
 
 def _finish_renames(keyring: Path) -> None:

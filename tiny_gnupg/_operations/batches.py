@@ -33,7 +33,7 @@ from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._gpg.status import parse_status
 from tiny_gnupg._openpgp.armor import dearmor
 from tiny_gnupg._operations.engine import Engine
-from tiny_gnupg._process.pipes import above_standard
+from tiny_gnupg._process.descriptors import above_standard
 from tiny_gnupg._process.program import LiveProgram
 from tiny_gnupg._process.tasks import Hidden, cancel_all, hidden, uninterrupted
 from tiny_gnupg.errors import AgentUnavailable, GnuPGError, GnuPGTimeout, NotText, printable

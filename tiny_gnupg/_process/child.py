@@ -23,7 +23,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tiny_gnupg._process.pipes import above_standard, exhausted
+from tiny_gnupg._process.descriptors import above_standard, exhausted, no_fork
 from tiny_gnupg.errors import BinaryNotFound, CommandFailed
 
 #: What a child may know of our environment; everything else stays here.
@@ -249,15 +249,16 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     stdin, stdout, stderr = standard
     try:
-        return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
-            argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=inherited,
-            env=_environment(),
-            start_new_session=True,
-        )
+        with no_fork:
+            return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=inherited,
+                env=_environment(),
+                start_new_session=True,
+            )
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise exhausted(error) from error

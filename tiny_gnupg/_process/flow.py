@@ -17,7 +17,8 @@ from collections.abc import (
 from contextlib import closing, suppress
 from typing import Any, Protocol, TypeVar
 
-from tiny_gnupg._process.pipes import CHUNK, Descriptor, above_standard, exhausted
+from tiny_gnupg._process.descriptors import close_owned, open_pipe
+from tiny_gnupg._process.pipes import CHUNK, Descriptor
 from tiny_gnupg._process.tasks import cancel_all, hidden, in_thread, running_loop, uninterrupted
 
 T = TypeVar("T")
@@ -96,10 +97,7 @@ class _Pipe:
     def __init__(self, ours: int) -> None:
         self._ours = ours
         self._pause = 0.0
-        try:
-            self._ends = list(map(above_standard, os.pipe()))
-        except OSError as error:
-            raise exhausted(error) from error
+        self._ends = list(open_pipe())
         os.set_blocking(self._ends[ours], False)
         if _Pipe._large < MOST_LARGE:
             with suppress(AttributeError, OSError):  # another system than Linux, or its bound
@@ -138,7 +136,7 @@ class _Pipe:
         """Close an end, or both; what is closed already stays so."""
         for index, fd in enumerate(self._ends):
             if fd != -1 and (ours if index == self._ours else theirs):
-                os.close(fd)
+                close_owned(fd)
                 self._ends[index] = -1
         if self._ends == [-1, -1] and self._pause:
             self._pause = 0.0

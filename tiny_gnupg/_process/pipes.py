@@ -6,13 +6,13 @@ Here is how bytes flow; what program they come from, and what becomes of it, is 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from tiny_gnupg._gpg.outcome import CARD_HINT
+from tiny_gnupg._process.descriptors import above_standard, close_owned, open_pipe, owned
 from tiny_gnupg.errors import CommandFailed, NoSecretKey, NotText, OutputTooLarge
 
 Data = str | bytes | bytearray | memoryview
@@ -47,31 +47,6 @@ MOST_TOLD = 2**23
 #: What gpg says where an agent of 2.4 wants a card to be put in: it has no status line for that and
 #: no answer, so that the agent asks for ever. What a sender wrote begins no line.
 _ASKED_FOR_CARD = b"\ngpg: DBG: ignoring gpg-agent inquiry 'CONFIRM"
-
-
-def exhausted(error: OSError) -> CommandFailed:
-    """Name the error of a system that has no room for one more program or pipe."""
-    return CommandFailed(
-        f"the system has no room for one more program: {os.strerror(error.errno or 0)}",
-        hint="raise its limits (ulimit -n, ulimit -u), or lower limit=",
-        returncode=error.errno,
-    )
-
-
-def above_standard(fd: int) -> int:
-    """Return a descriptor that is none of the standard ones, in the place of one that may be.
-
-    Where a program was started with its own closed, ours get their numbers; in a child, which has
-    its own standard descriptors, they would be lost, and status lines become data.
-    """
-    if fd > 2:
-        return fd
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    except OSError as error:
-        raise exhausted(error) from error
-    finally:
-        os.close(fd)
 
 
 def _chunks(data: Data) -> Iterator[memoryview]:
@@ -151,10 +126,10 @@ class Traffic:
             # What fits into the pipe goes now, so that a small message costs no turn of the loop.
             whole = feed.write_to(ours)
         except BaseException:
-            os.close(ours)
+            close_owned(ours)
             raise
         if whole:
-            os.close(ours)
+            close_owned(ours)
         else:
             self._writers[ours] = feed
 
@@ -169,7 +144,7 @@ class Traffic:
             return self.input(data, inherit=True)
         fd = int(data)
         if fd < 3:
-            fd = above_standard(os.dup(fd))
+            fd = owned(above_standard(os.dup(fd)))
             self._childs.add(fd)
         self.inherited.append(fd)
         return fd
@@ -187,7 +162,7 @@ class Traffic:
     def silent(self) -> int:
         """Open what drops whatever the child writes."""
         try:
-            fd = above_standard(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+            fd = owned(above_standard(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)))
         except OSError:  # a sandbox without it
             return self.output(lambda piece: None)
         self._childs.add(fd)
@@ -195,10 +170,7 @@ class Traffic:
 
     def _pair(self, *, ours_first: bool, inherit: bool) -> tuple[int, int]:
         """Open a pipe, and give the child's end and ours."""
-        try:
-            reader, writer = map(above_standard, os.pipe())
-        except OSError as error:
-            raise exhausted(error) from error
+        reader, writer = open_pipe()
         theirs, ours = (writer, reader) if ours_first else (reader, writer)
         os.set_blocking(ours, False)
         self._childs.add(theirs)
@@ -244,9 +216,9 @@ class Traffic:
         for fd in (*self._readers, *self._writers):
             self._drop(fd)
         while self._left_open:
-            os.close(self._left_open.pop())
+            close_owned(self._left_open.pop())
         if self._commands is not None:
-            os.close(self._commands)
+            close_owned(self._commands)
             self._commands = None
 
     def take_output(self, piece: bytes) -> None:
@@ -311,7 +283,7 @@ class Traffic:
                 self._loop.remove_reader(fd)
         elif self._writers.pop(fd, None) is not None:
             self._loop.remove_writer(fd)
-        os.close(fd)
+        close_owned(fd)
         if not self._readers and not self._writers:
             self._finish()
 
@@ -326,5 +298,5 @@ class Traffic:
     def close_childs_ends(self) -> None:
         """Close what the child, which was started, has copies of."""
         for fd in self._childs:
-            os.close(fd)
+            close_owned(fd)
         self._childs.clear()

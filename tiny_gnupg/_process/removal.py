@@ -10,8 +10,10 @@ from __future__ import annotations
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from tiny_gnupg._process.descriptors import close_owned, no_fork, open_pipe
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 
 #: A service manager ends us and the shell together; it waits all the same. What still works in the
@@ -31,22 +33,37 @@ async def removed_at_the_end(path: Path) -> AsyncIterator[None]:
         await uninterrupted(in_thread(dismiss, waiting))
 
 
-def remove_at_the_end(path: Path) -> subprocess.Popen[bytes] | None:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for the end of this process, and the pipe that ends then."""
+
+    process: subprocess.Popen[bytes]
+    pipe: int
+
+
+def remove_at_the_end(path: Path) -> Waiting | None:
     """Have a directory removed where this process ends; return what waits for that, or None."""
+    reader, writer = open_pipe()
     try:
-        return subprocess.Popen(  # noqa: S603 - our own words; the path is an argument
-            ["/bin/sh", "-c", _WAIT, "sh", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with no_fork:
+            process = subprocess.Popen(  # noqa: S603 - our own words; the path is an argument
+                ["/bin/sh", "-c", _WAIT, "sh", str(path)],
+                stdin=reader,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
     except OSError:
+        close_owned(writer)
         return None
+    finally:
+        close_owned(reader)
+    return Waiting(process, writer)
 
 
-def dismiss(waiting: subprocess.Popen[bytes] | None) -> None:
+def dismiss(waiting: Waiting | None) -> None:
     """End what waits for the end of this process."""
     if waiting is not None:
-        waiting.kill()
-        waiting.communicate()
+        waiting.process.kill()
+        waiting.process.wait()
+        close_owned(waiting.pipe)
