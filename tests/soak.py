@@ -1,8 +1,9 @@
 """Use a home for some minutes while what it needs is killed, stopped, locked and taken away.
 
 ``python -m tests.soak [MINUTES]`` (default: 30) prints how many operations there were, how they
-ended, what was done to them, and what was left behind. It ends with 1 where an answer was wrong: a
-key or a signature said to be missing or bad that was good, something lost, or something left.
+ended, what was done to them (this process forks, too), and what was left behind. It ends with 1
+where an answer was wrong: a key or a signature said to be missing or bad that was good, something
+lost, or something left.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +42,9 @@ TRUE = (AgentUnavailable, CommandFailed, GnuPGTimeout, HomeUnusable)
 #: Seconds between two faults, and between two looks at the whole.
 PAUSE, LOOK = 0.4, 15.0
 
+#: Seconds for which a forked child lives that does nothing.
+LIFE = 5.0
+
 #: Seconds for one operation.
 TIMEOUT = 90.0
 
@@ -46,8 +52,11 @@ TIMEOUT = 90.0
 class Faults:
     """What is done to a home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, message: str) -> None:
         self._home = home
+        self._message = message
+        self._forked: set[int] = set()
+        self.wrong: list[str] = []
         self.done: Counter[str] = Counter()
         self.kinds: dict[str, Callable[[], object]] = {
             "gpg killed": lambda: self._end(children()),
@@ -57,6 +66,7 @@ class Faults:
             "lock of another machine": lambda: self._lock("web-7d4b9c-old"),
             "short link taken away": self._take_link,
             "sockets taken away": self._take_sockets,
+            "fork": self._fork,
         }
 
     def do(self) -> None:
@@ -64,6 +74,39 @@ class Faults:
         name = random.choice(sorted(self.kinds))
         self.kinds[name]()
         self.done[name] += 1
+
+    def _fork(self) -> None:
+        """Fork with calls in flight; the child ends at once, lives a while, or makes a call."""
+        what = random.choice(["ends", "lives", "calls"])
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if what == "lives":
+                    time.sleep(random.uniform(0, LIFE))
+                if what == "calls":
+                    asyncio.run(self._call())
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        self._forked.add(child)
+        self.reap(os.WNOHANG)
+
+    async def _call(self) -> None:
+        with suppress(*TRUE):
+            async with alice_at(self._home, timeout=TIMEOUT) as gpg:
+                assert await gpg.decrypt(self._message) == "held"
+
+    def reap(self, options: int) -> None:
+        """Ask for the forked children that have ended, or wait for all of them."""
+        for child in list(self._forked):
+            pid, status = os.waitpid(child, options)
+            if pid:
+                self._forked.discard(child)
+                if status not in (0, signal.SIGKILL):
+                    self.wrong.append(f"a forked child ended with {status}")
 
     def _agents(self) -> list[int]:
         homes = (self._home, *links_to(self._home))
@@ -118,6 +161,10 @@ class Soak:
         self.ends: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.going = asyncio.Event()
+        #: Gpgs that waited for the like calls.
+        self.started_ahead = 0
+        #: What this process took at the first look, in MiB.
+        self.memory = 0
 
     async def work(self, rounds: Rounds, until: float) -> None:
         """Do one operation after the other."""
@@ -140,6 +187,27 @@ class Soak:
             else:
                 self.ends["done"] += 1
 
+    async def alike(self, home: Path, until: float) -> None:
+        """Make like calls one after the other, which find gpgs that wait."""
+        async with alice_at(home, timeout=TIMEOUT) as gpg:
+            while time.monotonic() < until:
+                await self.going.wait()
+                waiting = sum(len(loop.standing._waiting) for loop in gpg._engine._loops.values())
+                try:
+                    async with asyncio.timeout(TIMEOUT):
+                        sealed = await gpg.encrypt("alike")
+                        assert await gpg.decrypt(sealed) == "alike"
+                        detached = await gpg.sign("alike", detach=True)
+                        assert await gpg.verify("alike", detached)
+                except TRUE as error:
+                    self.ends[type(error).__name__] += 1
+                except (GnuPGError, AssertionError, OSError) as error:
+                    self.ends[type(error).__name__] += 1
+                    self.wrong.append(f"alike: {described(error)}")
+                else:
+                    self.ends["alike"] += 4
+                    self.started_ahead += waiting
+
     def in_threads(self, home: Path, message: str, until: float) -> None:
         """Begin operations on loops of other threads, and close these in the midst of them."""
         while time.monotonic() < until:
@@ -158,7 +226,7 @@ class Soak:
 
 
 async def _soak(home: Path, minutes: float) -> tuple[Soak, Faults]:
-    soak, faults = Soak(), Faults(home)
+    soak = Soak()
     strangers: dict[str, str] = {}
     with clean_home() as other:
         async with bob_at(cheap(other)) as bob:
@@ -173,10 +241,12 @@ async def _soak(home: Path, minutes: float) -> tuple[Soak, Faults]:
         # Each its own strangers: another's key may be gone when it is deleted.
         all_rounds = [await Rounds.begin(gpg, {name: strangers[name]}) for name in strangers]
         rounds = all_rounds[0]
+        faults = Faults(home, rounds.message)
         until = time.monotonic() + 60 * minutes
         threads = threading.Thread(target=soak.in_threads, args=(home, rounds.message, until))
         threads.start()
         tasks = [asyncio.ensure_future(soak.work(one, until)) for one in all_rounds]
+        tasks.append(asyncio.ensure_future(soak.alike(home, until)))
         looked = time.monotonic()
         soak.going.set()
         while time.monotonic() < until:
@@ -185,13 +255,21 @@ async def _soak(home: Path, minutes: float) -> tuple[Soak, Faults]:
             if time.monotonic() - looked > LOOK:
                 soak.going.clear()
                 await _look(all_rounds, soak)
+                soak.memory = soak.memory or _memory()
                 looked = time.monotonic()
                 soak.going.set()
         await asyncio.gather(*tasks)
         await asyncio.to_thread(threads.join)
+        faults.reap(0)
+        soak.wrong += faults.wrong
         await _look(all_rounds, soak)
         await _look_at_whole(gpg, soak)
     return soak, faults
+
+
+def _memory() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 async def _look(all_rounds: list[Rounds], soak: Soak) -> None:
@@ -220,6 +298,8 @@ async def _look_at_whole(gpg: GnuPG, soak: Soak) -> None:
 
 def main() -> int:
     """Soak, and print what came of it."""
+    # Python warns of a fork beside threads; here it is wanted.
+    warnings.simplefilter("ignore", DeprecationWarning)
     minutes = float(sys.argv[1]) if sys.argv[1:] else 30.0
     left = ""
     before = {name: len(os.listdir(f"/proc/self/{name}")) for name in ("fd", "task")}
@@ -234,7 +314,9 @@ def main() -> int:
     print(f"{minutes:g} minutes, seed {SEED}")
     print("operations:", sum(soak.ends.values()), dict(soak.ends.most_common()))
     print("faults:", sum(faults.done.values()), dict(faults.done.most_common()))
+    print("gpgs that waited for their message:", soak.started_ahead)
     print("descriptors, threads:", before, "->", after)
+    print("memory, MiB:", soak.memory, "->", _memory())
     print("left behind:", left or "nothing", "; users:", users_of(home))
     print("wrong:", len(soak.wrong), *soak.wrong[:20], sep="\n  ")
     return 1 if left or soak.wrong else 0
