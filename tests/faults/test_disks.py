@@ -16,7 +16,7 @@ import pytest
 
 from tests.instances import BOB, alice_at, copied
 from tests.proc import users_of
-from tiny_gnupg import GnuPG, GnuPGError, HomeUnusable
+from tiny_gnupg import CommandFailed, GnuPG, GnuPGError, HomeUnusable
 
 
 @contextmanager
@@ -67,6 +67,28 @@ async def test_a_full_disk(keys: Path, home: Path, strangers: dict[str, str]) ->
             assert await gpg.list_keys(secret=True) == held
             assert await gpg.decrypt(message) == "text"
             assert not list(home.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("form", ["sealed", "signed"])
+async def test_a_disk_that_is_too_small_for_a_plaintext(
+    alice: GnuPG, tmp_path: Path, form: str
+) -> None:
+    """It is the disk that is named, not a message that was changed; and nothing is left there."""
+    text, small = os.urandom(2**21), tmp_path / "small"
+    stream = alice.encrypt_stream([text], "") if form == "sealed" else alice.sign_stream([text])
+    message = b"".join([piece async for piece in stream])
+    (tmp_path / "message").write_bytes(message)
+    small.mkdir()
+
+    async def flow() -> None:
+        async with alice.decrypt_stream([message], spool=small):
+            pass
+
+    with mounted(small, "size=1m"):
+        for use in (flow(), alice.decrypt_file(tmp_path / "message", small / "plain")):
+            with pytest.raises(CommandFailed, match="cannot be written: No space left on device"):
+                await use
+        assert not list(small.iterdir())
 
 
 async def test_a_disk_that_is_full_from_the_start(home: Path) -> None:

@@ -19,6 +19,7 @@ Pure: what gpg answered in, a ``Decryption`` out, or an error raised. The rules 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -45,12 +46,21 @@ from tiny_gnupg._gpg.signatures import (
 from tiny_gnupg._gpg.status import ErrorCode, gpg_error_code
 from tiny_gnupg.errors import (
     BadPassphrase,
+    CommandFailed,
     DecryptionFailed,
     GnuPGError,
     NoSecretKey,
     UnsupportedByGnuPG,
 )
 from tiny_gnupg.results import Decryption, PublicKeyAlgorithm, SymmetricAlgorithm
+
+#: What gpg tells people, and no status line, where the system does not take the plaintext.
+_UNWRITTEN = re.compile(
+    "^gpg: handle plaintext failed: "
+    "(No space left on device|Disk quota exceeded|File too large|Input/output error)$",
+    re.MULTILINE,
+)
+
 
 #: Where gpg says in an ``ERROR`` that one key, or the passphrase of one packet, does not open it.
 _OF_ONE = ("pkdecrypt_failed", "symkey_decrypt.maybe_error")
@@ -160,6 +170,12 @@ def _failure(reply: Reply, encrypted: bool) -> GnuPGError:
     system = system_failure(reply, "decrypt")
     if system is not None:
         return system
+    if unwritten := _UNWRITTEN.search(reply.stderr):
+        return CommandFailed(
+            f"the plaintext cannot be written: {unwritten[1]}",
+            hint="make room where it goes, or let it go elsewhere",
+            reply=reply,
+        )
     if reply.agent == AGENT_ENDED and encrypted:
         return failure(reply, "decrypt")
     if not encrypted:
