@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
@@ -89,6 +90,98 @@ async def test_what_gives_no_bytes_is_no_source(alice: GnuPG, source: object) ->
     ):
         with pytest.raises(TypeError):
             await use()
+
+
+class _GivesAwaitables:
+    """What has a ``read`` that is no coroutine and gives one."""
+
+    def __init__(self) -> None:
+        self._reader = reader()
+
+    def read(self, n: int = -1, /) -> Awaitable[bytes]:
+        return self._reader.read(n)
+
+
+async def test_what_is_read_may_give_its_bytes_later(alice: GnuPG) -> None:
+    assert await alice.decrypt(await joined(alice.encrypt_stream(_GivesAwaitables(), ""))) == TEXT
+
+
+def _pipe(buffering: int, blocking: bool) -> tuple[Any, Any]:
+    ends = os.pipe()
+    os.set_blocking(ends[0], blocking)
+    return open(ends[0], "rb", buffering=buffering), open(ends[1], "wb", buffering=0)
+
+
+def _socket(buffering: int, blocking: bool) -> tuple[Any, Any]:
+    ends = socket.socketpair()
+    ends[0].setblocking(blocking)
+    files = ends[0].makefile("rb", buffering=buffering), ends[1].makefile("wb", buffering=0)
+    for end in ends:
+        end.close()
+    return files
+
+
+@pytest.mark.parametrize("make", [_pipe, _socket])
+@pytest.mark.parametrize("buffering", [-1, 0])
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_nothing_yet_is_no_end(
+    alice: GnuPG, make: Callable[[int, bool], tuple[Any, Any]], buffering: int, blocking: bool
+) -> None:
+    read, write = make(buffering, blocking)
+    with read:
+        sealing = asyncio.ensure_future(joined(alice.encrypt_stream(read, "", sign=False)))
+        for piece in (b"first\n", b"second"):
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(write.write, piece)
+        await asyncio.sleep(0.2)
+        assert not sealing.done()
+        write.close()
+        assert await alice.decrypt(await sealing) == b"first\nsecond"
+
+
+async def test_what_was_read_ahead_of_a_pipe_counts(alice: GnuPG) -> None:
+    read, write = _pipe(-1, True)
+    with read:
+        write.write(b"head\nbody")
+        assert read.readline() == b"head\n"
+        sealing = asyncio.ensure_future(joined(alice.encrypt_stream(read, "", sign=False)))
+        await asyncio.sleep(0.2)
+        assert os.get_blocking(read.fileno())
+        write.close()
+        assert await alice.decrypt(await sealing) == b"body"
+
+
+class _Silent(io.RawIOBase):
+    """A file that has nothing, and that nobody can wait for."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> None:
+        return None
+
+
+@pytest.mark.parametrize("make", [_Silent, lambda: io.BufferedReader(_Silent())])
+async def test_what_cannot_be_waited_for_is_no_end(
+    alice: GnuPG, make: Callable[[], Source]
+) -> None:
+    with pytest.raises(BlockingIOError):
+        await joined(alice.encrypt_stream(make(), ""))
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+async def test_who_waits_for_a_pipe_is_cancelled_at_once(alice: GnuPG, buffering: int) -> None:
+    read, write = _pipe(buffering, True)
+    with write, read, pytest.raises(TimeoutError):  # closed without waiting for its writer
+        async with asyncio.timeout(0.3):
+            await joined(alice.encrypt_stream(read, ""))
+
+
+async def test_a_generator_that_has_ended_is_no_source(alice: GnuPG) -> None:
+    for used in (pieces(b"text"), (piece for piece in [b"text"])):
+        assert await alice.decrypt(await joined(alice.encrypt_stream(used, ""))) == b"text"
+        with pytest.raises(ValueError, match="has ended"):
+            await joined(alice.encrypt_stream(used, ""))
 
 
 class Failed(Exception):

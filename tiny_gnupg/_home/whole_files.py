@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from tiny_gnupg._home.sinks import descriptor_of, is_sink, poured
-from tiny_gnupg._process.pipes import CHUNK
+from tiny_gnupg._process.pipes import CHUNK, readable
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
 
 Progress = Callable[[int, int], object]
@@ -284,7 +284,7 @@ async def reading(source: Path, progress: Progress | None = None) -> AsyncIterat
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory, no file", str(source))
         if stat.S_ISFIFO(status.st_mode):
-            await _readable(fd)
+            await readable(fd)
         os.set_blocking(fd, True)
         total = status.st_size
         reporter = None
@@ -372,23 +372,13 @@ async def read_again(fd: int) -> AsyncIterator[int]:
             try:
                 piece = os.read(fd, 2**18)
             except BlockingIOError:
-                await _readable(fd)
+                await readable(fd)
                 continue
             if not piece:
                 break
             copy.write(piece)
         copy.seek(0)
         yield copy.fileno()
-
-
-async def _readable(fd: int) -> None:
-    """Wait until a pipe has data, or had its last writer."""
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
 
 
 async def _report(fd: int, total: int, progress: Progress) -> None:

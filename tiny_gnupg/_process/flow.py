@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import inspect
+import io
 import os
+import stat
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -18,7 +21,7 @@ from contextlib import closing, suppress
 from typing import Any, Protocol, TypeVar
 
 from tiny_gnupg._process.descriptors import close_owned, open_pipe
-from tiny_gnupg._process.pipes import CHUNK, Descriptor
+from tiny_gnupg._process.pipes import CHUNK, Descriptor, readable
 from tiny_gnupg._process.tasks import cancel_all, hidden, in_thread, running_loop, uninterrupted
 
 T = TypeVar("T")
@@ -55,19 +58,20 @@ Report = Callable[[int, int], object]
 async def pieces_of(source: Source) -> AsyncGenerator[bytes, None]:
     """Give what a source has, as it comes.
 
-    What has ``read`` is read; in a thread, unless that is a coroutine.
+    What has ``read`` is read; in a thread, unless that is a coroutine, or it is a pipe.
 
     Raises:
         TypeError: it is no source, or gives something else than bytes.
+        ValueError: it is a generator that has ended.
     """
     if isinstance(source, str | bytes | bytearray | memoryview):
         raise TypeError(
             "a source is a file or gives pieces of bytes; of a text or bytes, pass [it]"
         )
-    read: Any = getattr(source, "read1", None) or getattr(source, "read", None)
-    if read is not None:
-        waits = inspect.iscoroutinefunction(read)
-        while piece := _checked(await read(PIECE) if waits else await in_thread(read, PIECE)):
+    if getattr(source, "gi_frame", source) is None or getattr(source, "ag_frame", source) is None:
+        raise ValueError("the source is a generator that has ended: make it anew")
+    if hasattr(source, "read"):
+        while piece := _checked(await _read(source)):
             yield piece
     elif isinstance(source, AsyncIterable):
         async for piece in source:
@@ -77,6 +81,59 @@ async def pieces_of(source: Source) -> AsyncGenerator[bytes, None]:
             yield _checked(piece)
     else:
         raise TypeError(f"a {type(source).__name__} is no source of bytes")
+
+
+async def _read(source: Any) -> object:
+    """Read a piece of what is read; none is its end."""
+    raw = source.raw if isinstance(source, io.BufferedReader | io.BufferedRandom) else source
+    if isinstance(raw, io.RawIOBase):
+        return await _read_file(source, raw)
+    # That of a pair of files says the same where there is nothing yet, and at the end.
+    pair = isinstance(source, io.BufferedRWPair)
+    read = source.read if pair else getattr(source, "read1", source.read)
+    piece = read(PIECE) if inspect.iscoroutinefunction(read) else await in_thread(read, PIECE)
+    return await piece if inspect.isawaitable(piece) else piece
+
+
+async def _read_file(source: Any, raw: io.RawIOBase) -> object:
+    """Read a piece of a file, and wait for it where the file does not.
+
+    A thread that waits for a pipe could not be ended, and whoever closes the file waits for it: of
+    a pipe, what is there is read on the event loop.
+    """
+    fd = raw.fileno() if isinstance(raw, io.FileIO) else -1
+    waits = fd != -1 and os.get_blocking(fd)
+    is_pipe = fd != -1 and stat.S_ISFIFO(os.fstat(fd).st_mode)
+
+    def read() -> object:
+        found = source.read(PIECE) if source is raw else source.read1(PIECE)
+        # Buffered, it says the same where there is nothing yet, and at the end.
+        ask = found == b"" and source is not raw and (is_pipe or not waits)
+        return raw.read(PIECE) if ask else found
+
+    def read_at_once() -> object:
+        os.set_blocking(fd, False)
+        try:
+            return read()
+        finally:
+            os.set_blocking(fd, waits)
+
+    while (piece := read_at_once() if is_pipe else await in_thread(read)) is None:
+        await _until_readable(raw)
+    return piece
+
+
+async def _until_readable(raw: io.RawIOBase) -> None:
+    try:
+        fd = os.dup(raw.fileno())  # the loop may watch theirs
+    except OSError:
+        raise BlockingIOError(
+            errno.EAGAIN, "the source has nothing yet, and cannot be waited for"
+        ) from None
+    try:
+        await readable(fd)
+    finally:
+        os.close(fd)
 
 
 def _checked(piece: object) -> bytes:

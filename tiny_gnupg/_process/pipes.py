@@ -49,6 +49,16 @@ MOST_TOLD = 2**23
 _ASKED_FOR_CARD = b"\ngpg: DBG: ignoring gpg-agent inquiry 'CONFIRM"
 
 
+async def readable(fd: int) -> None:
+    """Wait until a pipe has data, or had its last writer."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
 def _chunks(data: Data) -> Iterator[memoryview]:
     """Cut data into pieces; text is encoded piece by piece, so that no long one holds the loop."""
     if isinstance(data, str):
