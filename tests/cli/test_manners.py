@@ -6,9 +6,13 @@ import ast
 import json
 import os
 import re
+import select
 import shlex
+import signal
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -253,3 +257,71 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(
     assert (listed.stderr, sealed.stderr) == (b"", b"")
     assert re.search(rb"    Zo(\\xeb|\xc3\xab) <zoe@example.org>\n", listed.stdout)
     assert (tmp_path / f"{named}.gpg").is_file()
+
+
+def started(home: Path, *arguments: str, **channels: Any) -> subprocess.Popen[bytes]:
+    """Start a command in a home whose keys need no passphrase."""
+    return subprocess.Popen(
+        [*PROGRAM, arguments[0], "--home", str(home), *arguments[1:]], **channels
+    )
+
+
+SEALING = ("encrypt", "-r", "alice@example.org", "--no-sign")
+
+
+def unwaiting(fd: int) -> int:
+    """Let who reads or writes here never wait; return it."""
+    os.set_blocking(fd, False)
+    return fd
+
+
+@pytest.mark.parametrize("output", [(), ("-o", "-")])
+def test_channels_that_never_wait_lose_nothing(
+    cli: Run, fingerprint: str, home: Path, output: tuple[str, ...]
+) -> None:
+    text = os.urandom(300_000)
+    given, taken = os.pipe(), os.pipe()
+    with started(home, *SEALING, *output, stdin=unwaiting(given[0]), stdout=unwaiting(taken[1])):
+        for fd in (given[0], taken[1]):
+            os.close(fd)
+        with open(given[1], "wb", buffering=0) as source:
+            for start in range(0, len(text), 50_000):
+                time.sleep(0.3)  # it has read all that there is
+                source.write(text[start : start + 50_000])
+        time.sleep(0.5)  # it has written all that fits
+        with open(taken[0], "rb") as sink:
+            message = sink.read()
+    assert done(cli("decrypt", stdin=message)) == text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_end_waits_neither_for_the_writer_nor_for_the_reader(
+    cli: Run, fingerprint: str, home: Path, number: signal.Signals
+) -> None:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with started(home, *SEALING, **pipes) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write(os.urandom(300_000))  # more than fits into what nobody reads
+        program.stdin.flush()
+        select.select([program.stdout], [], [])
+        program.send_signal(number)
+        code = program.wait(60)
+        message = program.stdout.read()
+        program.stdin.close()
+    assert code == (130 if number is signal.SIGINT else -number)
+    assert message.startswith(b"-----BEGIN PGP MESSAGE-----")
+    assert done(cli("decrypt", stdin=message), 5) == b""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_channel_that_is_closed_is_told(
+    cli: Run, fingerprint: str, home: Path, closed: str
+) -> None:
+    line = shlex.join([*PROGRAM, SEALING[0], "--home", str(home), *SEALING[1:], "-"])
+    ended = subprocess.run(
+        ["bash", "-c", f"{line} {closed}"], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    assert ended.returncode == 2
+    assert b"put is closed" in ended.stderr
+    assert b"Traceback" not in ended.stderr

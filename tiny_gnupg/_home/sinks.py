@@ -13,8 +13,9 @@ import re
 import select
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from tiny_gnupg._process.tasks import in_thread, uninterrupted
@@ -56,13 +57,24 @@ async def poured(target: Path) -> AsyncIterator[int]:
     Raises:
         OSError: the sink cannot be opened or written.
     """
-    sink = await _opened(target)
-    try:
+    async with opened(target) as write:
         with tempfile.TemporaryFile(buffering=0) as whole:
             yield whole.fileno()
             whole.seek(0)
             while piece := await in_thread(whole.read, _CHUNK):
-                await _write(sink, piece)
+                await write(piece)
+
+
+@asynccontextmanager
+async def opened(target: Path) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Open a sink, and return what writes to it all of some bytes; a cancellation ends that.
+
+    Raises:
+        OSError: the sink cannot be opened or written.
+    """
+    sink = await _opened(target)
+    try:
+        yield partial(_write, sink)
     finally:
         os.close(sink)
 
@@ -77,14 +89,19 @@ def descriptor_of(target: Path) -> int | None:
 async def _opened(target: Path) -> int:
     """Open a sink: a pipe anew, so that it can be waited for; what else is open as it stands."""
     flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY
+    number = descriptor_of(target)
     if not stat.S_ISFIFO(os.stat(target).st_mode):
-        if (number := descriptor_of(target)) is not None:
+        if number is not None:
             # What comes is written behind what was written before, where it is a file.
             return os.dup(number)
         return os.open(target, flags | os.O_APPEND)
     while True:
         try:
             return os.open(target, flags | os.O_NONBLOCK)
+        except PermissionError:  # a pipe that another user made, who became this one
+            if number is None:
+                raise
+            return os.dup(number)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise

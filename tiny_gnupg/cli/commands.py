@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,6 +18,7 @@ from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._network.found_keys import query
 from tiny_gnupg._openpgp.faults import LOOKED_AT, no_message
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
+from tiny_gnupg._process.flow import pieces_of
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import (
     Report,
@@ -26,6 +26,7 @@ from tiny_gnupg.cli.terminal import (
     passphrase,
     progress,
     standard_input,
+    standard_output,
 )
 from tiny_gnupg.errors import AmbiguousKey, KeyNotFound, NotOpenPGP
 from tiny_gnupg.gnupg import GnuPG
@@ -352,7 +353,7 @@ def beginning(file: str | None) -> bytes:
 
 async def _read(file: str) -> bytes:
     if file == "-":
-        return await in_thread(standard_input().read)
+        return b"".join([piece async for piece in pieces_of(standard_input())])
     return await in_thread(Path(file).read_bytes)
 
 
@@ -375,9 +376,9 @@ async def _pour(
     if arguments.json:
         whole = b"".join([piece async for piece in pieces])
         return Report(facts or {}, data=whole, notes=notes)
-    async for piece in pieces:
-        await in_thread(sys.stdout.buffer.write, piece)
-        await in_thread(sys.stdout.buffer.flush)
+    async with standard_output() as write:
+        async for piece in pieces:
+            await write(piece)
     return Report(facts or {}, notes=notes)
 
 
@@ -390,8 +391,12 @@ async def _deliver(
     notes: tuple[str, ...] = (),
 ) -> Report:
     """Write data to the file that is asked for, whole or not at all; else to standard output."""
-    if arguments.output is None:
+    if arguments.output is None and arguments.json:
         return Report(facts or {}, data=data, notes=notes)
+    if arguments.output is None:
+        async with standard_output() as write:
+            await write(data)
+        return Report(facts or {}, notes=notes)
     target = Path(arguments.output)
     mode = 0o600 if private else 0o666
     async with whole_file(target, mode=mode, replace=arguments.force) as fd:

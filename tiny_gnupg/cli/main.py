@@ -23,7 +23,14 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from tiny_gnupg.cli import commands, life
-from tiny_gnupg.cli.terminal import Report, UsageError, end_progress, show, show_error
+from tiny_gnupg.cli.terminal import (
+    STDOUT,
+    Report,
+    UsageError,
+    end_progress,
+    show,
+    show_error,
+)
 from tiny_gnupg.errors import (
     AmbiguousKey,
     BadPassphrase,
@@ -54,10 +61,6 @@ EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 
 
 INTERRUPTED = 130
-
-
-#: What ``-o -`` names.
-STDOUT = "/dev/stdout"
 
 
 EPILOG = """\
@@ -121,6 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     whole = parser()
     arguments = whole.parse_args(argv)
+    if sys.stdout is None:
+        whole.error("standard output is closed")
     as_json: bool = arguments.json
     if as_json and getattr(arguments, "output", None) == STDOUT:
         whole.error("--json writes to standard output: leave out one of the two, or name a file")

@@ -18,13 +18,16 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from tiny_gnupg._home.sinks import opened
+from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.errors import AmbiguousKey, GnuPGError, one_line
 
 #: Seconds that pass before progress is shown: what is quicker needs none.
@@ -32,6 +35,10 @@ FIRST_PROGRESS = 0.5
 
 #: Seconds between two lines of what flows in.
 TICK = 0.1
+
+
+#: What ``-o -`` names.
+STDOUT = "/dev/stdout"
 
 
 #: How a person is told what the library says to programs.
@@ -204,9 +211,23 @@ def end_progress() -> None:
 
 def standard_input() -> BinaryIO:
     """Return standard input; who has to type it is told so."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
     if sys.stdin.isatty():
         _say("tiny-gnupg: reading what you type, up to Ctrl-D on a line of its own", sys.stderr)
     return sys.stdin.buffer
+
+
+@asynccontextmanager
+async def standard_output() -> AsyncIterator[Callable[[bytes], Awaitable[object]]]:
+    """Return what writes to standard output, also where that takes only a part at a time."""
+    try:
+        sys.stdout.fileno()
+    except OSError:  # it is no file of the system's
+        yield lambda data: in_thread(sys.stdout.buffer.write, data)
+        return
+    async with opened(Path(STDOUT)) as write:
+        yield write
 
 
 def show(report: Report, *, as_json: bool) -> None:
