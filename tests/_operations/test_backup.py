@@ -138,7 +138,8 @@ async def test_plain_gpg_opens_it(
     message = await rich.encrypt("for any program", sign=False)
     gpg = plain_gpg(PASSPHRASE)
     restored = ("--import-options", "restore", "--import")
-    gpg.run(*restored, str(saved / "public.gpg"))
+    # It passes over the key without user ids; some builds call that an error.
+    gpg.run(*restored, str(saved / "public.gpg"), check=False)
     gpg.run("--import", str(saved / "secret.asc"))
     gpg.run("--import-ownertrust", str(saved / "ownertrust.txt"))
     assert gpg.run("--decrypt", stdin=message).stdout == b"for any program"
