@@ -1,4 +1,4 @@
-"""``python -m benchmarks [table|streams|growth|profile|load|soak]``."""
+"""``python -m benchmarks [table|gpgs|streams|growth|profile|load|soak]``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from scripts.gpgs import get_gpg
 
 from . import growth, reach, streams
 from .load import Outcome, run_load
@@ -34,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", default="table", choices=_COMMANDS)
+    parser.add_argument(
+        *("--gpg", "-g"),
+        action="append",
+        metavar="NAME",
+        help="of gpgs: one of them, as scripts/test --gpg=NAME; again for each (default: three)",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="and a plot of the operations")
@@ -122,6 +131,21 @@ def _show_rows(rows: Sequence[reach.Row]) -> None:
         print(f"{row.what:<76}{asked:>12}{measured:>12}  {verdict:<4} {row.note}".rstrip())
 
 
+async def _gpgs(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    rounds = options.rounds or (3 if options.quick else 21)
+    async with AsyncExitStack() as stack:
+        scenes: dict[str, Scene] = {}
+        for name in options.gpg or ("bundled", "built", "debian13"):
+            made = a_scene(for_peers=False, executable=get_gpg(name))
+            scenes[name] = await stack.enter_async_context(made)
+        for name, one in scenes.items():
+            print(f"{name + ':':<12}{machine(one.ours)['gpg']}")
+        found = await reach.by_gpg(scenes, rounds)
+    print()
+    _show_operations(found)
+    return {"gpgs": found}, True
+
+
 async def _streams(scene: Scene, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     quick = options.quick
     rounds = options.rounds or (1 if quick else 5)
@@ -206,6 +230,7 @@ def _show_load(outcome: Outcome) -> tuple[dict[str, Any], bool]:
 
 _COMMANDS = {
     "table": _table,
+    "gpgs": _gpgs,
     "streams": _streams,
     "growth": _growth,
     "profile": _profile,

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -76,6 +76,23 @@ async def operations(scene: Scene, peers: list[Peer], rounds: int) -> Operations
         for peer in peers:
             programs[peer.name] = _of(peer, name)
         found[name] = await interleaved(programs, rounds)
+    return found
+
+
+async def by_gpg(scenes: Mapping[str, Scene], rounds: int) -> Operations:
+    """Measure single operations with several gpgs in turn, through this library and bare.
+
+    Returns:
+        For each operation the median of each gpg, in seconds, under the names of the scenes.
+    """
+    calls = {name: await _calls(scene, scene.ours) for name, scene in scenes.items()}
+    found: Operations = {}
+    for operation in next(iter(calls.values())):
+        programs: dict[str, Timed] = {}
+        for name, of_gpg in calls.items():
+            call, bare = of_gpg[operation]
+            programs |= {f"{name}, bare": timed_plain(bare), name: timed(call)}
+        found[operation] = await interleaved(programs, rounds)
     return found
 
 

@@ -40,20 +40,23 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(*, for_peers: bool) -> AsyncIterator[Scene]:
+async def a_scene(*, for_peers: bool, executable: str | Path | None = None) -> AsyncIterator[Scene]:
     """Make the scene, and take it away.
 
     Args:
         for_peers: make the home with gpg's protection, and what peers need; that takes a while.
             Without it ``plain`` is ``ours``.
+        executable: the gpg; default: the library's.
     """
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="tgb", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        ours = await stack.enter_async_context(_identity(folder / "ours", "scrypt"))
+        ours = await stack.enter_async_context(_identity(folder / "ours", "scrypt", executable))
         scene = Scene(ours, ours, {ours: await _messages(ours)}, {}, folder)
         if for_peers:
-            plain = await stack.enter_async_context(_identity(folder / "plain", "gnupg"))
+            plain = await stack.enter_async_context(
+                _identity(folder / "plain", "gnupg", executable)
+            )
             scene.plain, scene.messages[plain] = plain, await _messages(plain)
             scene.setting = await _setting(plain, scene.messages[plain], folder)
         yield scene
@@ -77,9 +80,15 @@ async def _setting(plain: GnuPG, messages: dict[str, bytes], folder: Path) -> di
 
 
 @asynccontextmanager
-async def _identity(home: Path, protection: Scheme) -> AsyncIterator[GnuPG]:
+async def _identity(
+    home: Path, protection: Scheme, executable: str | Path | None
+) -> AsyncIterator[GnuPG]:
     async with GnuPG(
-        "Bench", EMAIL, PASSPHRASE, homedir=home, protection=protection, warm=False
+        *("Bench", EMAIL, PASSPHRASE),
+        homedir=home,
+        protection=protection,
+        executable=executable,
+        warm=False,
     ) as gpg:
         await gpg.gen_key()
         yield gpg

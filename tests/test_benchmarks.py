@@ -16,6 +16,7 @@ from benchmarks.__main__ import main
 from benchmarks.load import Outcome, Traces
 from benchmarks.plot import bars
 from benchmarks.reach import Row
+from tiny_gnupg._process.find_gpg import find_executable
 
 #: Some of what is measured runs in processes of its own.
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -66,6 +67,13 @@ def test_a_load_leaves_nothing(figures: Path) -> None:
     load = json.loads(figures.read_text())["load"]
     assert load["operations"] == sum(load["kinds"].values()) == 200
     assert load["errors"] == load["left"] == []
+
+
+def test_gpgs_are_measured_side_by_side(figures: Path) -> None:
+    name = str(find_executable())
+    main(["gpgs", "--rounds", "1", "--gpg", name, "--json", str(figures)])
+    for times in json.loads(figures.read_text())["gpgs"].values():
+        assert set(times) == {name, f"{name}, bare"}
 
 
 def test_growth_and_profile_say_their_figures(figures: Path) -> None:
