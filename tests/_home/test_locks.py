@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -290,3 +291,17 @@ async def test_a_directory_without_room_for_locks_is_said(tmp_path: Path) -> Non
     with pytest.raises(HomeUnusable, match=r"gate\.lock"):
         await gets(KeyringLock(tmp_path), writing=True)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_loop_that_was_closed_is_let_go(lock: KeyringLock) -> None:
+    async def hold(*, writing: bool) -> None:
+        async with lock.held(writing=writing):
+            await asyncio.sleep(0.01)
+
+    async def together() -> None:
+        await asyncio.gather(hold(writing=True), hold(writing=False), hold(writing=True))
+
+    for _ in range(5):
+        asyncio.run(together())
+    gc.collect()
+    assert len(lock._lines) == 1

@@ -64,6 +64,9 @@ class KeyringLock:
         loop = running_loop()
         line = self._lines.get(loop)
         if line is None:
+            # A line in which somebody waited keeps its loop.
+            for closed in [one for one in list(self._lines) if one.is_closed()]:
+                self._lines.pop(closed, None)
             line = self._lines.setdefault(loop, _Line(self._directory))
         return _Writer(line) if writing else _Reader(line)
 
