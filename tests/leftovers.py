@@ -26,8 +26,9 @@ from tiny_gnupg._process.child import Child
 #: Where GnuPG puts the sockets of a user.
 SOCKETS = [Path(base, "user", str(os.getuid()), "gnupg") for base in ("/run", "/var/run")]
 PIDFD = "anon_inode:[pidfd]"
-#: Seconds in which a process that was told to end may still be seen.
-PATIENCE = 30.0
+#: Seconds in which a process that was told to end may still be seen. An agent whose home is removed
+#: while it comes up looks for its socket once a minute, and ends then.
+PATIENCE = 100.0
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from tiny_gnupg._process.find_gpg import (
     probe,
     probe_now,
 )
-from tiny_gnupg.errors import BinaryNotFound
+from tiny_gnupg.errors import BinaryNotFound, CommandFailed
 
 PACKAGE = Path(tiny_gnupg.__file__).parent
 ELF_MACHINE = slice(18, 20)
@@ -361,7 +362,6 @@ async def test_a_gpg_is_asked_once_and_again_after_it_was_replaced(
         (["true"], "is not a gpg"),
         (["printf '\\377\\376\\000'"], "is not a gpg"),
         (["echo libgcrypt.so.20: no such file >&2", "exit 127"], "does not run on this machine"),
-        (["kill -9 $$"], "does not run on this machine"),
         (["exec yes 'gpg (GnuPG) 2.2.40'"], "is not a gpg: more than"),
     ],
 )
@@ -373,6 +373,32 @@ async def test_what_is_no_usable_gpg_is_named_with_its_reason(
         await probe(path)
     assert str(path) in str(caught.value)
     assert "apt install gnupg" in str(caught.value)
+
+
+#: How a program ends, and its exit code.
+CODES = {"kill -9 $$": -9, "kill -15 $$": -15, "exit 2": 2}
+
+
+@pytest.mark.parametrize(
+    ("option", "how"),
+    [
+        *product(["--version", "--dump-options", "--list-config"], ["kill -9 $$", "kill -15 $$"]),
+        *product(["--dump-options", "--list-config"], ["exit 2"]),  # without a version: no gpg
+    ],
+)
+async def test_a_gpg_that_did_not_come_to_tell_what_it_can_do_is_asked_again(
+    tmp_path: Path, gpg: Path, program: Callable[..., Path], option: str, how: str
+) -> None:
+    # One that is newer than what it is, so that it is asked for all.
+    told = """case "$*" in *--version) echo 'gpg (GnuPG) 2.4.7'; exit;; esac"""
+    fail = f'case "$*" in *{option}) [ -e {tmp_path}/well ] || {how};; esac'
+    path = program(fail, told, f'exec {gpg} "$@"')
+    for _ in range(2):
+        with pytest.raises(CommandFailed, match="when it was asked what it can do") as caught:
+            await probe(path)
+        assert caught.value.returncode == CODES[how]
+    (tmp_path / "well").touch()
+    assert (await probe(path)).version == (2, 4, 7)
 
 
 async def test_what_a_broken_gpg_told_people_is_kept(program: Callable[..., Path]) -> None:

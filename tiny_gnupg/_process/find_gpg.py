@@ -26,7 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tiny_gnupg._process.program import Channels, Completed, run_program
-from tiny_gnupg.errors import BinaryNotFound, GnuPGTimeout, OutputTooLarge, UnsupportedByGnuPG
+from tiny_gnupg.errors import (
+    BinaryNotFound,
+    CommandFailed,
+    GnuPGTimeout,
+    OutputTooLarge,
+    UnsupportedByGnuPG,
+)
 
 #: Names a gpg where the caller names none.
 VARIABLE = "TINY_GNUPG_GPG"
@@ -203,6 +209,7 @@ async def probe(executable: str | Path) -> Features:
 
     Raises:
         BinaryNotFound: it is missing, does not run here, is no gpg, or is too old.
+        CommandFailed: it did not come to tell; that is not remembered.
     """
     path = Path(executable)
     state = _state(path)
@@ -234,7 +241,7 @@ def _state(path: Path) -> _State:
 
 
 async def _ask(path: Path) -> Features:
-    shown = await _run(path, "--version")
+    shown = await _answer(path, "--version")
     try:
         version = parse_version(shown.stdout.decode(errors="replace"))
     except ValueError:
@@ -246,10 +253,10 @@ async def _ask(path: Path) -> Features:
         return Features(version)
     # Asked for, not told from the version: distributions carry new options back into older
     # releases, an option that a gpg does not know stops it, and libraries lack algorithms.
-    known = set((await _run(path, "--dump-options")).stdout.split())
+    known = set((await _whole(path, "--dump-options")).split())
     names = {name for name, option in _BY_OPTION.items() if option in known}
-    listed = await _run(path, "--no-options", "--with-colons", "--list-config")
-    lines = [line.split(":") for line in listed.stdout.decode(errors="replace").splitlines()]
+    listed = await _whole(path, "--no-options", "--with-colons", "--list-config")
+    lines = [line.split(":") for line in listed.decode(errors="replace").splitlines()]
     has = {line[1]: set(line[2].split(";")) for line in lines if line[2:]}
     if {"ed448", "cv448"} <= has.get("curve", set()):
         names.add("ed448")
@@ -260,14 +267,36 @@ async def _ask(path: Path) -> Features:
     return Features(version, frozenset(names), proc_all_sigs=b"--proc-all-sigs" in known)
 
 
-async def _run(path: Path, *options: str) -> Completed:
+async def _whole(path: Path, *options: str) -> bytes:
+    """Return what a gpg answers; one that failed has not told what it can do."""
+    done = await _answer(path, *options)
+    if done.returncode:
+        raise _not_told(path, f"failed with exit code {done.returncode}", done)
+    return done.stdout
+
+
+async def _answer(path: Path, *options: str) -> Completed:
     try:
         enough = Channels(max_output=ENOUGH)
-        return await run_program([str(path), *options], enough, timeout=ANSWER_TIMEOUT)
+        done = await run_program([str(path), *options], enough, timeout=ANSWER_TIMEOUT)
     except BinaryNotFound as error:
         raise _unusable(path, f"does not run: {error.message}") from error
     except (GnuPGTimeout, OutputTooLarge) as error:
         raise _unusable(path, f"is not a gpg: {error.message}") from error
+    if done.returncode < 0:
+        raise _not_told(path, f"was ended by signal {-done.returncode}", done)
+    return done
+
+
+def _not_told(path: Path, reason: str, shown: Completed) -> CommandFailed:
+    return CommandFailed(
+        f"{path} {reason} when it was asked what it can do",
+        hint="was it killed, or stopped by a limit of the system (ulimit -a)? If it happens again, "
+        "it does not run on this machine",
+        returncode=shown.returncode,
+        stderr=shown.stderr.decode(errors="replace"),
+        command=shown.line,
+    )
 
 
 def _unusable(path: Path, reason: str, shown: Completed | None = None) -> BinaryNotFound:
