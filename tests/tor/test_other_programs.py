@@ -82,9 +82,10 @@ def test_gpgs_own_dirmngr_publishes_finds_and_fetches(
 def test_sequoias_sq_publishes_and_fetches(
     keyserver: KeyserverProcess, port: int, key: MadeKey, tmp_path: Path
 ) -> None:
-    version = subprocess.run(["sq", "--version"], capture_output=True, text=True, check=True)
+    # From 1.0 on it is asked in other words.
+    version = subprocess.run(["sq", "--version"], capture_output=True, text=True, check=False)
     if not re.match(r"sq 0\.2\d\.", version.stdout):
-        pytest.skip(f"the command line of {version.stdout.split(chr(10))[0]} is another")
+        pytest.skip("NOT TESTED: the command line of this sq is another")
     base = ["sq", "keyserver", "--policy", "insecure", "--server", f"hkp://127.0.0.1:{port}"]
     file = tmp_path / "key.asc"
     file.write_text(key.armored)
