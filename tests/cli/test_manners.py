@@ -314,6 +314,25 @@ def test_an_end_waits_neither_for_the_writer_nor_for_the_reader(
     assert done(cli("decrypt", stdin=message), 5) == b""
 
 
+@pytest.mark.parametrize("command", [SEALING, ("sign",), ("sign", "--inline")])
+def test_a_writer_that_died_is_told_by_the_size(
+    cli: Run, fingerprint: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    text = os.urandom(100_000)
+    for size, why in ((100_001, b"ended after 100000 of"), (99_999, b"more than the 99999")):
+        for output in ((), ("-o", str(tmp_path / "none"))):
+            ended = cli(*command, "--size", str(size), *output, stdin=text)
+            assert ended.returncode == 1
+            assert why in ended.stderr
+            assert cli("decrypt", stdin=ended.stdout).returncode
+    assert not list(tmp_path.iterdir())
+    made = done(cli(*command, "--size", "100000", stdin=text))
+    if command != ("sign",):
+        assert done(cli("decrypt", stdin=made)) == text
+    wrong = cli(*command, "--size", "1", str(tmp_path), stdin=text)
+    assert wrong.returncode == 2
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
 def test_a_channel_that_is_closed_is_told(
     cli: Run, fingerprint: str, home: Path, closed: str

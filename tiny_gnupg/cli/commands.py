@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from tiny_gnupg._home.whole_files import whole_file, write_all
 from tiny_gnupg._network.found_keys import query
 from tiny_gnupg._openpgp.faults import LOOKED_AT, no_message
 from tiny_gnupg._openpgp.kinds import may_hold_secret_key, message_kind
-from tiny_gnupg._process.flow import pieces_of
+from tiny_gnupg._process.flow import Source, pieces_of
 from tiny_gnupg._process.tasks import in_thread
 from tiny_gnupg.cli.terminal import (
     Report,
@@ -146,6 +146,7 @@ async def export(arguments: argparse.Namespace) -> Report:
 
 async def encrypt(arguments: argparse.Namespace) -> Report:
     """Encrypt a file or standard input."""
+    _require_no_size_of_a_file(arguments)
     signing = not arguments.no_sign
     beginning(arguments.file)
     async with instance(arguments, secret=of_keys(arguments) if signing else "") as gpg:
@@ -169,7 +170,7 @@ async def encrypt(arguments: argparse.Namespace) -> Report:
         armor = arguments.armor or arguments.output is None
         shown = progress("encrypting", shown=arguments.output is None)
         message = gpg.encrypt_stream(
-            standard_input(), arguments.recipients, armor=armor, progress=shown, **how
+            _given(arguments), arguments.recipients, armor=armor, progress=shown, **how
         )
         async with aclosing(message):
             return await _pour(arguments, message)
@@ -230,6 +231,7 @@ def _told(found: Decryption | Plaintext) -> tuple[dict[str, Any], tuple[str, ...
 
 async def sign(arguments: argparse.Namespace) -> Report:
     """Sign a file or standard input."""
+    _require_no_size_of_a_file(arguments)
     beginning(arguments.file)
     async with instance(arguments, secret=of_keys(arguments)) as gpg:
         signers = await _signers(gpg, arguments.signers_as)
@@ -246,7 +248,7 @@ async def sign(arguments: argparse.Namespace) -> Report:
             return _written(written)
         detach = not (arguments.inline or arguments.clear)
         signed = gpg.sign_stream(
-            standard_input(),
+            _given(arguments),
             local_user=signers,
             detach=detach,
             clear=arguments.clear,
@@ -334,6 +336,29 @@ async def find(arguments: argparse.Namespace) -> Report:
 
 def _is_path(file: str | None) -> bool:
     return file not in (None, "-")
+
+
+def _require_no_size_of_a_file(arguments: argparse.Namespace) -> None:
+    if arguments.size is not None and _is_path(arguments.file):
+        raise UsageError("--size is of standard input: of a file the system tells")
+
+
+def _given(arguments: argparse.Namespace) -> Source:
+    """Return standard input; one of another size than was said fails before its end."""
+    whole = standard_input()
+    return whole if arguments.size is None else _of_size(whole, arguments.size)
+
+
+async def _of_size(source: Source, size: int) -> AsyncGenerator[bytes, None]:
+    come = 0
+    async with aclosing(pieces_of(source)) as pieces:
+        async for piece in pieces:
+            come += len(piece)
+            if come > size:
+                raise OSError(f"more than the {size} bytes of --size came on standard input")
+            yield piece
+    if come < size:
+        raise OSError(f"standard input ended after {come} of the {size} bytes of --size")
 
 
 def beginning(file: str | None) -> bytes:

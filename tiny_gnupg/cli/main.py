@@ -236,6 +236,15 @@ def _add_output(made: argparse.ArgumentParser, default: str) -> None:
     made.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
+def _add_size(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--size",
+        type=int,
+        metavar="BYTES",
+        help="how many come on standard input: else there is no whole message, and an error",
+    )
+
+
 def _add_signer(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--as",
@@ -368,6 +377,7 @@ def _add_messages(add: _Commands) -> None:
     made.add_argument("--no-sign", action="store_true", help="do not sign it")
     made.add_argument("--armor", action="store_true", help="write text, also into a file")
     _add_signer(made)
+    _add_size(made)
     _add_output(made, "FILE.gpg, or standard output")
     made = add("symmetric", commands.symmetric, "encrypt a file to a passphrase", secret=True)
     made.add_argument("file", nargs="?", metavar="FILE", help="what (standard input)")
@@ -383,6 +393,7 @@ def _add_messages(add: _Commands) -> None:
     form.add_argument("--inline", action="store_true", help="the data and the signature together")
     form.add_argument("--clear", action="store_true", help="the same, and the text stays readable")
     _add_signer(made)
+    _add_size(made)
     _add_output(made, "FILE.asc, or standard output")
     made = add("verify", commands.verify, "verify a signed file, or a file and its signature")
     made.add_argument("file", metavar="FILE", help="the signed file, or the data; - is stdin")
