@@ -234,6 +234,7 @@ async def test_leaving_early_and_cancelling_end_everything(alice: GnuPG) -> None
             taken += 2**16
             yield os.urandom(2**16)
 
+    await alice.sign("that the home and its agent are watched from now on")
     before = set(os.listdir("/proc/self/fd"))
     for make in (partial(alice.encrypt_stream, uid=""), alice.sign_stream):
         taken = 0
