@@ -92,7 +92,7 @@ WEAKENINGS = (
         "commands run by a shell",
         "uid_read_by_a_shell",
         (
-            "                argv,\n                stdin=stdin,",
+            "                words,\n                stdin=stdin,",
             '                ["/bin/sh", "-c", " ".join(argv)],\n                stdin=stdin,',
         ),
     ),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import CHECKOUT
 from tests.instances import ALICE, BOB, PASSPHRASE, alice_at, copied, gpg_behind
 from tests.leftovers import clean_home, links_to
 from tiny_gnupg import (
@@ -297,3 +298,39 @@ async def test_a_working_directory_that_is_gone(
     gone.rmdir()
     assert await alice.decrypt(await alice.encrypt("text")) == "text"
     monkeypatch.chdir("/")
+
+
+NAMED = """
+import asyncio
+from pathlib import Path
+from tiny_gnupg import GnuPG
+from tests.instances import cheap
+
+async def main():
+    home = Path("h\\udcc3\\udcb6me")
+    cheap(home)
+    async with GnuPG("Zo\\xeb \\u2603", "zoe@example.org", homedir=home) as gpg:
+        made = await gpg.gen_key()
+        [key] = await gpg.keys("Zo\\xeb")
+        print(key.fingerprint == made, ascii(key.user_ids[0].text))
+
+asyncio.run(main())
+"""
+
+
+def test_names_are_utf_8_and_paths_what_they_are_in_every_locale() -> None:
+    with clean_home() as folder:
+        folder.mkdir(exist_ok=True)
+        plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", NAMED],
+            cwd=folder,
+            env=os.environ | plain | {"PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert [path.name for path in folder.iterdir()] == ["höme"]
+
+    assert (done.stdout, done.stderr) == ("True 'Zo\\xeb \\u2603 <zoe@example.org>'\n", "")

@@ -31,6 +31,7 @@ from tiny_gnupg._home.protection import Scheme
 from tiny_gnupg._home.repair import heal, locks_elsewhere, told, trust_is_held_elsewhere
 from tiny_gnupg._home.whole_files import comes_once, rewind
 from tiny_gnupg._operations.standing import MOST, Standing, Start
+from tiny_gnupg._process.child import path_argument
 from tiny_gnupg._process.find_gpg import agent_program, package_home, probe
 from tiny_gnupg._process.pipes import Descriptor
 from tiny_gnupg._process.program import KEYRING, Channels, Completed, run_program
@@ -147,11 +148,11 @@ class Engine:
     def base(self) -> Base:
         """What every command begins with."""
         return Base(
-            executable=str(self.executable),
-            homedir=str(self.home.short),
-            options=str(self.options),
-            agent=str(self._agent or ""),
-            torify=self.torify,
+            executable=path_argument(self.executable),
+            homedir=path_argument(self.home.short),
+            options=path_argument(self.options),
+            agent=path_argument(self._agent or ""),
+            torify=path_argument(self.torify),
             features=self._features,
         )
 
@@ -221,8 +222,9 @@ class Engine:
             # gpg starts the one that it knows, and then finds no card.
             argv = self.base.command(["--card-status"])
         else:
-            options = ["--options", str(aside)] if aside else []
-            argv = [str(program), "--homedir", str(self.home.short), *options, "--daemon"]
+            options = ["--options", path_argument(aside)] if aside else []
+            home = path_argument(self.home.short)
+            argv = [path_argument(program), "--homedir", home, *options, "--daemon"]
         return await run_program(argv, timeout=self.timeout)
 
     async def close(self) -> None:

@@ -244,14 +244,21 @@ def _memory() -> int | None:
         return None
 
 
+def path_argument(path: str | os.PathLike[str]) -> str:
+    """Return a path as an argument of a program: all others are UTF-8, whatever the locale is."""
+    return os.fsencode(path).decode(errors="surrogateescape")
+
+
 def _spawn(
     argv: Sequence[str], standard: tuple[int, int, int], inherited: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     stdin, stdout, stderr = standard
     try:
+        # gpg takes names for UTF-8, and Python would write them in the encoding of its locale.
+        words = [word.encode(errors="surrogateescape") for word in argv]
         with no_fork:
             return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell reads it
-                argv,
+                words,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tiny_gnupg._process.child import path_argument
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg.errors import (
     BinaryNotFound,
@@ -278,7 +279,8 @@ async def _whole(path: Path, *options: str) -> bytes:
 async def _answer(path: Path, *options: str) -> Completed:
     try:
         enough = Channels(max_output=ENOUGH)
-        done = await run_program([str(path), *options], enough, timeout=ANSWER_TIMEOUT)
+        words = [path_argument(path), *options]
+        done = await run_program(words, enough, timeout=ANSWER_TIMEOUT)
     except BinaryNotFound as error:
         raise _unusable(path, f"does not run: {error.message}") from error
     except (GnuPGTimeout, OutputTooLarge) as error:
