@@ -180,19 +180,18 @@ def bobs_home(keys: Path, other_home: Path) -> Path:
 
 
 @pytest.fixture
-def alice(alices_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
-    """Alice, who has Bob's public key."""
-    return _ready(make_gnupg(alice_at, alices_home))
+async def alice(alices_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
+    """Alice, who has Bob's public key; her home is open, and what watches it is there."""
+    gpg = make_gnupg(alice_at, alices_home)
+    await gpg.set_fingerprint(gpg.email)
+    return gpg
 
 
 @pytest.fixture
 def bob(bobs_home: Path, make_gnupg: MakeGnuPG) -> GnuPG:
-    """Bob, who has Alice's public key."""
-    return _ready(make_gnupg(bob_at, bobs_home))
-
-
-def _ready(gpg: GnuPG) -> GnuPG:
-    (certificate,) = Path(gpg.home, "openpgp-revocs.d").iterdir()
+    """Bob, who has Alice's public key; he opens his home where a test has him do something."""
+    gpg = make_gnupg(bob_at, bobs_home)
+    (certificate,) = (bobs_home / "openpgp-revocs.d").iterdir()
     gpg.fingerprint = certificate.stem
     return gpg
 
