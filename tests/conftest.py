@@ -29,6 +29,15 @@ from tiny_gnupg._home import protection
 
 _HERE = Path(__file__).parent
 _FIGURE = "figure"
+#: What takes longest in one piece, first.
+_LONG = (
+    "tor",
+    "faults/test_changes_of_keys_are_stopped.py",
+    "gnupg/test_odd_inputs.py",
+    "peers/test_keys_of_all_kinds.py",
+    "attacks/test_plaintext_of_a_damaged_message.py",
+    "test_packaging.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes longest in one piece: no process is left alone with it at the end."""
-    items.sort(key=lambda item: not item.path.is_relative_to(_HERE / "tor"))
+    tops = [_HERE / name for name in _LONG]
+    items.sort(key=lambda item: [not item.path.is_relative_to(top) for top in tops])
 
 
 @pytest.hookimpl(optionalhook=True)
