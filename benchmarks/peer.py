@@ -99,6 +99,37 @@ def sequoia(at: Setting) -> tuple[str, Calls]:
     }
 
 
+def rpgp(at: Setting) -> tuple[str, Calls]:
+    from importlib.metadata import version
+
+    from openpgp.composed import Message, MessageBuilder, SignedPublicKey, SignedSecretKey
+
+    cert = SignedPublicKey.from_armor(at.public_key.decode())[0]
+    secret = SignedSecretKey.from_armor(at.secret_key.decode())[0]
+    encrypted, signed = at.encrypted.decode(), at.signed.decode()
+
+    def message() -> Any:
+        return MessageBuilder.from_bytes("", at.message)
+
+    def sealed(made: Any) -> str:
+        return str(made.seipd_v1("aes256").encrypt_to_key(cert).to_armored_string())
+
+    def by_me(made: Any) -> Any:
+        return made.sign(secret, at.passphrase, "sha512")
+
+    def opened() -> bytes:
+        found: Any = Message.from_armor(encrypted)[0].decrypt(at.passphrase, secret)
+        return bytes(found.as_data_vec())
+
+    return version("rpgp-py"), {
+        "encrypt": lambda: sealed(message()),
+        "encrypt, sign": lambda: sealed(by_me(message())),
+        "decrypt": lambda: expect(opened(), at.message),
+        "sign": lambda: by_me(message()).to_armored_string(),
+        "verify": lambda: Message.from_armor(signed)[0].verify(cert),
+    }
+
+
 def tiny_gnupg_052(at: Setting) -> tuple[str, Calls]:
     from importlib.metadata import version
 
@@ -123,7 +154,9 @@ def tiny_gnupg_052(at: Setting) -> tuple[str, Calls]:
 PEERS = {
     "python-gnupg": python_gnupg,
     "gpgme": gpgme,
+    "gpgme, PyPI's gpg": gpgme,
     "PySequoia": sequoia,
+    "rpgp-py": rpgp,
     "tiny_gnupg 0.5.2": tiny_gnupg_052,
 }
 

@@ -18,7 +18,9 @@ PROGRAM = Path(__file__).with_name("peer.py")
 PYTHONS = {
     "python-gnupg": (ROOT / ".venv-peers/bin/python", Path(sys.executable)),
     "gpgme": (Path("/usr/bin/python3"), Path(sys.executable)),
+    "gpgme, PyPI's gpg": (ROOT / ".venv-gpg/bin/python",),
     "PySequoia": (ROOT / ".venv-peers/bin/python", Path(sys.executable)),
+    "rpgp-py": (ROOT / ".venv-peers/bin/python", Path(sys.executable)),
     "tiny_gnupg 0.5.2": (ROOT / ".venv-0.5.2/bin/python",),
 }
 
