@@ -57,7 +57,7 @@ async def test_a_sender_that_cannot_be_read_is_nobody(
 @pytest.mark.parametrize(
     # Those that no version of Python reads.
     "header",
-    [b'To: "', b"To: a@[", b"Content-Type: text/plain; V\xe7"],
+    [b'To: "', b"Content-Type: text/plain; V\xe7"],
 )
 async def test_no_mail_with_such_a_header_is_signed(bob: GnuPG, header: bytes) -> None:
     letter = message_from_bytes(header + b"\r\n\r\ntext", policy=email.policy.default)
