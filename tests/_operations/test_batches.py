@@ -101,7 +101,9 @@ class Started:
 
 
 @pytest.fixture
-def started(caplog: pytest.LogCaptureFixture) -> Started:
+async def started(alice: GnuPG, caplog: pytest.LogCaptureFixture) -> Started:
+    await alice.set_fingerprint(alice.email)  # her agent runs, and her key is known
+    caplog.clear()
     return Started(caplog)
 
 
