@@ -249,6 +249,16 @@ async def test_a_secret_key_that_is_not_here_is_not_said_to_be_on_a_card(
         await refused(call, NoSecretKey, "none of the message's keys is here")
 
 
+async def test_what_damaged_armor_seems_to_hold_is_not_believed(
+    alice: GnuPG, tmp_path: Path
+) -> None:
+    # A session key of version 6, by its first octets: chance may make that of any message.
+    seems = enarmor(bytes([0xC1, 20, 6]) + bytes(19), "MESSAGE")
+    damaged = re.sub(r"(?m)^=....$", "=AAAA", seems)
+    for call in opened(alice, damaged.encode(), tmp_path):
+        await refused(call, NotOpenPGP, "not whole: the armor's checksum is wrong")
+
+
 ARMORED = ("encrypted", "signed", "clear", "detached", "key")
 
 

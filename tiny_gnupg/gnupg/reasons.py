@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from tiny_gnupg._gpg.reply import Reply
 from tiny_gnupg._openpgp import clear_text
-from tiny_gnupg._openpgp.armor import dearmor, has_checksum, is_armored, is_clear_signed
+from tiny_gnupg._openpgp.armor import dearmor, has_checksum, is_armored, is_binary, is_clear_signed
 from tiny_gnupg._openpgp.faults import LOOKED_AT, damage, foreign, no_message, refusals
 from tiny_gnupg._openpgp.kinds import MessageKind
 from tiny_gnupg._process.pipes import Data, Descriptor
@@ -76,12 +76,16 @@ def require_session_key(kind: MessageKind, data: Data | Descriptor | None) -> No
         data: the message, or the beginning of it.
 
     Raises:
+        NotOpenPGP: its armor is damaged, and so may be all that its packets tell.
         UnsupportedByGnuPG: its session keys are none that GnuPG reads.
         DecryptionFailed: it has none.
     """
     if not kind.encrypted or kind.recipients:
         return
-    if why := foreign(_head(data)):
+    octets = _head(data)
+    if why := _damage_of_armor(octets):
+        raise NotOpenPGP(f"{_NOT_WHOLE}: {why}", hint=_WHOLE)
+    if why := foreign(octets):
         raise UnsupportedByGnuPG(why, hint=_OTHER)
     if not kind.symmetric:
         raise DecryptionFailed(
@@ -117,14 +121,20 @@ def _better(error: GnuPGError, data: Data | Descriptor | None) -> GnuPGError | N
             return None
         why = "gpg cannot check the signature: the text has lines of which it reads a part"
         return in_place_of(error, BadSignature, why, hint=_READ_BY, signatures=error.signatures)
-    if why := foreign(octets):
+    if not _damage_of_armor(octets) and (why := foreign(octets)):
         return in_place_of(error, UnsupportedByGnuPG, why, hint=_OTHER)
     if isinstance(error, DecryptionFailed) or len(octets) > LOOKED_AT:
         return None
     if why := damage(octets):
-        return in_place_of(error, NotOpenPGP, f"the data is not whole: {why}", hint=_WHOLE)
+        return in_place_of(error, NotOpenPGP, f"{_NOT_WHOLE}: {why}", hint=_WHOLE)
     found = no_message(octets)
     return in_place_of(error, NotOpenPGP, found.why, hint=found.cure) if found else None
+
+
+def _damage_of_armor(octets: bytes) -> str:
+    """Return what is wrong with a short message's armor: what its packets tell may be chance."""
+    short = len(octets) <= LOOKED_AT and not is_binary(octets)
+    return damage(octets) if short else ""
 
 
 def without_checksum(data: Data | Descriptor | None) -> bytes:
@@ -153,6 +163,9 @@ _OTHER = "use a program of RFC 9580 (Sequoia, OpenPGP.js), or ask the sender for
 
 
 _READ_BY = "verify it by another program, or ask for a detached signature"
+
+
+_NOT_WHOLE = "the data is not whole"
 
 
 _WHOLE = "ask for it once more, or pass it as it was sent"
