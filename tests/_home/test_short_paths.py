@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,27 @@ async def test_a_long_homedir_leaves_no_link_behind() -> None:
         async with alice_at(cheap(home)) as gpg:
             await gpg.gen_key()
             assert await gpg.decrypt(await gpg.encrypt("x")) == "x"
+
+
+@without_run_user
+def test_a_link_that_is_taken_away_at_once_is_made_again_by_its_name() -> None:
+    """The agent that runs knows the home by no other, and would see none of its keys."""
+    with clean_home(LONG) as home:
+        home.mkdir(parents=True)
+        link, over = short_path(home), threading.Event()
+
+        def take() -> None:
+            while not over.wait(0.0001):
+                shutil.rmtree(link.parent, ignore_errors=True)
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        try:
+            assert {short_path(home) for _ in range(3000)} == {link}
+        finally:
+            over.set()
+            taking.join()
+        remove_short_link(home, short_path(home))
 
 
 @without_run_user

@@ -35,7 +35,8 @@ async def stays(condition: Callable[[], object]) -> bool:
 def copies(folder: Path) -> list[Path]:
     """Return secret keys that lie elsewhere than where a home has them."""
     kept = folder / "private-keys-v1.d"
-    return [path for path in folder.rglob("*.key") if path.parent != kept]
+    found = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return [path for path in found if path.suffix == ".key" and path.parent != kept]
 
 
 CALLS: dict[str, Callable[[GnuPG, Path], Awaitable[object]]] = {

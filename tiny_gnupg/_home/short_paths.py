@@ -35,6 +35,10 @@ LONGEST_NAME = "S.gpg-agent.browser"
 LINK = "h"
 
 
+#: How often a link is made that is taken away at once.
+TRIES = 100
+
+
 def short_path(home: Path) -> Path:
     """Return the path of a home that gpg is given: its own, or that of a short link to it.
 
@@ -144,15 +148,24 @@ def _remembered(note: Path) -> Path | None:
 
 
 def _leads_to(link: Path, home: Path) -> bool:
-    """Return whether a link is ours and leads to a home; one that is gone is made again."""
-    with suppress(OSError):
-        link.parent.mkdir(mode=0o700)
-    if not _is_ours_alone(link.parent):
-        return False  # somebody has taken its place
-    with suppress(FileExistsError):
-        link.symlink_to(home)
-    with suppress(OSError):  # it is none, or has just gone
-        return Path(os.readlink(link)) == home
+    """Return whether a link is ours and leads to a home; one that is gone is made again.
+
+    By the same name, as often as it goes: the agent that runs knows the home by no other.
+    """
+    for _ in range(TRIES):
+        with suppress(OSError):
+            link.parent.mkdir(mode=0o700)
+        try:
+            if not _is_ours_alone(link.parent):
+                link.parent.lstat()
+                return False  # somebody has taken its place
+            with suppress(FileExistsError):
+                link.symlink_to(home)
+            return Path(os.readlink(link)) == home
+        except FileNotFoundError:  # it has just gone
+            continue
+        except OSError:  # it is none
+            return False
     return False
 
 
