@@ -114,7 +114,7 @@ def _look(home: Path, before: _Traces) -> list[str]:
         *(f"sockets in {path}" for path in after.sockets - before.sockets),
         *(f"link {link}" for link in links),
         *(
-            f"descriptor {fd} of {what}{_holders(fd)}"
+            f"descriptor {fd} of {what}, of {list(map(vars, _holders(fd)))}"
             for fd, what in after.descriptors.items()
             if before.descriptors.get(fd) != what
             if _of_interest(fd, what, home, {*after.children, *processes})
@@ -125,17 +125,21 @@ def _look(home: Path, before: _Traces) -> list[str]:
 
 def _of_interest(fd: int, what: str, home: Path, processes: set[int]) -> bool:
     if what == PIDFD:
-        pid = _process_of(fd)  # that of another home's agent is nothing of this one
-        return pid <= 0 or pid in processes
+        # That of another home's agent is nothing of this one, which may stand for a whole session.
+        agents = [one for one in _holders(fd) if isinstance(one, Agent)]
+        own = [
+            one.agent for one in Home._known.values() if one.path == Path(os.path.realpath(home))
+        ]
+        pid = _process_of(fd)
+        return pid in processes or (pid <= 0 and (not agents or agents[0] in own))
     # The test's event loop may live longer than its home, with descriptors of its own.
     return what.startswith(("pipe:", str(home)))
 
 
-def _holders(fd: int) -> str:
-    """Name what in this process holds a descriptor of a process: who left it is not seen else."""
+def _holders(fd: int) -> list[Agent | Child]:
+    """Return what in this process holds a descriptor of a process."""
     kinds = (Agent, Child)
-    objects = [one for one in gc.get_objects() if isinstance(one, kinds) and one._pidfd == fd]
-    return "".join(f", of {vars(one)}" for one in objects)
+    return [one for one in gc.get_objects() if isinstance(one, kinds) and one._pidfd == fd]
 
 
 def _process_of(pidfd: int) -> int:

@@ -172,21 +172,25 @@ def test_the_pipes_of_a_shell_run_and_keep_nothing_of_a_writer_that_died(
     folder: Path, started: Path
 ) -> None:
     copied(started, folder)
-    [(_, script)] = blocks("sh", DOCS / "howto" / "streams.rst")
-    ours = f"{shlex.quote(sys.executable)} -m tiny_gnupg"
-    script = script.replace(
-        "tiny-gnupg encrypt", f"{ours} encrypt --home alice --passphrase-env WORDS"
-    )
-    for dump, code, left in (("echo all", 0, {"dump.gpg"}), ("{ echo half; exit 3; }", 3, set())):
-        for path in folder.glob("dump.gpg*"):
+    (_, piped), (_, sized) = blocks("sh", DOCS / "howto" / "streams.rst")
+    assert "--size 734003200" in sized
+    sized = sized.replace("734003200", "5").replace("/dev/tape", "tape")
+    for script, code, left in (
+        (f"dump() ( echo all )\n{piped}", 0, {"dump.gpg"}),
+        (f"dump() ( echo half; exit 3 )\n{piped}", 3, set()),
+        (f"echo tape > tape\n{sized}", 0, {"tape.gpg"}),
+        (f"echo cut > tape\n{sized}", 1, {"tape.gpg"}),
+    ):
+        for path in folder.glob("*.gpg*"):
             path.unlink()
+        ours = f"{shlex.quote(sys.executable)} -m tiny_gnupg encrypt --home alice"
         done = subprocess.run(
-            ["bash", "-c", f"dump() ( {dump} )\n{script}"],
+            ["bash", "-c", script.replace("tiny-gnupg encrypt", f"{ours} --passphrase-env WORDS")],
             env=os.environ | {"PYTHONPATH": str(README.parent), "WORDS": "correct horse"},
             check=False,
         )
         assert done.returncode == code
-        assert {path.name for path in folder.glob("dump.gpg")} == left
+        assert {path.name for path in folder.glob("*.gpg")} == left
 
 
 def test_every_name_in_the_tables_is_there() -> None:

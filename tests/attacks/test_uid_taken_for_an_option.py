@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.instances import ALICE, alice_at
+from tests.instances import ALICE, BOB, alice_at
 from tiny_gnupg import GnuPG, GnuPGError, KeyNotFound
 
 OPTIONS = ("--version", "-o", "--output=x", "--output", "-", "--", "--delete-keys", "@x", "&5")
-UID_ARGUMENTS = ("uid", "local_user")
+UID_ARGUMENTS = ("uid", "local_user", "reader")
 #: These give an empty answer where there is no such key; these ask the network, which is down.
 LISTINGS = {"keys": (), "list_keys": {}, "raw_list_keys": ""}
 NETWORK = {"network_export", "network_import", "raw_api_export", "refresh", "auto_encrypt"}
@@ -59,7 +59,7 @@ def arguments_for(method: Callable[..., Any], folder: Path) -> dict[str, Any]:
     ]
     given = {name: known[name] for name in (*needed, *({"output", "path"} & set(wanted)))}
     # A signer is not asked for where nothing is signed.
-    whose = {"uid": ALICE} if "uid" in wanted else {}
+    whose = {one: who for one, who in (("uid", ALICE), ("reader", BOB)) if one in wanted}
     return given | ({"sign": True} if "sign" in wanted else {}) | whose
 
 

@@ -111,10 +111,10 @@ class Subkeys(Access):
                 other key has no subkey that encrypts.
             BadPassphrase: the passphrase does not open the key.
         """
-        (await probe(self._engine.executable)).require("adsk")
         key, other, name = await self._changeable(uid), await self._key(reader), check_uid(reader)
         if other.fingerprint == key.fingerprint:
             raise ValueError("an additional decryption subkey is another key's")
+        (await probe(self._engine.executable)).require("adsk")
         which = exact_name(other, name) if is_exact(name) else f"{encryption_key(other)}!"
         if which == "!":
             await self._require_able(other.fingerprint, Capability.ENCRYPT, "encrypt to")
