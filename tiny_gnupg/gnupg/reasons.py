@@ -83,7 +83,7 @@ def require_session_key(kind: MessageKind, data: Data | Descriptor | None) -> No
     if not kind.encrypted or kind.recipients:
         return
     octets = _head(data)
-    if why := _damage_of_armor(octets):
+    if not is_binary(octets) and (why := _damage(octets)):
         raise NotOpenPGP(f"{_NOT_WHOLE}: {why}", hint=_WHOLE)
     if why := foreign(octets):
         raise UnsupportedByGnuPG(why, hint=_OTHER)
@@ -121,20 +121,20 @@ def _better(error: GnuPGError, data: Data | Descriptor | None) -> GnuPGError | N
             return None
         why = "gpg cannot check the signature: the text has lines of which it reads a part"
         return in_place_of(error, BadSignature, why, hint=_READ_BY, signatures=error.signatures)
-    if not _damage_of_armor(octets) and (why := foreign(octets)):
+    broken = _damage(octets)
+    if (is_binary(octets) or not broken) and (why := foreign(octets)):
         return in_place_of(error, UnsupportedByGnuPG, why, hint=_OTHER)
     if isinstance(error, DecryptionFailed) or len(octets) > LOOKED_AT:
         return None
-    if why := damage(octets):
-        return in_place_of(error, NotOpenPGP, f"{_NOT_WHOLE}: {why}", hint=_WHOLE)
+    if broken:
+        return in_place_of(error, NotOpenPGP, f"{_NOT_WHOLE}: {broken}", hint=_WHOLE)
     found = no_message(octets)
     return in_place_of(error, NotOpenPGP, found.why, hint=found.cure) if found else None
 
 
-def _damage_of_armor(octets: bytes) -> str:
-    """Return what is wrong with a short message's armor: what its packets tell may be chance."""
-    short = len(octets) <= LOOKED_AT and not is_binary(octets)
-    return damage(octets) if short else ""
+def _damage(octets: bytes) -> str:
+    """Return what is wrong with a short message; of damaged armor, the packets may be chance."""
+    return damage(octets) if len(octets) <= LOOKED_AT else ""
 
 
 def without_checksum(data: Data | Descriptor | None) -> bytes:
