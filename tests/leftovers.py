@@ -125,13 +125,13 @@ def _look(home: Path, before: _Traces) -> list[str]:
 
 def _of_interest(fd: int, what: str, home: Path, processes: set[int]) -> bool:
     if what == PIDFD:
-        # That of another home's agent is nothing of this one, which may stand for a whole session.
-        agents = [one for one in _holders(fd) if isinstance(one, Agent)]
-        own = [
-            one.agent for one in Home._known.values() if one.path == Path(os.path.realpath(home))
-        ]
         pid = _process_of(fd)
-        return pid in processes or (pid <= 0 and (not agents or agents[0] in own))
+        if pid > 0:
+            return pid in processes
+        # That of another home's agent is nothing of this one, which may stand for a whole session.
+        own = Home._known.get(Path(os.path.realpath(home)))
+        agents = [one for one in _holders(fd) if isinstance(one, Agent)]
+        return not agents or (own is not None and agents[0] is own.agent)
     # The test's event loop may live longer than its home, with descriptors of its own.
     return what.startswith(("pipe:", str(home)))
 
