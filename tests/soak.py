@@ -19,8 +19,8 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.faults.rounds import SEED, Rounds
@@ -166,6 +166,16 @@ class Soak:
         #: What this process took at the first look, in MiB.
         self.memory = 0
 
+    @contextmanager
+    def _judged(self, name: str) -> Iterator[None]:
+        """Count how operations end that fail, and keep what is none of the true reasons."""
+        try:
+            yield
+        except (GnuPGError, AssertionError, OSError) as error:
+            self.ends[type(error).__name__] += 1
+            if not isinstance(error, TRUE):
+                self.wrong.append(f"{name}: {described(error)}")
+
     async def work(self, rounds: Rounds, until: float) -> None:
         """Do one operation after the other."""
         while time.monotonic() < until:
@@ -175,17 +185,12 @@ class Soak:
             if rounds.random.random() < 0.05:
                 asyncio.get_running_loop().call_later(rounds.random.uniform(0, 0.05), task.cancel)
             try:
-                async with asyncio.timeout(TIMEOUT):
-                    await task
+                with self._judged(name):
+                    async with asyncio.timeout(TIMEOUT):
+                        await task
+                    self.ends["done"] += 1
             except asyncio.CancelledError:
                 self.ends["cancelled"] += 1
-            except TRUE as error:
-                self.ends[type(error).__name__] += 1
-            except (GnuPGError, AssertionError, OSError) as error:
-                self.ends[type(error).__name__] += 1
-                self.wrong.append(f"{name}: {described(error)}")
-            else:
-                self.ends["done"] += 1
 
     async def alike(self, home: Path, until: float) -> None:
         """Make like calls one after the other, which find gpgs that wait."""
@@ -193,18 +198,12 @@ class Soak:
             while time.monotonic() < until:
                 await self.going.wait()
                 waiting = sum(len(loop.standing._waiting) for loop in gpg._engine._loops.values())
-                try:
+                with self._judged("alike"):
                     async with asyncio.timeout(TIMEOUT):
                         sealed = await gpg.encrypt("alike")
                         assert await gpg.decrypt(sealed) == "alike"
                         detached = await gpg.sign("alike", detach=True)
                         assert await gpg.verify("alike", detached)
-                except TRUE as error:
-                    self.ends[type(error).__name__] += 1
-                except (GnuPGError, AssertionError, OSError) as error:
-                    self.ends[type(error).__name__] += 1
-                    self.wrong.append(f"alike: {described(error)}")
-                else:
                     self.ends["alike"] += 4
                     self.started_ahead += waiting
 
