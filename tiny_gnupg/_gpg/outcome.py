@@ -87,6 +87,10 @@ UNSUPPORTED_CODES = frozenset(
 )
 
 
+#: What to do about a gpg that was ended by a signal.
+KILLED_HINT = "was it killed, or stopped by a limit of the system (ulimit -a)?"
+
+
 #: What to do about a gpg that ended itself.
 CRASH_HINT = "this input is too much for this gpg: use a newer one, and do not trust its sender"
 
@@ -140,7 +144,7 @@ def system_failure(reply: Reply, doing: str) -> GnuPGError | None:
     if reply.returncode < 0:
         return CommandFailed(
             f"cannot {doing}: gpg was ended by signal {-reply.returncode}",
-            hint="was it killed, or stopped by a limit of the system (ulimit -a)?",
+            hint=KILLED_HINT,
             reply=reply,
         )
     reasons = [SYSTEM_CODES[ErrorCode(code)] for code in reply.codes() & set(SYSTEM_CODES)]

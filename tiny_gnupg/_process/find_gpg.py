@@ -14,17 +14,18 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import re
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tiny_gnupg._gpg.outcome import KILLED_HINT
 from tiny_gnupg._process.child import path_argument
 from tiny_gnupg._process.program import Channels, Completed, run_program
 from tiny_gnupg.errors import (
@@ -223,7 +224,7 @@ def probe_now(executable: str | Path) -> Features:
     """Do what ``probe`` does where nothing can be awaited: in a thread, unless it is known."""
     if found := _probed.get(_state(Path(executable))):
         return found
-    with ThreadPoolExecutor(1) as aside:
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:
         return aside.submit(lambda: asyncio.run(probe(executable))).result()
 
 
@@ -293,8 +294,7 @@ async def _answer(path: Path, *options: str) -> Completed:
 def _not_told(path: Path, reason: str, shown: Completed) -> CommandFailed:
     return CommandFailed(
         f"{path} {reason} when it was asked what it can do",
-        hint="was it killed, or stopped by a limit of the system (ulimit -a)? If it happens again, "
-        "it does not run on this machine",
+        hint=f"{KILLED_HINT} If it happens again, it does not run on this machine",
         returncode=shown.returncode,
         stderr=shown.stderr.decode(errors="replace"),
         command=shown.line,
