@@ -110,8 +110,8 @@ WEAKENINGS = (
         "what a killed gpg wrote kept in its error",
         "plaintext_of_a_damaged_message",
         (
-            '            hint="was it killed',
-            '            output=reply.stdout,\n            hint="was it killed',
+            "            hint=KILLED_HINT,",
+            "            output=reply.stdout,\n            hint=KILLED_HINT,",
         ),
     ),
     weakening(
